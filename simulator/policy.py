@@ -1,0 +1,182 @@
+"""The one interface of allocation policies: an observation in, an allocation out.
+
+A policy is any object with ``decide(observation) -> Allocation``. If its class has a classmethod
+``from_context(context, **options)`` it is built with that, else by calling the class with the options.
+A fresh policy is built for every run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+__all__ = ["Allocation", "FleetFacts", "Observation", "Policy", "PolicyContext"]
+
+
+@dataclass(frozen=True)
+class FleetFacts:
+    """What does not change during a run; every array is read-only.
+
+    Axes: ``service``, ``stage`` (all stages of all services, in order), ``variant`` (all variants of all stages, in
+    order), ``node_type``, ``resource`` (`simulator.cluster.RESOURCES`).
+
+    Attributes
+    ----------
+    stages
+        Names ``service/stage``.
+    variants
+        Names ``service/stage/variant``.
+    stage_service, variant_stage
+        ``stage_service[stage]`` is the service index, ``variant_stage[variant]`` the stage index.
+    throughput_rps
+        ``[variant, node_type]`` requests/s of one replica at which the stage's latency budget still holds
+        (`simulator.throughput`); 0 where the variant cannot run there or cannot meet the budget.
+    best_throughput_rps
+        ``[variant, node_type]`` requests/s of one replica that is always busy with its most efficient batch, whatever
+        the latency; no replica can serve more for long. 0 where it cannot run.
+    need
+        ``[variant, node_type, resource]`` claimed by one replica.
+    capacity, node_count, price_usd_per_hour
+        ``[node_type, resource]``, ``[node_type]``, ``[node_type]``.
+    start_delay_s
+        ``[variant, node_type]`` estimate from decision to ready on a node that is already open and an idle store;
+        add ``boot_s[node_type]`` for a node that must be opened.
+    slo_s
+        ``[service]`` latency objective, at quantile ``slo_quantile[service]``.
+    headroom
+        Fraction by which plans should exceed the demand they expect (scenario's `planning.headroom`).
+    unserved_usd_per_request
+        Penalty that planning problems put on demand left unserved.
+    """
+
+    services: tuple[str, ...]
+    stages: tuple[str, ...]
+    variants: tuple[str, ...]
+    node_types: tuple[str, ...]
+    stage_service: np.ndarray
+    variant_stage: np.ndarray
+    throughput_rps: np.ndarray
+    best_throughput_rps: np.ndarray
+    need: np.ndarray
+    capacity: np.ndarray
+    node_count: np.ndarray
+    price_usd_per_hour: np.ndarray
+    start_delay_s: np.ndarray
+    boot_s: np.ndarray
+    slo_s: np.ndarray
+    slo_quantile: np.ndarray
+    control_interval_s: float
+    duration_s: float
+    headroom: float
+    unserved_usd_per_request: float
+
+    def stage_demand(self, service_rps: np.ndarray) -> np.ndarray:
+        """Requests/s that reach each stage, ``[stage, ...]``, when services receive ``service_rps[service, ...]``."""
+        return np.asarray(service_rps)[self.stage_service]
+
+    def runs_on(self) -> np.ndarray:
+        """``[variant, node_type]`` true where a replica can run and meets its stage's budget."""
+        return self.throughput_rps > 0.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy sees at a control instant; every array is read-only.
+
+    Attributes
+    ----------
+    now_s
+        Time of the decision. The last interval is the one that ended now. At 0 there was none: rates and history then
+        hold the trace's first interval (a warm start), everything else is zero.
+    slot
+        Index of the interval that begins now.
+    history_rps
+        ``[service, slot]`` arrival rates of all intervals so far, oldest first; the last column is ``arrival_rps``.
+    arrival_rps, p50_s, p95_s, p99_s
+        ``[service]`` over the last interval; latencies are NaN where nothing completed.
+    completed, rejected, failed
+        ``[service]`` requests in the last interval.
+    queue_requests
+        ``[stage]`` requests waiting or in transfer now (not in a batch).
+    busy_fraction
+        ``[variant, node_type]`` mean fraction of the last interval that ready replicas computed; NaN without one.
+    resource_utilisation
+        ``[resource]`` used / provisioned over the last interval; NaN where nothing was provisioned.
+    ready, starting, draining
+        ``[variant, node_type]`` replicas now.
+    unplaced
+        ``[variant, node_type]`` replicas that the last decision asked for and no node could take.
+    open_nodes
+        ``[node_type]`` nodes paid for now.
+    """
+
+    now_s: float
+    slot: int
+    facts: FleetFacts
+    history_rps: np.ndarray
+    arrival_rps: np.ndarray
+    completed: np.ndarray
+    rejected: np.ndarray
+    failed: np.ndarray
+    p50_s: np.ndarray
+    p95_s: np.ndarray
+    p99_s: np.ndarray
+    queue_requests: np.ndarray
+    busy_fraction: np.ndarray
+    resource_utilisation: np.ndarray
+    ready: np.ndarray
+    starting: np.ndarray
+    draining: np.ndarray
+    unplaced: np.ndarray
+    open_nodes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What a policy wants from now on.
+
+    Attributes
+    ----------
+    replicas
+        ``[variant, node_type]`` whole numbers >= 0: replicas that should be starting or ready.
+    status
+        How it was found: ``rule``, ``optimal``, ``feasible``, ``fallback`` or ``hold``.
+    objective_usd_per_hour, bound_usd_per_hour
+        Of the planning problem, where one was solved.
+    note
+        A short reason for the decision log.
+    """
+
+    replicas: np.ndarray
+    status: str = "rule"
+    objective_usd_per_hour: float | None = None
+    bound_usd_per_hour: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PolicyContext:
+    """What a policy may know before the run.
+
+    Attributes
+    ----------
+    peak_rps
+        ``[service]`` largest rate of any control interval of the trace, as a planner knows it from earlier days.
+    future_rps
+        ``[service, slot]`` the true arrival rates. Only for yardsticks that say that they are clairvoyant.
+    """
+
+    facts: FleetFacts
+    peak_rps: np.ndarray
+    future_rps: np.ndarray = field(repr=False)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """An allocation policy."""
+
+    def decide(self, observation: Observation) -> Allocation:
+        """Return the replicas wanted from ``observation.now_s`` on."""
+        ...

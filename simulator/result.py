@@ -1,0 +1,122 @@
+"""What a run leaves behind: records only; `simulator.metrics` computes from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.policy import FleetFacts
+
+__all__ = ["Decision", "Intervals", "RunResult"]
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Time series, one row a control interval; the first axis of every array is ``interval``.
+
+    Attributes
+    ----------
+    start_s, length_s
+        ``[interval]``.
+    arrived, completed, rejected, failed, slo_met
+        ``[interval, service]`` requests; ``slo_met`` are the completed ones within the service's objective.
+    in_flight
+        ``[interval, service]`` at the end of the interval.
+    p50_s, p95_s, p99_s
+        ``[interval, service]`` latencies of requests completed in the interval, NaN where none was.
+    queue_requests
+        ``[interval, stage]`` waiting at the end of the interval.
+    ready, starting, draining
+        ``[interval, variant, node_type]`` replicas at the end of the interval (before the next decision).
+    open_nodes
+        ``[interval, node_type]`` nodes paid for at the end of the interval.
+    provisioned, allocated, used
+        ``[interval, resource]`` resource-seconds (unit of the resource times s): of nodes paid for; claimed by replicas
+        in any state; really used.
+    cost_usd
+        ``[interval]``.
+    """
+
+    start_s: np.ndarray
+    length_s: np.ndarray
+    arrived: np.ndarray
+    completed: np.ndarray
+    rejected: np.ndarray
+    failed: np.ndarray
+    slo_met: np.ndarray
+    in_flight: np.ndarray
+    p50_s: np.ndarray
+    p95_s: np.ndarray
+    p99_s: np.ndarray
+    queue_requests: np.ndarray
+    ready: np.ndarray
+    starting: np.ndarray
+    draining: np.ndarray
+    open_nodes: np.ndarray
+    provisioned: np.ndarray
+    allocated: np.ndarray
+    used: np.ndarray
+    cost_usd: np.ndarray
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the decision log."""
+
+    slot: int
+    now_s: float
+    wanted: np.ndarray
+    """``[variant, node_type]``."""
+    started: int
+    drained: int
+    unplaced: int
+    status: str
+    objective_usd_per_hour: float | None
+    bound_usd_per_hour: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One policy on one seed of a scenario.
+
+    The run pays and measures resources until ``duration_s``; requests in flight then are served to the end, so that
+    every request has an outcome.
+
+    Attributes
+    ----------
+    arrived, completed, rejected, failed, slo_met
+        ``[service]`` requests over the whole run, the tail after ``duration_s`` included.
+    histogram
+        ``[service, bin]`` latencies (`simulator.histogram`), the tail included.
+    stage_requests, stage_batches
+        ``[variant, node_type]`` requests and batches whose batch ended by ``duration_s``.
+    stage_wait_s, stage_compute_s
+        ``[stage]`` summed over requests: from routing to batch start, and in batches.
+    extrapolated_batches
+        ``[variant, node_type]`` batches larger than any that was measured.
+    cold_starts
+        Replicas started after time 0.
+    """
+
+    scenario: str
+    policy: str
+    seed: int
+    trace_name: str
+    facts: FleetFacts
+    intervals: Intervals
+    decisions: tuple[Decision, ...]
+    arrived: np.ndarray
+    completed: np.ndarray
+    rejected: np.ndarray
+    failed: np.ndarray
+    slo_met: np.ndarray
+    histogram: np.ndarray
+    served_requests: np.ndarray
+    served_batches: np.ndarray
+    extrapolated_batches: np.ndarray
+    stage_wait_s: np.ndarray
+    stage_compute_s: np.ndarray
+    cold_starts: int
+    storage_bytes_loaded: float
