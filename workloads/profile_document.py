@@ -1,0 +1,214 @@
+"""The profile file as pydantic models: the one definition of the format, behind its JSON Schema."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = ["FORMAT_VERSION", "ProfileDocument", "json_schema"]
+
+FORMAT_VERSION = 1
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Bytes = Annotated[int, Field(ge=0, le=2**60)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=1e6)]
+Seconds = Annotated[float, Field(ge=0, le=1e6)]
+Level = Annotated[float, Field(ge=0, le=1)]
+Scalar = str | int | float | bool | None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelPart(_Part):
+    """What was profiled."""
+
+    name: Name
+    stage: Literal["retrieve", "filter", "rank", "rerank"]
+    unit: Literal["requests", "items"] = Field(description="what a batch size counts")
+    config: dict[str, Scalar | list[int]] = Field(description="the fields of the model's configuration")
+    parameters: Annotated[int, Field(ge=0)]
+    embedding_bytes: Bytes = Field(description="bytes of the embedding tables, part of weights_bytes")
+    weights_bytes: Bytes = Field(
+        description="bytes of all parameters and buffers, at the profile's precision"
+    )
+    weights: Text = Field(description="where the weights came from, for example random with a seed")
+
+
+class HostPart(_Part):
+    """The computer that holds the device."""
+
+    cpu: Text
+    cores: Count = Field(description="cores that the operating system shows")
+    memory_bytes: Bytes
+
+
+class DevicePart(_Part):
+    """Where it ran."""
+
+    id: Name = Field(description="stable name that node types refer to")
+    kind: Literal["cpu", "cuda"]
+    name: Text
+    memory_bytes: Bytes = Field(description="memory of the accelerator; of the host on a CPU")
+    driver: str | None = None
+    host: HostPart
+
+
+class ExecutionPart(_Part):
+    """How it ran."""
+
+    precision: Literal["fp32", "bf16"]
+    mode: Literal["eager", "cuda_graph"]
+    threads: Count = Field(description="threads that one operator may use on the host")
+    inputs: Text = Field(description="how inputs were drawn")
+
+
+class SplitPart(_Part):
+    """Medians of the parts of a batch, by size, timed in runs of their own."""
+
+    transfer_in_s: list[Seconds]
+    compute_s: list[Seconds]
+    transfer_out_s: list[Seconds]
+
+
+class LatencyPart(_Part):
+    """Wall-clock time of one batch as a server sees it: inputs in host memory to outputs in host memory."""
+
+    batch_sizes: Annotated[list[Count], Field(min_length=1, max_length=1000)]
+    runs: list[Count] = Field(description="timings kept, by size")
+    runs_set_aside: list[Annotated[int, Field(ge=0)]] = Field(
+        description="timings left out because other work held the cores, by size"
+    )
+    quantile_levels: Annotated[list[Level], Field(min_length=2, max_length=1000)]
+    quantiles_s: list[list[PositiveSeconds]] = Field(description="quantiles_s[size][level]")
+    mean_s: list[PositiveSeconds]
+    cpu_core_s: list[Seconds] = Field(description="mean CPU core-seconds of the process in one batch")
+    split: SplitPart | None = None
+    drift: list[float] = Field(description="median of the last third of timings over the first's, less 1")
+    two_modes: list[bool] = Field(description="whether the timings fall in two separate groups")
+
+    @model_validator(mode="after")
+    def _shapes(self) -> LatencyPart:
+        size_count = len(self.batch_sizes)
+        by_size: dict[str, list[Any]] = {
+            "runs": self.runs,
+            "runs_set_aside": self.runs_set_aside,
+            "quantiles_s": self.quantiles_s,
+            "mean_s": self.mean_s,
+            "cpu_core_s": self.cpu_core_s,
+            "drift": self.drift,
+            "two_modes": self.two_modes,
+        }
+        if self.split is not None:
+            by_size |= {f"split.{name}": values for name, values in self.split}
+        for name, values in by_size.items():
+            if len(values) != size_count:
+                raise ValueError(f"{name}: has {len(values)} entries for {size_count} batch sizes")
+        return self
+
+    @model_validator(mode="after")
+    def _order(self) -> LatencyPart:
+        if not _increases(self.batch_sizes):
+            raise ValueError("batch_sizes: must rise from one to the next")
+        if not _increases(self.quantile_levels):
+            raise ValueError("quantile_levels: must rise from one to the next")
+        if self.quantile_levels[0] != 0.0 or self.quantile_levels[-1] != 1.0:
+            raise ValueError("quantile_levels: must start at 0 (the minimum) and end at 1 (the maximum)")
+        for index, (row, mean_s) in enumerate(zip(self.quantiles_s, self.mean_s)):
+            if len(row) != len(self.quantile_levels):
+                raise ValueError(
+                    f"quantiles_s[{index}]: has {len(row)} entries for {len(self.quantile_levels)} levels"
+                )
+            if any(later < earlier for earlier, later in itertools.pairwise(row)):
+                raise ValueError(f"quantiles_s[{index}]: must not fall as the level rises")
+            if not row[0] * (1 - 1e-9) <= mean_s <= row[-1] * (1 + 1e-9):
+                raise ValueError(
+                    f"mean_s[{index}]: {mean_s:g} lies outside the quantiles {row[0]:g} to {row[-1]:g}"
+                )
+        return self
+
+
+class LoadPart(_Part):
+    """Time from weights on disk to the first answer."""
+
+    weights_s: Seconds = Field(description="reading the weights from disk onto the device")
+    first_inference_s: Seconds
+    graph_capture_s: Seconds = Field(description="capturing one CUDA graph a batch size; 0 in eager mode")
+    total_s: Seconds
+    file_cache: Text = Field(description="whether the file was read from disk or from the page cache")
+
+
+class ResourcePart(_Part):
+    """What one replica holds."""
+
+    device_memory_bytes: Bytes = Field(
+        description="peak on the accelerator, its context included; 0 on a CPU"
+    )
+    host_memory_bytes: Bytes = Field(description="peak resident host memory while serving")
+    host_cores: Count = Field(description="CPU cores that one replica claims")
+    load: LoadPart
+
+
+class ProvenancePart(_Part):
+    """Where the numbers come from."""
+
+    kind: Literal["measured", "assumed"]
+    date: str = Field(description="day of the measurement, YYYY-MM-DD")
+    versions: dict[str, str]
+    command: str | None = None
+    other_load_cores: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="cores that other work on the same machine used while timing, on average"
+    )
+
+    @field_validator("date")
+    @classmethod
+    def _date(cls, value: str) -> str:
+        from datetime import date
+
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            raise ValueError("must be a day written YYYY-MM-DD")
+        date.fromisoformat(value)
+        return value
+
+
+class ProfileDocument(_Part):
+    """A measured (or assumed) model profile: latency by batch size on one device."""
+
+    format: Literal["recfleet-profile"]
+    format_version: Literal[1]
+    name: Name
+    model: ModelPart
+    device: DevicePart
+    execution: ExecutionPart
+    latency: LatencyPart
+    resources: ResourcePart
+    provenance: ProvenancePart
+    notes: list[Text]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ProfileDocument:
+        if self.execution.mode == "cuda_graph" and self.device.kind != "cuda":
+            raise ValueError("execution.mode: cuda_graph needs a device of kind cuda")
+        if self.device.kind == "cpu" and self.resources.device_memory_bytes != 0:
+            raise ValueError(
+                "resources.device_memory_bytes: must be 0 on a CPU, which has no memory of its own"
+            )
+        if self.model.embedding_bytes > self.model.weights_bytes:
+            raise ValueError("model.embedding_bytes: exceeds model.weights_bytes, of which it is a part")
+        return self
+
+
+def _increases(values: list[Any]) -> bool:
+    return all(later > earlier for earlier, later in itertools.pairwise(values))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a profile file, as shipped in ``profile_schema.json``."""
+    schema = ProfileDocument.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "recfleet profile"}
