@@ -39,7 +39,7 @@ class Clock(simpy.Environment):
         event = simpy.Event(self)
         event._ok, event._value = True, None
         entry: tuple[float, int, int, simpy.Event] = (time_s, rank, next(self._eid), event)
-        heappush(self._queue, entry)  # type: ignore[misc,arg-type]
+        heappush(self._queue, entry)  # type: ignore[misc]
         return event
 
 
