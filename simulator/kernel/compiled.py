@@ -1,0 +1,57 @@
+"""How the kernels are compiled, and where the machine code is kept.
+
+numba's own cache looks only at the file of the outermost function, so an edit to a function that it calls would go
+unnoticed. The cache therefore lives in a folder named by a hash of all the kernels' source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+__all__ = ["cache_folder", "compiled", "inlined", "is_cached"]
+
+
+def _sources_hash() -> str:
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
+    here = Path(__file__).parent
+    for path in [*sorted(here.glob("*.py")), here.parent / "histogram.py"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Folder of the compiled code: ``NUMBA_CACHE_DIR`` or the user's cache folder, then the sources' hash."""
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    if base is None:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = str(Path(root) / "recfleet")
+    return Path(base) / f"kernels-{_sources_hash()}"
+
+
+def is_cached() -> bool:
+    """True where the kernels need not be compiled again (or run uncompiled)."""
+    return bool(numba.config.DISABLE_JIT) or any(cache_folder().glob("**/*.nbc"))
+
+
+numba.config.CACHE_DIR = str(cache_folder())
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a kernel: compiled in nopython mode on first call, cached on disk, exact IEEE arithmetic."""
+    return numba.njit(cache=True, error_model="numpy", fastmath=False, _nrt=False)(function)  # type: ignore[no-any-return]
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function that only kernels call: always inlined into its caller.
+
+    A call between kernels passes structs by value and counts a reference for every array in them, which costs more than
+    the work done; inlined, the counting disappears.
+    """
+    return numba.njit(cache=True, error_model="numpy", fastmath=False, forceinline=True, _nrt=False)(function)  # type: ignore[no-any-return]

@@ -1,0 +1,69 @@
+"""From profiles to the flat latency tables of the kernel: one table per variant and node type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.kernel.state import TABLE, Latencies
+
+__all__ = ["LatencyTable", "flatten", "mean_over_quantiles"]
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Latency of one variant on one node type.
+
+    Attributes
+    ----------
+    batch_sizes
+        ``int64[size]``, ascending, in the profile's unit.
+    levels
+        ``float64[level]`` quantile levels from 0 to 1; a single level means no noise.
+    latency_s
+        ``float64[size, level]``.
+    cpu_core_s
+        ``float64[size]`` host core-seconds a batch.
+    """
+
+    batch_sizes: np.ndarray
+    levels: np.ndarray
+    latency_s: np.ndarray
+    cpu_core_s: np.ndarray
+
+    def scaled(self, speed: float) -> LatencyTable:
+        """The same on a device ``speed`` times as fast; host work is left as measured."""
+        return LatencyTable(self.batch_sizes, self.levels, self.latency_s / speed, self.cpu_core_s)
+
+    def without_noise(self, mean_s: np.ndarray) -> LatencyTable:
+        """Every batch takes its measured mean ``mean_s[size]``."""
+        return LatencyTable(self.batch_sizes, np.zeros(1), mean_s.reshape(-1, 1), self.cpu_core_s)
+
+
+def mean_over_quantiles(table: LatencyTable) -> np.ndarray:
+    """Mean latency ``[size]`` of what the kernel draws: the integral of the piecewise linear quantile function."""
+    if len(table.levels) == 1:
+        return table.latency_s[:, 0].copy()
+    return np.trapezoid(table.latency_s, table.levels, axis=1)
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.cumsum(lengths) - lengths
+
+
+def flatten(tables: Sequence[LatencyTable]) -> tuple[np.ndarray, Latencies]:
+    """Lay the tables end to end for the kernel: the structs that point into them, and the numbers."""
+    structs = np.zeros(len(tables), TABLE)
+    structs["sizes"] = [len(t.batch_sizes) for t in tables]
+    structs["levels"] = [len(t.levels) for t in tables]
+    structs["size_offset"] = _offsets(structs["sizes"])
+    structs["level_offset"] = _offsets(structs["levels"])
+    structs["latency_offset"] = _offsets(structs["sizes"] * structs["levels"])
+    return structs, Latencies(
+        batch_size=np.concatenate([t.batch_sizes for t in tables]).astype(np.int64),
+        cpu_core_s=np.concatenate([t.cpu_core_s for t in tables]).astype(np.float64),
+        level=np.concatenate([t.levels for t in tables]).astype(np.float64),
+        latency_s=np.concatenate([t.latency_s.ravel() for t in tables]).astype(np.float64),
+    )
