@@ -187,11 +187,12 @@ def check_batch(
         yield f"{name}: its batch has {units} units over the cap {variant.max_batch}"
     if any(visit.ready_s > head.start_s + TOLERANCE_S for visit in batch):
         yield f"{name}: its batch holds a request that was not ready"
-    if len(queue) > len(batch):
-        after = queue[len(batch)]
-        in_time = after.ready_s < head.start_s - TOLERANCE_S
-        if in_time and units + after.units <= variant.max_batch:
-            yield f"{name}: its batch leaves out request {after.request_id}, which was ready and fits"
+    left = queue[len(batch) :]
+    if left and left[0].ready_s < head.start_s - TOLERANCE_S:
+        # Any of those that got ready together may be the next in the queue.
+        next_units = [visit.units for visit in left if visit.ready_s == left[0].ready_s]
+        if units + max(next_units) <= variant.max_batch:
+            yield f"{name}: its batch leaves out request {left[0].request_id}, which was ready and fits"
 
     heads = [visit for visit in batch if visit.ready_s == head.ready_s]  # any of these may be first
     latencies_s = [

@@ -10,17 +10,23 @@ import numpy as np
 from .model import Control, OracleArrival, OracleReplica, OracleStage, OracleVariant, OracleWorld, Router
 from .simpy_oracle import run
 
-TICK_S = 1 / 16
+FINE_TICK_S, COARSE_TICK_S = 1 / 16, 1 / 8
 ROUTERS: tuple[Router, ...] = ("least_outstanding", "round_robin")
 Scenario = tuple[OracleWorld, list[OracleArrival], list[Control]]
 
 
 class Draw:
-    """Random durations and sizes; on a lattice they are dyadic, so that sums are exact and ties common."""
+    """Random durations and sizes; on a lattice they are dyadic, so that sums are exact and ties common.
+
+    A coarse lattice has no transfers, one speed and latencies that rarely depend on the batch, so that whole
+    groups of replicas end together and the order of slots decides much.
+    """
 
     def __init__(self, rng: np.random.Generator, lattice: bool) -> None:
         self.rng = rng
         self.lattice = lattice
+        self.coarse = lattice and self.chance(0.6)
+        self.tick_s = COARSE_TICK_S if self.coarse else FINE_TICK_S
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
@@ -32,20 +38,22 @@ class Draw:
     def duration_s(self, mean_s: float) -> float:
         """A positive duration; on the lattice a whole number of ticks."""
         if self.lattice:
-            return TICK_S * max(1, int(self.rng.geometric(min(1.0, TICK_S / mean_s))))
+            return self.tick_s * int(self.rng.geometric(min(1.0, self.tick_s / mean_s)))
         return float(self.rng.uniform(0.1, 1.9) * mean_s)
 
     def gap_s(self, mean_s: float) -> float:
         """Time between arrivals, zero included on the lattice."""
         if self.lattice:
-            return TICK_S * int(self.rng.poisson(mean_s / TICK_S))
+            return self.tick_s * int(self.rng.poisson(mean_s / self.tick_s))
         return float(self.rng.exponential(mean_s))
 
     def size_bytes(self, mean_bytes: float) -> float:
-        """A size; on the lattice a multiple of 64 bytes, as cards there take a power of two a second."""
+        """A whole number of bytes; on the lattice a multiple of 64, as cards there take a power of two."""
+        if self.coarse:
+            return 0.0
         if self.lattice:
             return 64.0 * int(self.rng.poisson(mean_bytes / 64))
-        return float(self.rng.exponential(mean_bytes))
+        return float(round(self.rng.exponential(mean_bytes)))
 
 
 def random_world(
@@ -130,7 +138,8 @@ def random_variant(draw: Draw, k: int, stage: OracleStage, latency_mean_s: float
             rows.append((floor_s,) * len(levels))
         else:
             rows.append(tuple(floor_s * np.cumprod(draw.rng.uniform(1.0, 1.6, len(levels)))))
-        floor_s = rows[-1][-1] if draw.chance(0.2) else rows[-1][-1] + draw.duration_s(latency_mean_s / 4)
+        flat = draw.chance(0.9 if draw.coarse else 0.2)
+        floor_s = rows[-1][-1] if flat else rows[-1][-1] + draw.duration_s(latency_mean_s / 4)
     return OracleVariant(
         stage=k,
         unit_items=unit_items,
@@ -172,9 +181,7 @@ def random_replicas(draw: Draw, world: OracleWorld) -> list[OracleReplica]:
     stage_of = [k for k in range(len(world.stages)) for _ in range(draw.integer(1, 5))]
     slots = draw.rng.permutation(len(stage_of))
     speed = {
-        (node, v): float(draw.rng.choice([0.5, 1.0, 2.0]))
-        if draw.lattice
-        else float(draw.rng.uniform(0.5, 2))
+        (node, v): random_speed(draw)
         for node in range(len(world.nic_bytes_per_s))
         for v in range(len(world.variants))
     }
@@ -184,6 +191,12 @@ def random_replicas(draw: Draw, world: OracleWorld) -> list[OracleReplica]:
         node = draw.integer(0, len(world.nic_bytes_per_s) - 1)
         replicas.append(OracleReplica(int(slot), variant, node, speed[node, variant]))
     return replicas
+
+
+def random_speed(draw: Draw) -> float:
+    if draw.coarse:
+        return 1.0
+    return float(draw.rng.choice([0.5, 1.0, 2.0]) if draw.lattice else draw.rng.uniform(0.5, 2))
 
 
 def random_gap_s(draw: Draw, world: OracleWorld, replicas: int, latency_mean_s: float) -> float:
@@ -223,7 +236,7 @@ def random_controls(draw: Draw, replicas: list[OracleReplica], horizon_s: float)
 def moment_s(draw: Draw, low_s: float, high_s: float) -> float:
     """A time between two others, on the lattice if that is on."""
     time_s = float(draw.rng.uniform(low_s, max(low_s, high_s)))
-    return max(low_s, math.floor(time_s / TICK_S) * TICK_S) if draw.lattice else time_s
+    return max(low_s, math.floor(time_s / draw.tick_s) * draw.tick_s) if draw.lattice else time_s
 
 
 def second_lives(
@@ -246,9 +259,9 @@ def second_lives(
         if not free:
             break
         slot = free[draw.integer(0, len(free) - 1)]
-        later_s = released_s[slot] + (0.0 if draw.chance(0.3) else draw.duration_s(0.1))
+        later_s = released_s[slot] + (0.0 if draw.lattice and draw.chance(0.3) else draw.duration_s(0.1))
         if draw.lattice:
-            later_s = math.ceil(later_s / TICK_S) * TICK_S
+            later_s = math.ceil(later_s / draw.tick_s) * draw.tick_s
         former = next(control.replica for control in controls if control.replica.slot == slot)
         stage = world.variants[former.variant].stage
         peers = [c.replica for c in controls if world.variants[c.replica.variant].stage == stage]
