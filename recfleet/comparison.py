@@ -1,0 +1,151 @@
+"""The result of a comparison: tables, verdict, checks, figures, files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recfleet.checks import Check, check_runs, conservation_line
+from recfleet.run_record import RunRecord
+from recfleet.verdict import Standing, Verdict, judge, standings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recfleet.report.picture import Picture
+
+__all__ = ["Comparison", "ScenarioFacts"]
+
+
+@dataclass(frozen=True)
+class ScenarioFacts:
+    """What the report says about a scenario.
+
+    Attributes
+    ----------
+    sources, assumptions
+        What is real and from where; everything that is assumed.
+    inputs
+        File read to its SHA-256.
+    """
+
+    name: str
+    description: str
+    path: str
+    file_sha256: str
+    control_interval_s: float
+    duration_s: float
+    sources: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Policies compared on common random numbers; what `recfleet.compare` returns.
+
+    Attributes
+    ----------
+    runs
+        A record a policy and seed, seed by seed.
+    command
+        The command that reproduces it.
+    """
+
+    scenario: ScenarioFacts
+    runs: tuple[RunRecord, ...]
+    seeds: tuple[int, ...]
+    command: str
+    specs: tuple[object, ...] = field(default=())
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(run.policy for run in self.runs))
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row a policy and seed; columns are explained in ``docs/metrics.md``."""
+        import pandas as pd
+
+        from recfleet.tables import summary_rows
+
+        return pd.DataFrame(summary_rows(self.runs))
+
+    @cached_property
+    def services(self) -> pd.DataFrame:
+        """A row a policy, seed and service."""
+        import pandas as pd
+
+        from recfleet.tables import service_rows
+
+        return pd.DataFrame(service_rows(self.runs))
+
+    @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """A row a policy, seed and control interval."""
+        from recfleet.tables import intervals_frame
+
+        return intervals_frame(self.runs)
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """The decision log."""
+        from recfleet.tables import decisions_frame
+
+        return decisions_frame(self.runs)
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """A policy's cost, attainment and worst service over seeds."""
+        return standings(self.runs)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The recommendation in words."""
+        return judge(self.runs)
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """Invariants over all runs."""
+        return check_runs(self.runs)
+
+    @property
+    def ok(self) -> bool:
+        """No invariant failed."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def conservation(self) -> str:
+        """The accounts of all requests in one line."""
+        return conservation_line(self.runs)
+
+    def plot(self, figure: str = "cost") -> Picture:
+        """A figure of the report by name, shown by notebooks; `recfleet.report.FIGURES` lists the names."""
+        from recfleet.report import draw
+
+        return draw(self, figure)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained page and return its path."""
+        from recfleet.report import write_page
+
+        return write_page(self, Path(path))
+
+    def write(self, folder: str | Path) -> Path:
+        """Write all tables, the manifest and the report into ``folder``, whole or not at all."""
+        from recfleet.files import write_comparison
+        from recfleet.output import open_workspace
+
+        with open_workspace(Path(folder)) as workspace:
+            write_comparison(self, workspace.draft)
+            workspace.publish()
+        return Path(folder)
+
+    def _repr_html_(self) -> str:
+        from recfleet.report.ranking import ranking_html
+
+        return f"<p><b>{escape(self.verdict.headline)}</b></p>{ranking_html(self)}"

@@ -1,0 +1,140 @@
+"""The files of an output folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recfleet.digest import file_sha256
+from recfleet.estimates import estimate
+from recfleet.output import FORMAT
+from recfleet.tables import (
+    csv_text,
+    replicas_frame,
+    service_intervals_frame,
+    service_rows,
+    summary_rows,
+)
+from simulator.histogram import RELATIVE_ERROR
+from simulator.metrics import METRICS
+
+if TYPE_CHECKING:
+    from recfleet.comparison import Comparison
+
+__all__ = ["PACKAGES", "versions", "write_comparison"]
+
+PACKAGES = (
+    "simpy",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pulp",
+    "ortools",
+    "statsmodels",
+    "matplotlib",
+    "pydantic",
+)
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write tables, report and, last, the manifest. All but the manifest are the same bytes for the same inputs."""
+    from recfleet.report import write_page
+
+    rows, services = summary_rows(comparison.runs), service_rows(comparison.runs)
+    (folder / "summary.csv").write_text(csv_text(rows))
+    (folder / "services.csv").write_text(csv_text(services, services=True))
+    (folder / "summary.json").write_text(_json(summary_document(comparison, rows, services)))
+    frames = {
+        "intervals": comparison.intervals,
+        "service_intervals": service_intervals_frame(comparison.runs),
+        "replicas": replicas_frame(comparison.runs),
+        "decisions": comparison.decisions,
+    }
+    for name, frame in frames.items():
+        frame.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
+    write_page(comparison, folder / "report.html")
+    (folder / "manifest.json").write_text(_json(_manifest(comparison, folder)))
+
+
+def summary_document(
+    comparison: Comparison, rows: list[dict[str, Any]], services: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """``summary.json``: verdict, checks, means over seeds and all rows; null where a metric has no meaning."""
+    verdict = comparison.verdict
+    return {
+        "scenario": comparison.scenario.name,
+        "seeds": list(comparison.seeds),
+        "verdict": {"winner": verdict.winner, "closest": verdict.closest, "sentences": verdict.sentences},
+        "checks": [{"name": c.name, "meaning": c.meaning, "failures": c.failures} for c in comparison.checks],
+        "conservation": comparison.conservation,
+        "latency_relative_error": RELATIVE_ERROR,
+        "policies": {s.policy: _means(s.policy, s.clairvoyant, rows) for s in comparison.standings},
+        "runs": rows,
+        "services": services,
+    }
+
+
+def _means(policy: str, clairvoyant: bool, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [row for row in rows if row["policy"] == policy]
+    means: dict[str, Any] = {"clairvoyant": clairvoyant}
+    for metric in METRICS:
+        if metric.name not in ("policy", "seed"):
+            value = estimate([float(row[metric.name]) for row in own])
+            means[metric.name] = {"mean": value.mean, "ci95_half_width": value.half_width}
+    return means
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, recfleet and the packages whose numbers could differ."""
+    found = {"python": platform.python_version(), "recfleet": _version("recfleet")}
+    return found | {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _manifest(comparison: Comparison, folder: Path) -> dict[str, Any]:
+    scenario = comparison.scenario
+    return {
+        "format": FORMAT,
+        "format_version": 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": comparison.command,
+        "scenario": {"name": scenario.name, "path": scenario.path, "sha256": scenario.file_sha256},
+        "inputs": dict(scenario.inputs),
+        "policies": list(comparison.policies),
+        "policy_specs": [spec if isinstance(spec, str | dict) else repr(spec) for spec in comparison.specs],
+        "seeds": list(comparison.seeds),
+        "control_interval_s": scenario.control_interval_s,
+        "duration_s": scenario.duration_s,
+        "versions": versions(),
+        "platform": f"{platform.system()} {platform.machine()}, {sys.byteorder}-endian",
+        "wall_s": {f"{run.policy}, seed {run.seed}": round(run.wall_s, 3) for run in comparison.runs},
+        "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
+    }
+
+
+def _json(document: Any) -> str:
+    return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: null; floats at ten significant digits, as in the CSV."""
+    if isinstance(value, float):
+        return float(format(value, ".10g")) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

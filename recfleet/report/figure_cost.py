@@ -1,0 +1,113 @@
+"""Cost against how well the objectives are held."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from recfleet.report.picture import Picture, picture
+from recfleet.report.style import INK, MUTED, figure_style, policy_colours
+
+if TYPE_CHECKING:
+    from recfleet.comparison import Comparison
+    from recfleet.verdict import Standing
+
+__all__ = ["draw"]
+
+_FLOOR = 0.01
+
+
+def draw(comparison: Comparison) -> Picture:
+    """Cost on x, the worst service's spent error budget on y (logarithmic); 1 is exactly the objective."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    colours, table = policy_colours(comparison), comparison.standings
+    with figure_style("cost"):
+        figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+        axes = figure.subplots()
+        axes.axhspan(_FLOOR / 2, 1, color="#eef6f1", zorder=0, linewidth=0)
+        axes.axhline(1, color=MUTED, linewidth=1)
+        top = max([3.0, *(_spent(s) for s in table)]) * 1.8
+        right = max(s.cost_usd.mean for s in table) * 1.16
+        axes.text(
+            0.995,
+            1.06,
+            "objective",
+            color=MUTED,
+            ha="right",
+            va="bottom",
+            transform=axes.get_yaxis_transform(),
+        )
+        for standing in table:
+            _point(axes, standing, colours[standing.policy])
+        _labels(axes, table, colours, right)
+        chosen = comparison.verdict.winner or comparison.verdict.closest
+        bound = next((s.bound_usd.mean for s in table if s.policy == chosen), math.nan)
+        if bound > 0:
+            axes.axvline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.text(bound, top / 1.1, " lower bound", ha="left", va="top", color=INK)
+        axes.set(xlim=(0, right), ylim=(_FLOOR / 1.5, top), yscale="log")
+        axes.set(xlabel="cost, USD", ylabel="error budget spent\n(worst service)")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"≤ {y:g}×" if y <= _FLOOR else f"{y:g}×"))
+        return picture("cost", "Cost against service quality", _caption(table, comparison), figure)
+
+
+def _spent(standing: Standing) -> float:
+    """Share of requests missed over the share that may be missed."""
+    allowed = max(1.0 - standing.asked, 1e-6)
+    return max(_FLOOR, (allowed - standing.margin.mean) / allowed)
+
+
+def _point(axes: object, standing: Standing, colour: str) -> None:
+    allowed = max(1.0 - standing.asked, 1e-6)
+    y, x_half = _spent(standing), standing.cost_usd.half_width
+    y_half = standing.margin.half_width / allowed
+    bars = {}
+    if math.isfinite(x_half):
+        bars = {"xerr": x_half, "yerr": [[min(y_half, y - _FLOOR / 2)], [y_half]]}
+    axes.errorbar(  # type: ignore[attr-defined]
+        standing.cost_usd.mean,
+        y,
+        fmt="D" if standing.clairvoyant else "o",
+        markersize=9,
+        color=colour,
+        markerfacecolor="white" if standing.clairvoyant else colour,
+        markeredgewidth=1.6,
+        elinewidth=1.1,
+        zorder=3,
+        **bars,
+    )
+
+
+def _labels(axes: object, table: list[Standing], colours: dict[str, str], right: float) -> None:
+    """Names beside their points; of points that nearly coincide, one name below the other."""
+    placed: list[tuple[float, float]] = []
+    for standing in sorted(table, key=lambda s: (-math.log10(_spent(s)), s.cost_usd.mean)):
+        x, y = standing.cost_usd.mean / right, math.log10(_spent(standing))
+        while any(abs(y - other_y) < 0.22 and abs(x - other_x) < 0.17 for other_x, other_y in placed):
+            y -= 0.06
+        placed.append((x, y))
+        axes.annotate(  # type: ignore[attr-defined]
+            standing.policy,
+            (standing.cost_usd.mean, 10**y),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            color=colours[standing.policy],
+            fontweight="bold",
+        )
+
+
+def _caption(table: list[Standing], comparison: Comparison) -> str:
+    holding = [s.policy for s in table if s.holds]
+    if holding:
+        held = f"{', '.join(holding)} {'hold' if len(holding) > 1 else 'holds'} every objective (shaded)"
+    else:
+        held = "No policy holds every objective (shaded)"
+    seeds = " Bars are 95 % confidence intervals over seeds." if len(comparison.seeds) > 1 else ""
+    return (
+        f"{held}; further left is cheaper. The error budget is the share of requests that may miss the objective: "
+        f"at 2× twice as many miss as may.{seeds} Diamonds see the future. The dashed line is the lower bound for "
+        f"what {comparison.verdict.winner or comparison.verdict.closest} served."
+    )

@@ -1,0 +1,115 @@
+"""The report page, from its template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from recfleet.estimates import estimate
+from recfleet.files import versions
+from recfleet.report import FIGURES, draw
+from recfleet.report.decision_log import decision_excerpts
+from recfleet.report.ranking import COLUMNS, ranked_rows
+from recfleet.report.style import policy_colours
+from simulator.histogram import RELATIVE_ERROR
+
+if TYPE_CHECKING:
+    from recfleet.comparison import Comparison
+
+__all__ = ["page_html"]
+
+
+def page_html(comparison: Comparison) -> str:
+    """The whole page; the same bytes for the same comparison."""
+    import jinja2
+    from markupsafe import Markup
+
+    loader = jinja2.PackageLoader("recfleet.report", ".")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    pictures = {name: draw(comparison, name) for name in FIGURES}
+    style = resources.files("recfleet.report").joinpath("page.css").read_text(encoding="utf-8")
+    return environment.get_template("page.html").render(
+        comparison=comparison,
+        scenario=comparison.scenario,
+        verdict=comparison.verdict,
+        columns=COLUMNS,
+        rows=ranked_rows(comparison),
+        figures={n: _Drawn(p.title, p.caption, Markup(p.svg)) for n, p in pictures.items()},
+        services=_service_table(comparison),
+        facts=_facts(comparison),
+        decisions=decision_excerpts(comparison),
+        extrapolated=_extrapolated(comparison),
+        relative_error=RELATIVE_ERROR,
+        versions=versions(),
+        style=Markup(style),
+        colours=policy_colours(comparison),
+    )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    title: str
+    caption: str
+    svg: Any
+
+
+def _facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """The line of numbers under the title."""
+    requests = [
+        int(run.result.arrived.sum()) for run in comparison.runs if run.policy == comparison.policies[0]
+    ]
+    seeds = len(comparison.seeds)
+    return [
+        ("policies", str(len(comparison.policies))),
+        ("seeds", str(seeds)),
+        ("requests a run", f"{sum(requests) / seeds:,.0f}"),
+        ("hours", f"{comparison.scenario.duration_s / 3600:.4g}"),
+        ("decisions every", f"{comparison.scenario.control_interval_s:g} s"),
+        ("services", str(len(comparison.runs[0].result.facts.services))),
+    ]
+
+
+_SERVICE_COLUMNS = (
+    ("slo_attainment", 100.0, 3),
+    ("rejected", 1.0, 0),
+    ("failed", 1.0, 0),
+    ("p50_ms", 1.0, 1),
+    ("p95_ms", 1.0, 1),
+    ("p99_ms", 1.0, 1),
+    ("p999_ms", 1.0, 1),
+    ("minutes_in_violation", 1.0, 1),
+    ("worst_5min_slo", 100.0, 2),
+)
+
+
+def _service_table(comparison: Comparison) -> list[dict[str, Any]]:
+    """A group a service, a row a policy; means over seeds."""
+    table, facts = comparison.services, comparison.runs[0].result.facts
+    groups = []
+    for s, service in enumerate(facts.services):
+        rows = []
+        for policy in comparison.policies:
+            own = table[(table["service"] == service) & (table["policy"] == policy)]
+            means = {name: estimate(own[name].tolist()).mean for name, _, _ in _SERVICE_COLUMNS}
+            cells = [_number(means[name] * factor, decimals) for name, factor, decimals in _SERVICE_COLUMNS]
+            rows.append((policy, cells, means["slo_attainment"] >= float(facts.slo_quantile[s])))
+        asked = f"{100 * float(facts.slo_quantile[s]):g} % within {1e3 * float(facts.slo_s[s]):g} ms"
+        groups.append({"service": service, "asked": asked, "rows": rows})
+    return groups
+
+
+def _number(value: float, decimals: int) -> str:
+    return "–" if value != value else f"{value:,.{decimals}f}"
+
+
+def _extrapolated(comparison: Comparison) -> str:
+    worst = comparison.summary.groupby("policy", sort=False)["extrapolated_batches"].mean().max()
+    if not worst > 0:
+        return "No batch was larger than those that were measured."
+    return (
+        f"Up to {worst:.2%} of a policy's batches were larger than any that was measured; "
+        "their latency extends the last measured segment."
+    )

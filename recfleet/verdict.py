@@ -1,0 +1,240 @@
+"""Which policy to run, said in sentences with the numbers they rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recfleet.estimates import Estimate, estimate
+from recfleet.run_record import RunRecord
+from simulator.measured import Measured
+
+__all__ = ["REFERENCES", "Standing", "Verdict", "judge", "standings"]
+
+REFERENCES: tuple[tuple[str, str], ...] = (("static_peak", "static peak"), ("hpa", "the HPA-like autoscaler"))
+"""Policies that stand for what is done today, as the verdict calls them; compared with where they were run."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One policy over its seeds.
+
+    Attributes
+    ----------
+    cost_usd, bound_usd, gap, attainment
+        Over seeds.
+    worst_service, margin
+        The service whose mean attainment lies furthest below (or least above) the quantile it is asked for, and
+        that difference over seeds.
+    asked
+        The quantile asked for of that service.
+    costs
+        ``cost_usd`` by seed, in the order of the seeds.
+    """
+
+    policy: str
+    clairvoyant: bool
+    cost_usd: Estimate
+    bound_usd: Estimate
+    gap: Estimate
+    attainment: Estimate
+    worst_service: str
+    objective_s: float
+    asked: float
+    margin: Estimate
+    costs: tuple[float, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Every service's mean attainment reaches the quantile asked for."""
+        return self.margin.mean >= 0.0
+
+    @property
+    def certain(self) -> bool:
+        """The whole confidence interval of the worst service lies on one side; unknown with one seed."""
+        return math.isnan(self.margin.half_width) or abs(self.margin.mean) >= self.margin.half_width
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer.
+
+    Attributes
+    ----------
+    winner
+        The cheapest policy that holds every objective and does not see the future; None where none does.
+    closest
+        Where there is no winner, the policy that misses by least.
+    sentences
+        The verdict in words; the first is the headline.
+    """
+
+    winner: str | None
+    closest: str | None
+    sentences: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        return self.sentences[0]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.sentences)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def standings(runs: Sequence[RunRecord]) -> list[Standing]:
+    """A standing a policy, in order of first appearance."""
+    policies = list(dict.fromkeys(run.policy for run in runs))
+    return [_standing([run for run in runs if run.policy == policy]) for policy in policies]
+
+
+def _standing(runs: Sequence[RunRecord]) -> Standing:
+    measured = [Measured(run.result, run.bound_usd) for run in runs]
+    facts = runs[0].result.facts
+    attainment = np.array([m.service_attainment for m in measured])
+    margins = attainment - facts.slo_quantile
+    means = [estimate(margins[:, s]).mean for s in range(margins.shape[1])]
+    worst = min(range(len(means)), key=lambda s: math.inf if math.isnan(means[s]) else means[s])
+    costs = tuple(m.cost_usd for m in measured)
+    totals = [int(m.result.slo_met.sum()) / max(1, int(m.result.arrived.sum())) for m in measured]
+    return Standing(
+        policy=runs[0].policy,
+        clairvoyant=runs[0].clairvoyant,
+        cost_usd=estimate(costs),
+        bound_usd=estimate([run.bound_usd for run in runs]),
+        gap=estimate([1 - run.bound_usd / cost for run, cost in zip(runs, costs) if cost > 0]),
+        attainment=estimate(totals),
+        worst_service=facts.services[worst],
+        objective_s=float(facts.slo_s[worst]),
+        asked=float(facts.slo_quantile[worst]),
+        margin=estimate(margins[:, worst]),
+        costs=costs,
+    )
+
+
+def judge(runs: Sequence[RunRecord]) -> Verdict:
+    """The cheapest policy that holds every objective, against what is done today and against the bound."""
+    table = standings(runs)
+    deployable = [s for s in table if not s.clairvoyant]
+    holding = sorted(
+        (s for s in deployable if s.holds), key=lambda s: (s.cost_usd.mean, -s.margin.mean, s.policy)
+    )
+    if not holding:
+        return _none_holds(table, deployable)
+    winner = holding[0]
+    sentences = [
+        _headline(winner, runs),
+        *_against_references(winner, deployable),
+        *_against_runner_up(winner, holding),
+        *_against_bound(winner),
+        *_against_yardsticks(winner, table),
+        *_doubts(winner),
+    ]
+    return Verdict(winner.policy, None, tuple(sentences))
+
+
+def _headline(winner: Standing, runs: Sequence[RunRecord]) -> str:
+    hours = runs[0].result.facts.duration_s / 3600
+    return (
+        f"{winner.policy} is the cheapest policy that holds every service's objective: "
+        f"{_usd(winner.cost_usd)} for {hours:.4g} h"
+        + (f", mean of {winner.cost_usd.n} seeds." if winner.cost_usd.n > 1 else ", one seed.")
+    )
+
+
+def _none_holds(table: Sequence[Standing], deployable: Sequence[Standing]) -> Verdict:
+    candidates = deployable or table
+    closest = max(candidates, key=lambda s: (s.margin.mean, -s.cost_usd.mean))
+    if not deployable:
+        first = "Every policy compared sees the future, so none can be recommended."
+        return Verdict(None, closest.policy, (first, *_doubts(closest)))
+    attained = closest.asked + closest.margin.mean
+    first = (
+        f"No policy holds every service's objective. Closest is {closest.policy} ({_usd(closest.cost_usd)}): "
+        f"its worst service, {closest.worst_service}, answers {_percent(attained)} of requests within "
+        f"{1e3 * closest.objective_s:g} ms where {_percent(closest.asked)} is asked for, "
+        f"{-100 * closest.margin.mean:.2g} points short."
+    )
+    seers = [s for s in table if s.clairvoyant and s.holds]
+    hint = (
+        f"{seers[0].policy}, which sees the future, holds them for {_usd(seers[0].cost_usd)}: "
+        "the cluster suffices, the policies react too late or plan too little."
+        if seers
+        else "More headroom, a larger cluster or a looser objective would be needed."
+    )
+    return Verdict(None, closest.policy, (first, hint, *_doubts(closest)))
+
+
+def _against_references(winner: Standing, table: Sequence[Standing]) -> list[str]:
+    parts = []
+    for policy, name in REFERENCES:
+        other = next((s for s in table if s.policy == policy and s.policy != winner.policy), None)
+        if other is None or other.cost_usd.mean <= 0:
+            continue
+        saving = 1 - winner.cost_usd.mean / other.cost_usd.mean
+        word = "less" if saving >= 0 else "more"
+        caveat = "" if other.holds else f", which misses {other.worst_service}'s objective"
+        parts.append(f"{abs(saving):.1%} {word} than {name} ({other.policy}, {_usd(other.cost_usd)}{caveat})")
+    return [f"It costs {' and '.join(parts)}."] if parts else []
+
+
+def _against_runner_up(winner: Standing, holding: Sequence[Standing]) -> list[str]:
+    if len(holding) < 2:
+        return ["No other policy that could be deployed holds every objective."]
+    second = holding[1]
+    difference = estimate([b - a for a, b in zip(winner.costs, second.costs)])
+    if abs(difference.mean) <= 1e-9 * max(1.0, winner.cost_usd.mean):
+        return [f"{second.policy} costs the same."]
+    if difference.half_width > difference.mean:
+        return [
+            f"The difference from {second.policy}, {_usd(difference)} on the same seeds, is within the uncertainty."
+        ]
+    return [f"Next is {second.policy}, {_usd(difference)} dearer on the same seeds."]
+
+
+def _against_bound(winner: Standing) -> list[str]:
+    if not (winner.bound_usd.mean > 0):
+        return []
+    ratio = winner.cost_usd.mean / winner.bound_usd.mean
+    return [
+        f"It pays {ratio:.2f} times the lower bound of {winner.bound_usd.mean:,.2f} USD, which no policy that serves "
+        "as many requests on this cluster can undercut."
+    ]
+
+
+def _against_yardsticks(winner: Standing, table: Sequence[Standing]) -> list[str]:
+    seers = [s for s in table if s.clairvoyant and s.holds]
+    if not seers:
+        return []
+    best = min(seers, key=lambda s: s.cost_usd.mean)
+    return [f"{best.policy}, a yardstick that sees the future, pays {_usd(best.cost_usd)}."]
+
+
+def _doubts(standing: Standing) -> list[str]:
+    if standing.margin.n < 2:
+        return [
+            "With one seed there is no confidence interval; run more seeds before acting on small differences."
+        ]
+    if not standing.certain:
+        return [
+            f"Whether {standing.worst_service} holds its objective is within the uncertainty over seeds: "
+            f"{100 * standing.margin.mean:+.2g} points, 95 % interval {100 * standing.margin.low:+.2g} to "
+            f"{100 * standing.margin.high:+.2g}."
+        ]
+    return []
+
+
+def _usd(value: Estimate) -> str:
+    if math.isnan(value.half_width):
+        return f"{value.mean:,.2f} USD"
+    return f"{value.mean:,.2f} ± {value.half_width:,.2f} USD"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
