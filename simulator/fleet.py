@@ -11,6 +11,7 @@ import numpy as np
 
 from simulator.histogram import N_BINS
 from simulator.kernel.loop import advance, settle
+from simulator.kernel.routing import pass_on_all
 from simulator.kernel.state import (
     ABSENT, ADVANCED, CLOCK, DRAINING, LEAST_OUTSTANDING, MEMBER, NEED_BLOCK, NEED_ROOM, NODE, NONE, OUTCOME, READY, REPLICA,
     REQUEST, ROUND_ROBIN, SERVICE, STAGE, STARTING, STEP, Arrivals, Record,
@@ -36,6 +37,7 @@ class StagePlan:
     candidates: int
     item_bytes: float
     router: str
+    max_outstanding: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def _stages(plan: FleetPlan) -> np.ndarray:
         same = [i for i, other in enumerate(plan.stages) if other.service == stage.service]
         row = stages[k]
         row.service, row.candidates, row.item_bytes = stage.service, stage.candidates, stage.item_bytes
-        row.router, row.first_stage, row.is_last = ROUTERS[stage.router], same[0], k == same[-1]
+        row.router, row.max_outstanding = ROUTERS[stage.router], stage.max_outstanding
+        row.held_head = row.held_tail = NONE
+        row.first_stage, row.is_last = same[0], k == same[-1]
     return stages
 
 
@@ -246,10 +250,13 @@ class Fleet:
         return slot
 
     def activate(self, *slots: int) -> None:
-        """Let starting replicas receive requests from now on."""
-        self.replicas["state"][list(slots)] = READY
-        self.replicas["free_s"][list(slots)] = self.now_s
-        self._rebuild_pools()
+        """Let starting replicas receive requests from now on, and first those that routers hold."""
+        holding = bool((self.state.stages["held_head"] != NONE).any())
+        for some in ([slot] for slot in slots) if holding else [list(slots)]:
+            self.replicas["state"][some] = READY
+            self.replicas["free_s"][some] = self.now_s
+            self._rebuild_pools()
+            self._pass_on()
 
     def drain(self, *slots: int) -> None:
         """Send ready replicas no more requests; each is released when it holds none."""
@@ -259,6 +266,7 @@ class Fleet:
             if replica.outstanding == 0:
                 replica.released_s = self.now_s
         self._rebuild_pools()
+        self._pass_on()
 
     def is_released(self, slot: int) -> bool:
         """True when a draining replica holds no request any more."""
@@ -267,6 +275,10 @@ class Fleet:
     def remove(self, slot: int) -> None:
         """Free the slot of a replica that is starting or released."""
         self.replicas[slot].state = ABSENT
+
+    def _pass_on(self) -> None:
+        with np.errstate(over="ignore"):
+            pass_on_all(self.state, self.now_s)
 
     def _grow_replicas(self) -> None:
         old = self.replicas
@@ -280,7 +292,7 @@ class Fleet:
         replicas, stages = self.replicas, self.state.stages
         ready = np.flatnonzero(replicas["state"] == READY)
         pools = [ready[replicas["stage"][ready] == k] for k in range(len(stages))]
-        stages["size"] = [len(pool) for pool in pools]
+        stages["ready"] = [len(pool) for pool in pools]
         stages["capacity"] = [_power_of_two(len(pool)) for pool in pools]
         stages["offset"] = np.cumsum(stages["capacity"]) - stages["capacity"]
         members = np.zeros(stages["capacity"].sum(), MEMBER)

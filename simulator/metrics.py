@@ -67,7 +67,7 @@ def _latency(q: float, name: str) -> Metric:
         symbol,
         "ms",
         "completed requests, all services",
-        f"latency that {q:.1%} of completed requests do not exceed, within 1 %",
+        f"latency that {100 * q:g} % of completed requests do not exceed, within 1 %",
         lambda m: m.latency_ms(q),
     )
 
@@ -256,7 +256,7 @@ def _service_latency(q: float, name: str) -> Metric:
         f"L_{name[1:-3]}",
         "ms",
         "completed requests of the service",
-        f"latency that {q:.1%} of completed requests do not exceed, within 1 %",
+        f"latency that {100 * q:g} % of completed requests do not exceed, within 1 %",
         lambda m, s: 1e3 * histogram.quantile(m.result.histogram[s], q),
     )
 

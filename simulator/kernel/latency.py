@@ -46,7 +46,7 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
 
     Linear between the two measured sizes around ``units``; constant below the smallest; the last segment extended
     above the largest (proportional to ``units`` where one size only was measured). At a size, linear between the
-    measured quantile levels around ``u``; with one level no noise.
+    measured quantile levels around ``u``, constant beyond the outermost; with one level no noise.
     """
     first, sizes, levels = table.size_offset, table.sizes, table.levels
     low = 0
@@ -66,7 +66,8 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
     if levels > 1:
         level = _bracket(latencies.level, table.level_offset, levels, u)
         at = latencies.level[table.level_offset + level]
-        level_share = (u - at) / (latencies.level[table.level_offset + level + 1] - at)
+        step = latencies.level[table.level_offset + level + 1] - at
+        level_share = min(max((u - at) / step, 0.0), 1.0)
 
     row_low = table.latency_offset + low * levels + level
     row_high = table.latency_offset + high * levels + level

@@ -10,7 +10,7 @@ import numpy as np
 from simulator.histogram import BINS_PER_UNIT_LOG, LOWEST_S
 from simulator.kernel.batching import schedule_next, start_batch
 from simulator.kernel.compiled import compiled, inlined
-from simulator.kernel.routing import change_outstanding, release_request, route
+from simulator.kernel.routing import change_outstanding, pass_on, release_request, route
 from simulator.kernel.state import (
     ADVANCED,
     COMPLETED,
@@ -79,6 +79,7 @@ def _complete_batch(fleet: Fleet, slot: int, now: float) -> None:
     schedule_next(fleet, slot)
     if replica.state == DRAINING and replica.outstanding == 0:
         replica.released_s = now
+    pass_on(fleet, stage_index, now)
     number = replica.batch_head
     while number != NONE:
         following = fleet.requests[number].next

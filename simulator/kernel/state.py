@@ -57,11 +57,13 @@ REPLICA = _struct(
 """A replica: its queue, its batch and its variant's batch rule."""
 
 STAGE = _struct(
-    offset="i8", capacity="i8", size="i8", counter="i8", queue="i8", wait_s="f8", compute_s="f8", item_bytes="f8",
-    candidates="i4", service="i4", first_stage="i4", router="i1", is_last="i1",
+    offset="i8", capacity="i8", ready="i8", counter="i8", queue="i8", wait_s="f8", compute_s="f8", item_bytes="f8",
+    candidates="i4", service="i4", first_stage="i4", max_outstanding="i4", held_head="i4", held_tail="i4",
+    router="i1", is_last="i1",
 )  # fmt: skip
-"""A stage and where its pool lies: members ``offset`` to ``offset + size`` in order of slot, and a winner tree over them
-at ``2 * offset`` to ``2 * (offset + capacity)``. ``queue`` requests wait; ``wait_s`` and ``compute_s`` sum over requests."""
+"""A stage and where its pool lies: members ``offset`` to ``offset + ready`` in order of slot, and a winner tree over them
+at ``2 * offset`` to ``2 * (offset + capacity)``. ``queue`` requests wait, those that the router
+holds (from ``held_head``) among them; ``wait_s`` and ``compute_s`` sum over requests."""
 
 MEMBER = _struct(load="i8", slot="i8")
 """A ready replica in its pool; ``load`` repeats its outstanding requests."""

@@ -1,0 +1,103 @@
+"""From a scenario to the data plane's plan: numbering of stages, variants, tables and nodes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.fleet import BatchRule, FleetPlan, StagePlan
+from simulator.latency_tables import LatencyTable
+from simulator.scenario import Scenario, Service, Stage, Variant
+
+__all__ = ["Numbering", "fleet_plan", "latency_table", "number"]
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The scenario's stages, variants and nodes in the order of all arrays.
+
+    Attributes
+    ----------
+    stages, variants
+        ``(service index, stage)`` and ``(stage index, variant)``.
+    table_of
+        ``[variant, node_type]`` number of the latency table, -1 where the variant cannot run.
+    runs
+        ``(variant, node_type)`` of each table.
+    first_node
+        ``[node_type]`` number of the type's first node; nodes are numbered type by type.
+    node_type_of
+        ``[node]``.
+    """
+
+    stages: tuple[tuple[int, Stage], ...]
+    variants: tuple[tuple[int, Variant], ...]
+    table_of: np.ndarray
+    runs: tuple[tuple[int, int], ...]
+    first_node: np.ndarray
+    node_type_of: np.ndarray
+
+
+def _all_stages(services: tuple[Service, ...]) -> Iterator[tuple[int, Stage]]:
+    for i, service in enumerate(services):
+        for stage in service.stages:
+            yield i, stage
+
+
+def number(scenario: Scenario) -> Numbering:
+    """Number everything, in the order of the scenario file."""
+    stages = tuple(_all_stages(scenario.services))
+    variants = tuple((k, variant) for k, (_, stage) in enumerate(stages) for variant in stage.variants)
+    node_types = scenario.cluster.node_types
+    table_of = np.full((len(variants), len(node_types)), -1, np.int64)
+    runs = []
+    for v, (_, variant) in enumerate(variants):
+        for n, node in enumerate(node_types):
+            if node.speed_of(variant.profile.device) > 0 and (variant.need() <= node.capacity).all():
+                table_of[v, n] = len(runs)
+                runs.append((v, n))
+    counts = scenario.cluster.count
+    return Numbering(
+        stages=stages,
+        variants=variants,
+        table_of=table_of,
+        runs=tuple(runs),
+        first_node=np.cumsum(counts) - counts,
+        node_type_of=np.repeat(np.arange(len(node_types)), counts),
+    )
+
+
+def latency_table(scenario: Scenario, variant: Variant, node_type: int) -> LatencyTable:
+    """Latencies of a variant on a node type, with or without noise as the scenario says."""
+    profile = variant.profile
+    table = LatencyTable(profile.batch_sizes, profile.quantile_levels, profile.latency_s, profile.cpu_core_s)
+    if not scenario.service_noise:
+        table = table.without_noise(profile.mean_s)
+    return table.scaled(scenario.cluster.node_types[node_type].speed_of(profile.device))
+
+
+def noise_seed(seed: int) -> int:
+    """The run's 64-bit seed of service noise."""
+    return int.from_bytes(hashlib.sha256(f"recfleet service noise {seed}".encode()).digest()[:8], "little")
+
+
+def fleet_plan(scenario: Scenario, numbering: Numbering, seed: int) -> FleetPlan:
+    """The plan of all stages, variants, tables and nodes."""
+    nic = scenario.cluster.capacity[:, -1]
+    return FleetPlan(
+        stages=tuple(
+            StagePlan(i, s.candidates, s.item_bytes, s.router, s.max_outstanding) for i, s in numbering.stages
+        ),
+        rules=tuple(
+            BatchRule(k, v.profile.unit == "items", v.max_batch, v.max_wait_s, v.queue_limit)
+            for k, v in numbering.variants
+        ),
+        tables=tuple(latency_table(scenario, numbering.variants[v][1], n) for v, n in numbering.runs),
+        nic_bytes_per_s=nic[numbering.node_type_of],
+        hop_delay_s=scenario.cluster.hop_delay_s,
+        slo_s=np.array([s.slo_s for s in scenario.services]),
+        noise_seed=noise_seed(seed),
+    )

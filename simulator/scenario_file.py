@@ -1,0 +1,143 @@
+"""The scenario file, field by field; `simulator.scenario.load_scenario` reads it.
+
+Every unknown key is an error, and every quantity has its unit in its name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from workloads.trace_spec import TraceSpec
+
+__all__ = [
+    "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile", "ServiceFile",
+    "StageFile", "VariantFile",
+]  # fmt: skip
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class DeviceFile(_Section):
+    """A device of a node type, by the id that profiles give it."""
+
+    device: str = Field(description="device id of profiles, as `nvidia-h200`")
+    speed: Positive = Field(1.0, description="times as fast as the profiled device")
+    assumption: str = Field("", description="why that speed; needed where speed is not 1, printed in reports")
+
+    @model_validator(mode="after")
+    def _say_why(self) -> DeviceFile:
+        if self.speed != 1.0 and not self.assumption:
+            raise ValueError(f"speed {self.speed:g} is not measured: state its reason in 'assumption'")
+        return self
+
+
+class InventoryFile(_Section):
+    """Takes count and shape of a node type from a list of real nodes (columns cpu_milli, memory_mib, gpu_count,
+    gpu_model)."""
+
+    file: str
+    gpu_model: str = Field("", description="empty: nodes without a GPU")
+    cpu_cores: Positive | None = Field(None, description="only nodes with this many cores")
+    memory_gib: Positive | None = Field(None, description="only nodes with this much memory")
+
+
+class NodeTypeFile(_Section):
+    """A kind of node that can be rented."""
+
+    name: Name
+    inventory: InventoryFile | None = None
+    count: Annotated[int, Field(ge=1)] | None = Field(None, description="nodes at hand; at most the inventory's")
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    gpu_memory_gib: NotNegative = Field(0.0, description="of all GPUs of a node together")
+    cpu_cores: Positive | None = None
+    memory_gib: Positive | None = None
+    storage_gbyte_per_s: Positive = Field(description="read bandwidth of one node from the weight store")
+    network_gbit_per_s: Positive = Field(description="what one node's network card receives")
+    price_usd_per_hour: Positive
+    boot_s: NotNegative = Field(description="from renting a node to the first container start on it")
+    devices: Annotated[list[DeviceFile], Field(min_length=1)]
+    source: str = Field("", description="where shape and price come from, printed in reports")
+
+
+class ClusterFile(_Section):
+    """Node types and what they share."""
+
+    storage_gbyte_per_s: Positive = Field(description="bandwidth of the weight store, all nodes together")
+    hop_delay_ms: NotNegative = Field(description="delay of one hop: client to stage, stage to stage, stage to client")
+    source: str = ""
+    node_types: Annotated[list[NodeTypeFile], Field(min_length=1)]
+
+
+class VariantFile(_Section):
+    """One way to serve a stage: a measured profile and a batch rule."""
+
+    profile: str = Field(description="name of a shipped profile, or path of a profile file")
+    name: Name | None = None
+    max_batch: Annotated[int, Field(ge=1)] = Field(description="in the profile's unit: items or requests")
+    max_wait_ms: NotNegative = 0.0
+    queue_limit: Annotated[int, Field(ge=0)] = Field(0, description="requests waiting at one replica; 0: no limit")
+    container_start_s: NotNegative = Field(description="from placement to the start of the weight load")
+    warm_up_s: NotNegative = Field(0.0, description="from weights loaded to ready")
+    cpu_cores: Positive | None = Field(None, description="cores one replica claims; else the profile's")
+
+
+class StageFile(_Section):
+    """A stage of a funnel."""
+
+    name: Name
+    candidates: Annotated[int, Field(ge=1)] = Field(description="most items that enter the stage")
+    item_bytes: NotNegative = Field(0.0, description="bytes on the wire per item")
+    router: Literal["least_outstanding", "round_robin"] = "least_outstanding"
+    max_outstanding: Annotated[int, Field(ge=0)] = Field(
+        0, description="requests that a replica holds before the router holds further ones; 0: no limit"
+    )
+    slo_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="share of the service's latency objective; else equal shares"
+    )
+    variants: Annotated[list[VariantFile], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _holding_needs_least_outstanding(self) -> StageFile:
+        if self.max_outstanding and self.router != "least_outstanding":
+            raise ValueError(f"max_outstanding works with router least_outstanding, not {self.router}")
+        return self
+
+
+class ServiceFile(_Section):
+    """A service: its objective and its funnel."""
+
+    name: Name
+    slo_ms: Positive
+    slo_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    stages: Annotated[list[StageFile], Field(min_length=1)]
+
+
+class PlanningFile(_Section):
+    """What policies are told about how to plan."""
+
+    headroom: NotNegative = Field(0.1, description="fraction above expected demand")
+    unserved_usd_per_million: Positive = Field(100.0, description="penalty for planning to leave requests unserved")
+
+
+class ScenarioFile(_Section):
+    """A trace, a cluster, services and the policies that compete."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    control_interval_s: Positive = 60.0
+    service_noise: bool = Field(True, description="draw latencies from the measured spread; false: means")
+    trace: TraceSpec
+    cluster: ClusterFile
+    services: Annotated[list[ServiceFile], Field(min_length=1)]
+    policies: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    planning: PlanningFile = PlanningFile()
+    assumptions: list[str] = Field(default_factory=list, description="further assumptions, printed in reports")
