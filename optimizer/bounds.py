@@ -1,0 +1,135 @@
+"""What no policy can undercut: a fluid lower bound on cost.
+
+**Condition.** The bound of a run holds for every policy that, on this cluster and at these prices, serves
+at least as many requests at each stage within the run, whatever the order, the delay and the batches,
+provided that a replica's mean rate does not exceed ``best_throughput_rps`` (its most efficient batch,
+always full, never idle). With service noise on, that rate is an expectation, so a short run with lucky
+draws can in principle come in below; over many batches it does not. Requests whose candidates are fewer
+than the stage's usual number take less work than the rate assumes; where a trace states such numbers, the
+bound holds for the work and not for the count.
+
+**Why.** Let ``X[v, n]`` be the replica-hours that the policy had and ``Y[n]`` the node-hours it paid. Each
+replica was on a paid node, so at every instant ``sum_v need x <= capacity y``, and integrated ``sum_v need
+X <= capacity Y``. At most ``count`` nodes were open, so ``Y <= count hours``. What stage ``s`` served is at
+most ``3600 sum best X``. So ``(X, Y)`` is feasible for the linear programme, and its cost ``sum price Y``
+is at least the optimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.fleet_lp import FluidModel
+from optimizer.fleet_problem import FleetProblem
+from simulator.policy import FleetFacts
+
+__all__ = ["FluidBound", "fluid_bound_by_slot", "fluid_bound_usd", "gap"]
+
+
+@dataclass(frozen=True)
+class FluidBound:
+    """A lower bound on cost; see the module for the condition under which it holds.
+
+    Attributes
+    ----------
+    usd
+        The bound over the whole run; NaN unless ``status`` is ``optimal``.
+    status
+        ``optimal``; ``infeasible`` where even this ideal fleet could not serve as much.
+    stage_usd_per_million
+        ``[stage]`` marginal cost of a million more requests, USD.
+    resource_usd_per_node_hour
+        ``[node_type, resource]`` share of a node-hour's price that each resource carries; it binds where
+        this is > 0.
+    node_usd_per_hour
+        ``[node_type]`` what one more node of the type would save, USD per hour.
+    replica_hours, node_hours
+        ``[variant, node_type]`` and ``[node_type]`` of the ideal fleet.
+    """
+
+    usd: float
+    status: str
+    stage_usd_per_million: np.ndarray
+    resource_usd_per_node_hour: np.ndarray
+    node_usd_per_hour: np.ndarray
+    replica_hours: np.ndarray
+    node_hours: np.ndarray
+
+
+def fluid_bound_usd(facts: FleetFacts, served_requests: np.ndarray, duration_s: float) -> FluidBound:
+    """Least cost of serving so many requests at each stage within ``duration_s``, in any order.
+
+    ``min sum price y`` over replica-hours ``x >= 0`` and node-hours ``0 <= y <= count hours`` subject to
+    ``3600 sum best_throughput x >= served`` for each stage and ``sum_v need x <= capacity y`` for each node
+    type and resource.
+
+    Parameters
+    ----------
+    served_requests
+        ``served_requests[stage]``, requests whose batch at that stage ended within the run.
+    duration_s
+        Length of the run, > 0.
+
+    Examples
+    --------
+    A fleet of 100 requests/s at its best that served 360,000 requests in an hour of 4 USD needed one
+    node-hour; see ``tests/optimizer/test_bounds.py``.
+    """
+    hours = duration_s / 3600.0
+    fluid = _model(facts).solve(np.asarray(served_requests, dtype=np.float64) / duration_s)
+    return FluidBound(
+        usd=fluid.usd_per_hour * hours,
+        status=fluid.status,
+        stage_usd_per_million=fluid.stage_price_usd_per_hour_rps / 3600.0 * 1e6,
+        resource_usd_per_node_hour=fluid.resource_price_usd_per_hour,
+        node_usd_per_hour=fluid.node_price_usd_per_hour,
+        replica_hours=fluid.replicas * hours,
+        node_hours=fluid.nodes * hours,
+    )
+
+
+def fluid_bound_by_slot(facts: FleetFacts, demand_rps: np.ndarray, slot_s: float) -> np.ndarray:
+    """Least cost of each slot if its demand is served within it, ``usd[slot]``; NaN where it cannot be.
+
+    Stronger than `fluid_bound_usd`, for a narrower claim: it holds for policies that serve each slot's
+    requests in that slot. The sum is never below the bound of the whole run.
+
+    Parameters
+    ----------
+    demand_rps
+        ``demand_rps[stage, slot]``.
+    slot_s
+        Length of a slot, > 0.
+    """
+    model = _model(facts)
+    known: dict[bytes, float] = {}
+    usd = np.empty(demand_rps.shape[1])
+    for slot, demand in enumerate(np.ascontiguousarray(demand_rps.T)):
+        key = demand.tobytes()
+        if key not in known:
+            known[key] = model.solve(demand).usd_per_hour * slot_s / 3600.0
+        usd[slot] = known[key]
+    return usd
+
+
+def gap(cost_usd: float, bound_usd: float) -> float:
+    """``(cost - bound) / cost``: the part of the cost that the bound does not explain; NaN without cost."""
+    return (cost_usd - bound_usd) / cost_usd if cost_usd > 0.0 else float("nan")
+
+
+def _model(facts: FleetFacts) -> FluidModel:
+    problem = FleetProblem(
+        demand_rps=np.zeros(len(facts.stages)),
+        variant_stage=facts.variant_stage,
+        throughput_rps=facts.best_throughput_rps,
+        need=facts.need,
+        capacity=facts.capacity,
+        node_count=facts.node_count,
+        price_usd_per_hour=facts.price_usd_per_hour,
+        replicas_now=np.zeros(facts.throughput_rps.shape, dtype=np.int64),
+        churn_usd_per_hour=np.zeros(facts.throughput_rps.shape),
+        unserved_usd_per_request=0.0,
+    )
+    return FluidModel(problem, allow_unserved=False)

@@ -1,0 +1,138 @@
+"""The fluid relaxation: fractions of replicas on fractions of nodes, by OR-Tools' GLOP.
+
+Its optimum is a lower bound of every whole-number plan, its duals say what binds, and its solution rounds
+to a plan. The model is built once and stays hot: a further solve changes the demand alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ortools.math_opt.python import mathopt
+
+from optimizer.fleet_problem import FleetProblem
+
+__all__ = ["FluidModel", "FluidSolution"]
+
+
+@dataclass(frozen=True)
+class FluidSolution:
+    """Optimum of the relaxation.
+
+    Attributes
+    ----------
+    status
+        ``optimal`` or ``infeasible`` (only where demand may not be left unserved), else the solver's reason.
+    usd_per_hour
+        Objective; NaN unless optimal.
+    replicas, nodes
+        ``[variant, node_type]`` and ``[node_type]``, fractional.
+    stage_price_usd_per_hour_rps
+        ``[stage]`` what one more request/s costs, USD per hour.
+    resource_price_usd_per_hour
+        ``[node_type, resource]`` what the whole of the resource on one node is worth; 0 where it does not
+        bind.
+    node_price_usd_per_hour
+        ``[node_type]`` what one more node of the type would save; 0 unless all are in use.
+    """
+
+    status: str
+    usd_per_hour: float
+    replicas: np.ndarray
+    nodes: np.ndarray
+    stage_price_usd_per_hour_rps: np.ndarray
+    resource_price_usd_per_hour: np.ndarray
+    node_price_usd_per_hour: np.ndarray
+
+
+class FluidModel:
+    """``min price y + penalty unserved`` over continuous ``x``, ``y``, for changing demand.
+
+    Parameters
+    ----------
+    problem
+        Rates, needs, capacity, counts and prices. Churn is left out (it only adds cost, so the bound stays
+        valid).
+    allow_unserved
+        Whether demand may be left unserved at the problem's penalty; otherwise all of it must be served.
+    """
+
+    def __init__(self, problem: FleetProblem, *, allow_unserved: bool = True) -> None:
+        self._problem = problem
+        self._model = model = mathopt.Model(name="fluid")
+        stages, (variants, types) = len(problem.demand_rps), problem.throughput_rps.shape
+        runs = (problem.throughput_rps > 0.0) & np.isfinite(problem.share).all(axis=2)
+        self._pairs = [(int(v), int(n)) for v, n in np.argwhere(runs)]
+        self._x = {pair: model.add_variable(lb=0.0) for pair in self._pairs}
+        self._y = [model.add_variable(lb=0.0, ub=float(c)) for c in problem.node_count]
+        penalty = 3600.0 * problem.unserved_usd_per_request
+        terms = [float(problem.price_usd_per_hour[n]) * self._y[n] for n in range(types)]
+        self._demand = []
+        for s in range(stages):
+            served = [
+                problem.throughput_rps[p] * self._x[p]
+                for p in self._pairs
+                if problem.variant_stage[p[0]] == s
+            ]
+            if allow_unserved:
+                unserved = model.add_variable(lb=0.0)
+                served.append(1.0 * unserved)
+                terms.append(penalty * unserved)
+            self._demand.append(model.add_linear_constraint(mathopt.fast_sum(served) >= 0.0))
+        self._capacity = {
+            (n, r): model.add_linear_constraint(
+                mathopt.fast_sum(
+                    [problem.share[v, n, r] * self._x[v, n] for v in range(variants) if (v, n) in self._x]
+                )
+                <= self._y[n]
+            )
+            for n in range(types)
+            for r in range(problem.share.shape[2])
+        }
+        model.minimize(mathopt.fast_sum(terms))
+        self._solver = mathopt.IncrementalSolver(model, mathopt.SolverType.GLOP)
+
+    def solve(self, demand_rps: np.ndarray | None = None) -> FluidSolution:
+        """Solve for ``demand_rps[stage]`` as given; by default the problem's demand with headroom."""
+        demand = (
+            self._problem.required_rps if demand_rps is None else np.asarray(demand_rps, dtype=np.float64)
+        )
+        for row, rate in zip(self._demand, demand):
+            row.lower_bound = float(rate)
+        result = self._solver.solve()
+        if result.termination.reason != mathopt.TerminationReason.OPTIMAL:
+            return self._without_solution(result.termination.reason)
+        value, dual, reduced = result.variable_values(), result.dual_values(), result.reduced_costs()
+        replicas = np.zeros(self._problem.throughput_rps.shape)
+        for pair, variable in self._x.items():
+            replicas[pair] = max(0.0, value[variable])
+        prices = np.zeros(self._problem.share.shape[1:])
+        for place, row in self._capacity.items():
+            prices[place] = max(0.0, -dual[row])
+        return FluidSolution(
+            status="optimal",
+            usd_per_hour=result.objective_value(),
+            replicas=replicas,
+            nodes=np.array([value[y] for y in self._y]),
+            stage_price_usd_per_hour_rps=np.array([max(0.0, dual[row]) for row in self._demand]),
+            resource_price_usd_per_hour=prices,
+            node_price_usd_per_hour=np.array([max(0.0, -reduced[y]) for y in self._y]),
+        )
+
+    def _without_solution(self, reason: mathopt.TerminationReason) -> FluidSolution:
+        infeasible = (
+            mathopt.TerminationReason.INFEASIBLE,
+            mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED,
+        )
+        shape = self._problem.throughput_rps.shape
+        nan = np.nan
+        return FluidSolution(
+            status="infeasible" if reason in infeasible else reason.name.lower(),
+            usd_per_hour=nan,
+            replicas=np.full(shape, nan),
+            nodes=np.full(shape[1], nan),
+            stage_price_usd_per_hour_rps=np.full(len(self._demand), nan),
+            resource_price_usd_per_hour=np.full(self._problem.share.shape[1:], nan),
+            node_price_usd_per_hour=np.full(shape[1], nan),
+        )

@@ -1,0 +1,214 @@
+"""Whole replicas on whole nodes: what fits on one node, how many nodes a mix needs, and cuts for planning
+problems.
+
+A replica cannot be split over nodes, so ``sum need <= nodes * capacity`` is necessary and not sufficient.
+Three tools close the gap: `per_node` (how many copies of one variant fit on one node), `packing_cuts`
+(linear inequalities that every real placement satisfies and fractional ones often do not), and `first_fit`
+(a placement, so an upper bound on the nodes needed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["FIT_TOLERANCE", "Packing", "Room", "first_fit", "packing_cuts", "per_node", "shares"]
+
+FIT_TOLERANCE = 1e-9
+"""Relative slack in capacity comparisons, for need and capacity that are decimal fractions."""
+
+MAX_CUT_ORDER = 8
+"""Cuts of higher order forbid almost nothing that the capacity rows allow."""
+
+
+def shares(need: np.ndarray, capacity: np.ndarray) -> np.ndarray:
+    """Part of one node that one replica claims.
+
+    Parameters
+    ----------
+    need
+        ``need[variant, node_type, resource]``.
+    capacity
+        ``capacity[node_type, resource]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``share[variant, node_type, resource]``, infinite where something is needed of a resource that the
+        node lacks.
+    """
+    need = np.asarray(need, dtype=np.float64)
+    size = np.broadcast_to(np.asarray(capacity, dtype=np.float64), need.shape)
+    share = np.full(need.shape, np.inf)
+    np.divide(need, size, out=share, where=size > 0.0)
+    share[need <= 0.0] = 0.0
+    return share
+
+
+def per_node(share: np.ndarray) -> np.ndarray:
+    """Copies of one variant that fit on one empty node, ``[variant, node_type]``; 0 where none does.
+
+    A replica that claims nothing is limited to 2^20 a node, so that the answer stays a number.
+    """
+    dominant = share.max(axis=-1)
+    copies = np.floor((1.0 + FIT_TOLERANCE) / np.maximum(dominant, 2.0**-20))
+    return np.where(np.isfinite(dominant), copies, 0.0).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A placement on nodes of one type.
+
+    Attributes
+    ----------
+    nodes
+        Nodes that hold at least one replica.
+    placed
+        ``placed[variant]`` replicas that found room.
+    """
+
+    nodes: int
+    placed: np.ndarray
+
+    @property
+    def complete(self) -> int:
+        """Replicas placed in total."""
+        return int(self.placed.sum())
+
+
+def first_fit(share: np.ndarray, replicas: np.ndarray, node_count: int) -> Packing:
+    """Place replicas on nodes of one type, first fit decreasing, the best of several orders.
+
+    Parameters
+    ----------
+    share
+        ``share[variant, resource]`` on this node type.
+    replicas
+        ``replicas[variant]`` to place.
+    node_count
+        Nodes there are.
+
+    Returns
+    -------
+    Packing
+        The order that places most replicas on the fewest nodes: variants by largest dominant share, by
+        largest sum of shares, or by one resource. An upper bound on the nodes needed, exact where it meets
+        a lower bound.
+    """
+    best: Packing | None = None
+    for order in _orders(share, replicas):
+        room = Room(share[:, None, :], np.array([node_count]))
+        placed = np.zeros(len(replicas), dtype=np.int64)
+        for variant in order:
+            placed[variant] = room.take(int(variant), 0, int(replicas[variant]))
+        found = Packing(int(room.open_nodes()[0]), placed)
+        if best is None or (-found.complete, found.nodes) < (-best.complete, best.nodes):
+            best = found
+        if best.complete == replicas.sum() and best.nodes <= _lower_bound(share, replicas):
+            break
+    return best if best is not None else Packing(0, np.zeros(len(replicas), dtype=np.int64))
+
+
+def _orders(share: np.ndarray, replicas: np.ndarray) -> list[tuple[int, ...]]:
+    """Distinct orders of the variants that have replicas, largest first by several measures."""
+    present = np.flatnonzero(replicas > 0)
+    if present.size == 0:
+        return []
+    keys = [share[present].max(axis=1), share[present].sum(axis=1), *share[present].T]
+    orders = [tuple(int(v) for v in present[np.argsort(-key, kind="stable")]) for key in keys]
+    return list(dict.fromkeys(orders))
+
+
+def _lower_bound(share: np.ndarray, replicas: np.ndarray) -> int:
+    """Nodes below which no placement exists: the fullest resource over one node."""
+    used = share.T @ replicas
+    return int(np.ceil(used.max(initial=0.0) - FIT_TOLERANCE * max(1.0, used.max(initial=0.0))))
+
+
+class Room:
+    """Room left on the nodes of a cluster while replicas are placed first fit; nodes open in order.
+
+    Parameters
+    ----------
+    share
+        ``share[variant, node_type, resource]``.
+    node_count
+        ``node_count[node_type]``.
+    """
+
+    def __init__(self, share: np.ndarray, node_count: np.ndarray) -> None:
+        self._share = share
+        self._left = [np.ones((int(c), share.shape[2])) for c in node_count]
+        self._used = [np.zeros(int(c), dtype=bool) for c in node_count]
+
+    def fits(self, variant: int, node_type: int, *, open_only: bool = False) -> np.ndarray:
+        """``[node]`` further copies that each node of the type can take."""
+        claim = self._share[variant, node_type]
+        left = self._left[node_type]
+        needed = claim > 0.0
+        if not np.isfinite(claim).all():
+            return np.zeros(len(left), dtype=np.int64)
+        if not needed.any():
+            copies = np.full(len(left), 2**20, dtype=np.int64)
+        else:
+            copies = np.floor(((left[:, needed] + FIT_TOLERANCE) / claim[needed]).min(axis=1)).astype(
+                np.int64
+            )
+        return np.where(self._used[node_type], copies, 0) if open_only else copies
+
+    def take(self, variant: int, node_type: int, replicas: int, *, open_only: bool = False) -> int:
+        """Place up to ``replicas`` copies and return how many found room."""
+        if replicas <= 0:
+            return 0
+        copies = self.fits(variant, node_type, open_only=open_only)
+        before = np.concatenate([[0], np.cumsum(copies)[:-1]]) if len(copies) else copies
+        given = np.clip(replicas - before, 0, copies)
+        self._left[node_type] -= given[:, None] * np.where(
+            given[:, None] > 0, self._share[variant, node_type], 0.0
+        )
+        self._used[node_type] |= given > 0
+        return int(given.sum())
+
+    def open_nodes(self) -> np.ndarray:
+        """``[node_type]`` nodes that hold something."""
+        return np.array([int(u.sum()) for u in self._used], dtype=np.int64)
+
+
+def packing_cuts(share: np.ndarray) -> np.ndarray:
+    """Inequalities ``cut @ replicas <= nodes`` that hold for every real placement on nodes of one type.
+
+    The dual feasible functions of Fekete and Schepers (2001), applied to one resource at a time: for order
+    ``k``, a share ``a`` counts as ``a`` if ``(k + 1) a`` is whole and as ``floor((k + 1) a) / k``
+    otherwise. Order ``floor(1 / a)`` says that no more than ``floor(1 / a)`` copies fit on a node.
+
+    Parameters
+    ----------
+    share
+        ``share[variant, resource]``; rows with an infinite share are ignored (their replicas are fixed at 0
+        elsewhere).
+
+    Returns
+    -------
+    numpy.ndarray
+        ``cut[row, variant]``, without rows that the plain capacity rows imply.
+    """
+    finite = np.isfinite(share).all(axis=1)
+    rows: list[np.ndarray] = []
+    for claim in np.where(finite[:, None], share, 0.0).T:
+        positive = claim[claim > 0.0]
+        if positive.size == 0:
+            continue
+        orders = {int(k) for k in np.floor((1.0 + FIT_TOLERANCE) / positive) if 1 <= k <= MAX_CUT_ORDER} | {1}
+        for k in sorted(orders):
+            cut = _dual_feasible(claim, k)
+            if (cut > claim + 1e-7).any():
+                rows.append(cut)
+    return np.unique(np.round(rows, 12), axis=0) if rows else np.zeros((0, share.shape[0]))
+
+
+def _dual_feasible(share: np.ndarray, order: int) -> np.ndarray:
+    """Function ``u^(order)`` of Fekete and Schepers at each share."""
+    scaled = (order + 1) * share
+    whole = np.abs(scaled - np.round(scaled)) < 1e-6
+    return np.where(whole, share, np.floor(scaled) / order)

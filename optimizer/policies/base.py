@@ -1,0 +1,77 @@
+"""What the built-in policies share: options checked before the run, and construction from the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optimizer.preference import Preference
+from simulator.policy import PolicyContext
+
+__all__ = ["BuiltinPolicy", "NoOptions", "scaled_to_fit"]
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """For a policy without options."""
+
+
+class BuiltinPolicy:
+    """A policy whose options are a frozen dataclass, ``Options``, that checks its own values.
+
+    Attributes
+    ----------
+    clairvoyant
+        Whether the policy reads ``context.future_rps``; only yardsticks do.
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    clairvoyant: ClassVar[bool] = False
+
+    def __init__(self, context: PolicyContext, options: Any) -> None:
+        self.facts = context.facts
+        self.options = options
+        self.preference = Preference(context.facts)
+
+    @classmethod
+    def from_context(cls, context: PolicyContext, **options: Any) -> BuiltinPolicy:
+        """Build the policy; unknown or wrong options raise before anything runs."""
+        return cls(context, cls.Options(**options))
+
+    def served_rps(self, replicas: np.ndarray) -> np.ndarray:
+        """``[stage]`` rate that ``replicas[variant, node_type]`` serve within their budgets."""
+        rate = (self.facts.throughput_rps * replicas).sum(axis=1)
+        return np.bincount(self.facts.variant_stage, weights=rate, minlength=len(self.facts.stages))
+
+
+def scaled_to_fit(
+    replicas_for: Callable[[np.ndarray], np.ndarray],
+    demand_rps: np.ndarray,
+    served_rps: Callable[[np.ndarray], np.ndarray],
+    steps: int = 20,
+) -> np.ndarray:
+    """Replicas for the largest common fraction of ``demand_rps[stage]`` that the cluster can hold, by
+    bisection.
+
+    Parameters
+    ----------
+    replicas_for
+        Function from demand to ``replicas[variant, node_type]``, which leaves out what finds no room.
+    served_rps
+        Function from replicas to ``[stage]`` rates.
+    """
+    full = replicas_for(demand_rps)
+    if (served_rps(full) >= demand_rps * (1.0 - 1e-9)).all():
+        return full
+    low, high, best = 0.0, 1.0, full
+    for _ in range(steps):
+        middle = 0.5 * (low + high)
+        trial = replicas_for(demand_rps * middle)
+        if (served_rps(trial) >= demand_rps * middle * (1.0 - 1e-9)).all():
+            low, best = middle, trial
+        else:
+            high = middle
+    return best

@@ -1,0 +1,152 @@
+"""Plan on a short forecast, and plan again when it leaves the plan: what the planning policies share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optimizer.fleet_problem import FleetPlan, FleetProblem
+from optimizer.forecast import peak_and_trend
+from optimizer.options import check_flag, check_number
+from optimizer.packing import shares
+from optimizer.policies.base import BuiltinPolicy
+from simulator.policy import Allocation, Observation, PolicyContext
+
+__all__ = ["ReactiveOptions", "ReactivePolicy"]
+
+HOLD_HOURS = 0.25
+"""How long a plan is expected to hold; start-up costs are spread over it."""
+
+
+@dataclass(frozen=True)
+class ReactiveOptions:
+    """Options of policies that plan on a forecast.
+
+    Attributes
+    ----------
+    headroom
+        Fraction above the forecast; the scenario's if not given.
+    window_s
+        The forecast looks back so far, at least three intervals; the plan follows a fall only after it.
+    trend
+        Whether a rising trend is continued over the start-up time.
+    churn
+        Weight of the cost of starting and draining replicas.
+    hysteresis
+        Demand may fall this fraction below what was planned for before a new plan is made.
+    """
+
+    headroom: float | None = None
+    window_s: float = 300.0
+    trend: bool = True
+    churn: float = 1.0
+    hysteresis: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.headroom is not None:
+            check_number("headroom", self.headroom, 0.0)
+        check_number("window_s", self.window_s, 0.0, above=True)
+        check_flag("trend", self.trend)
+        check_number("churn", self.churn, 0.0)
+        check_number("hysteresis", self.hysteresis, 0.0, 1.0)
+
+
+class ReactivePolicy(BuiltinPolicy):
+    """Forecast, compare with the plan, and solve only when needed; `plan` is what subclasses supply.
+
+    A new plan is made when the expected demand (with headroom) of a stage exceeds what the plan serves,
+    when it falls by more than ``hysteresis`` below what was planned for, or when replicas found no room. In
+    the last case the pairs that were full are held at what they have, once; if demand is then unserved, the
+    next interval plans again without that limit.
+    """
+
+    name: ClassVar[str] = "reactive"
+    Options: ClassVar[type[Any]] = ReactiveOptions
+
+    def __init__(self, context: PolicyContext, options: Any) -> None:
+        super().__init__(context, options)
+        facts = self.facts
+        self._headroom = facts.headroom if options.headroom is None else options.headroom
+        self._window = max(3, math.ceil(options.window_s / facts.control_interval_s - 1e-9))
+        self._lead = self._lead_slots()
+        self._churn = options.churn * _start_cost(facts) / HOLD_HOURS
+        self._planned_rps: np.ndarray | None = None
+        self._served_rps = np.zeros(len(facts.stages))
+        self._last: Allocation | None = None
+        self._retry = False
+        self.solves = 0
+
+    def plan(self, problem: FleetProblem) -> FleetPlan:
+        """Solve one problem."""
+        raise NotImplementedError
+
+    def expected_rps(self, observation: Observation) -> np.ndarray:
+        """``[stage]`` demand to prepare for, without headroom."""
+        history = self.facts.stage_demand(observation.history_rps)
+        return peak_and_trend(history, self._window, self._lead, trend=self.options.trend)
+
+    def decide(self, observation: Observation) -> Allocation:
+        """Keep the plan while it fits the forecast, else make a new one."""
+        required = self.expected_rps(observation) * (1.0 + self._headroom)
+        reason = self._reason(required, observation)
+        if self._last is not None and not reason:
+            return Allocation(self._last.replicas.copy(), self._last.status, note="demand is within the plan")
+        return self._replan(required, observation, reason)
+
+    def _reason(self, required: np.ndarray, observation: Observation) -> str:
+        if self._planned_rps is None:
+            return "first plan"
+        if observation.unplaced.any():
+            return "replicas found no room"
+        if self._retry:
+            return "room may have become free"
+        if (required > np.maximum(self._served_rps, self._planned_rps) * (1.0 + 1e-9)).any():
+            return "demand exceeds the plan"
+        if (required < self._planned_rps * (1.0 - self.options.hysteresis)).any():
+            return "demand fell"
+        return ""
+
+    def _replan(self, required: np.ndarray, observation: Observation, reason: str) -> Allocation:
+        now = observation.ready + observation.starting
+        limit = (
+            np.where(observation.unplaced > 0, now, np.iinfo(np.int32).max)
+            if observation.unplaced.any()
+            else None
+        )
+        problem = FleetProblem.from_facts(
+            self.facts,
+            required,
+            replicas_now=now,
+            churn_usd_per_hour=self._churn,
+            headroom=0.0,
+            replica_limit=limit,
+        )
+        plan = self.plan(problem)
+        self.solves += 1
+        self._planned_rps, self._served_rps = required, problem.served_rps(plan.replicas)
+        short = plan.unserved_rps.sum()
+        self._retry = limit is not None and short > 1e-6
+        notes = [reason, plan.note, f"{short:.1f} requests/s beyond the cluster" if short > 1e-6 else ""]
+        self._last = Allocation(
+            plan.replicas.copy(),
+            status=plan.status,
+            objective_usd_per_hour=plan.objective_usd_per_hour,
+            bound_usd_per_hour=plan.bound_usd_per_hour,
+            note="; ".join(note for note in notes if note),
+        )
+        return self._last
+
+    def _lead_slots(self) -> np.ndarray:
+        """``[stage]`` intervals until a replica of the preferred pair is ready."""
+        first = [self.preference.ready_after_s(s)[:1].max(initial=0.0) for s in range(len(self.facts.stages))]
+        return np.ceil(np.array(first) / self.facts.control_interval_s - 1e-9)
+
+
+def _start_cost(facts: Any) -> np.ndarray:
+    """``[variant, node_type]`` USD of a replica's part of a node while it starts and serves nothing."""
+    dominant = shares(facts.need, facts.capacity).max(axis=2)
+    hours = facts.start_delay_s / 3600.0
+    return np.where(facts.runs_on() & np.isfinite(dominant), dominant * hours * facts.price_usd_per_hour, 0.0)

@@ -1,0 +1,59 @@
+"""Sized once for the known peak, and never changed: what a team does that does not scale at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.options import check_number
+from optimizer.policies.base import BuiltinPolicy, scaled_to_fit
+from optimizer.preference import spread
+from simulator.policy import Allocation, Observation, PolicyContext
+
+__all__ = ["StaticPeak", "StaticPeakOptions"]
+
+
+@dataclass(frozen=True)
+class StaticPeakOptions:
+    """Options of `StaticPeak`.
+
+    Attributes
+    ----------
+    headroom
+        Fraction above the peak; the scenario's if not given.
+    """
+
+    headroom: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.headroom is not None:
+            check_number("headroom", self.headroom, 0.0)
+
+
+class StaticPeak(BuiltinPolicy):
+    """``ceil(peak (1 + headroom) / throughput)`` replicas of each stage's preferred pair, then of its next
+    ones.
+
+    If the cluster cannot hold the peak, every stage gets the same largest fraction of it.
+    """
+
+    Options = StaticPeakOptions
+
+    def __init__(self, context: PolicyContext, options: StaticPeakOptions) -> None:
+        super().__init__(context, options)
+        facts = context.facts
+        headroom = facts.headroom if options.headroom is None else options.headroom
+        required = facts.stage_demand(context.peak_rps) * (1.0 + headroom)
+        reachable = np.where([bool(p) for p in self.preference.pairs], required, 0.0)
+        self._replicas = scaled_to_fit(
+            lambda demand: spread(self.preference, demand, worth=facts.throughput_rps),
+            reachable,
+            self.served_rps,
+        )
+        short = (self.served_rps(self._replicas) < reachable * (1.0 - 1e-9)).any()
+        self._note = "the cluster cannot hold the peak" if short else "sized for the peak"
+
+    def decide(self, observation: Observation) -> Allocation:
+        """The same replicas every time."""
+        return Allocation(self._replicas.copy(), note=self._note)
