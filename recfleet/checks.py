@@ -98,21 +98,18 @@ def _in_flight(run: RunRecord) -> Iterable[str]:
     if len(wrong):
         t, s = wrong[0]
         yield (
-            f"{run.result.facts.services[s]} at {i.start_s[t] + i.length_s[t]:g} s: {int(i.in_flight[t, s]):,} "
-            f"in flight, {int(open_requests[t, s]):,} without an outcome ({len(wrong):,} such entries)"
+            f"{run.result.facts.services[s]} at {i.start_s[t] + i.length_s[t]:g} s: "
+            f"{int(i.in_flight[t, s]):,} in flight, "
+            f"{int(open_requests[t, s]):,} without an outcome ({len(wrong):,} such entries)"
         )
 
 
 def _histogram(run: RunRecord) -> Iterable[str]:
-    return _differences(
-        run.result, run.result.histogram.sum(axis=1) - run.result.completed, "in the histogram"
-    )
+    return _differences(run.result, run.result.histogram.sum(axis=1) - run.result.completed, "in the histogram")
 
 
 def _slo_met(run: RunRecord) -> Iterable[str]:
-    return _differences(
-        run.result, np.maximum(run.result.slo_met - run.result.completed, 0), "met and not completed"
-    )
+    return _differences(run.result, np.maximum(run.result.slo_met - run.result.completed, 0), "met and not completed")
 
 
 def _differences(result: RunResult, difference: np.ndarray, what: str) -> Iterable[str]:

@@ -27,9 +27,7 @@ def lp(
     column: Annotated[
         str | None, typer.Option(help="Column of the demand, if the file has several numeric ones.")
     ] = None,
-    ramp_down: Annotated[
-        float, typer.Option(help="Most that the allocation may fall from slot to slot.")
-    ] = 0.0,
+    ramp_down: Annotated[float, typer.Option(help="Most that the allocation may fall from slot to slot.")] = 0.0,
     elastic: Annotated[bool, typer.Option("--elastic", help="Allow shortfalls, at a penalty.")] = False,
     penalty: Annotated[
         float | None, typer.Option(help="Per unit of shortfall; by default the number of slots.")
@@ -77,9 +75,7 @@ def _solve(
     seed: int,
 ) -> tuple[DocumentLpResult, str]:
     if example == (demand is not None):
-        raise InputError(
-            "lp", "it needs a file or the worked case, one of them", "give --demand FILE or --example"
-        )
+        raise InputError("lp", "it needs a file or the worked case, one of them", "give --demand FILE or --example")
     for name, value in (("--capacity", capacity), ("--ramp-down", ramp_down)):
         if value is not None and not (math.isfinite(value) and value >= 0.0):
             raise InputError(f"lp {name}", f"{value} is not a finite number >= 0", "give one")
@@ -98,9 +94,7 @@ def _solve(
         limit, source = (CAPACITY if capacity is None else capacity), f"worked case, synthetic, seed {seed}"
     else:
         if capacity is None:
-            raise InputError(
-                "lp --capacity", "it is missing", "give the most that can be allocated in a slot"
-            )
+            raise InputError("lp --capacity", "it is missing", "give the most that can be allocated in a slot")
         series, limit, source = read_demand(demand, column), capacity, str(demand)
     return document_lp(series, limit, ramp_down=ramp_down, elastic=elastic, penalty=penalty), source
 
@@ -149,9 +143,7 @@ def _read_table(path: Path) -> Any:
         raise InputError(str(path), "it is empty", "give a header line and one row for each slot") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            str(path), f"it cannot be read as a table ({reason})", "give a CSV or Parquet file"
-        ) from None
+        raise InputError(str(path), f"it cannot be read as a table ({reason})", "give a CSV or Parquet file") from None
 
 
 def _demand_column(frame: Any, path: Path, column: str | None) -> str:
@@ -161,9 +153,7 @@ def _demand_column(frame: Any, path: Path, column: str | None) -> str:
     frame.columns = names
     if column is not None:
         if column not in names:
-            raise InputError(
-                f"{path} column {column}", "there is no such column", f"choose one of {', '.join(names)}"
-            )
+            raise InputError(f"{path} column {column}", "there is no such column", f"choose one of {', '.join(names)}")
         return column
     numeric = [n for n in names if pd.api.types.is_numeric_dtype(frame[n]) and frame[n].dtype != bool]
     if len(names) == 1:
@@ -174,9 +164,7 @@ def _demand_column(frame: Any, path: Path, column: str | None) -> str:
         return names[0]
     if len(numeric) == 1:
         return numeric[0]
-    found = (
-        f"{len(numeric)} columns are numeric ({', '.join(numeric)})" if numeric else "no column is numeric"
-    )
+    found = f"{len(numeric)} columns are numeric ({', '.join(numeric)})" if numeric else "no column is numeric"
     raise InputError(str(path), found, "name the column of the demand with --column")
 
 
@@ -220,9 +208,7 @@ def _write(solved: DocumentLpResult, out: Path) -> None:
         table.to_csv(partial, index=False)
         os.replace(partial, out)
     except OSError as error:
-        raise InputError(
-            str(out), f"it cannot be written ({error.strerror})", "choose another --out"
-        ) from None
+        raise InputError(str(out), f"it cannot be written ({error.strerror})", "choose another --out") from None
 
 
 def _print(solved: DocumentLpResult, source: str, example: bool) -> None:

@@ -44,7 +44,7 @@ PACKAGES = (
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Write tables, report and, last, the manifest. All but the manifest are the same bytes for the same inputs."""
+    """Write tables, report and the manifest; all but the manifest are the same bytes for the same inputs."""
     from recfleet.report import write_page
 
     rows, services = summary_rows(comparison.runs), service_rows(comparison.runs)
@@ -66,7 +66,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def summary_document(
     comparison: Comparison, rows: list[dict[str, Any]], services: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """``summary.json``: verdict, checks, means over seeds and all rows; null where a metric has no meaning."""
+    """``summary.json``: verdict, checks, means over seeds and all rows; null where there is no value."""
     verdict = comparison.verdict
     return {
         "scenario": comparison.scenario.name,

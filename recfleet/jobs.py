@@ -20,49 +20,54 @@ if TYPE_CHECKING:
     from simulator.result import RunResult
     from simulator.scenario import Scenario
 
-__all__ = ["Job", "PolicySpec", "Runner", "make_jobs", "policy_label", "simulate_job"]
+__all__ = ["Job", "PolicySpec", "Runner", "build_policy", "label_of", "make_jobs", "simulate_job"]
 
 PolicySpec = Any
 """A policy's name, ``path/to/file.py:Class``, a mapping with ``name`` and options, or a class."""
 
-Runner = Callable[..., RunRecord]
-"""``(scenario, spec, label, seed, progress) -> RunRecord``; at module level, so that worker processes find it."""
-
 
 @dataclass(frozen=True)
 class Job:
-    """A policy and a seed; ``key`` names its kept result and changes with anything it depends on."""
+    """A policy and a seed.
+
+    Attributes
+    ----------
+    base
+        Folder that the relative path of a policy file starts from; None for the current one.
+    key
+        Names the kept result and changes with anything that the result depends on.
+    """
 
     index: int
     spec: PolicySpec
+    base: Path | None
     label: str
     seed: int
     key: str
 
 
-def policy_label(spec: PolicySpec) -> str:
-    """How a policy is called in tables: its name, with its options where it has any.
+Runner = Callable[["Scenario", Job, Callable[[float], None]], RunRecord]
+"""Runs one job, reporting the fraction done; at module level, for worker processes to find."""
+
+
+def label_of(spec: PolicySpec) -> str:
+    """How a policy is called in tables: its label, name or class.
 
     Examples
     --------
-    >>> policy_label("static-peak"), policy_label("tools/mine.py:Mine")
-    ('static_peak', 'Mine')
-    >>> policy_label({"name": "hpa", "target": 0.5})
-    'hpa(target=0.5)'
+    >>> label_of("static-peak"), label_of("tools/mine.py:Mine"), label_of({"name": "hpa", "label": "h6"})
+    ('static_peak', 'Mine', 'h6')
     """
-    if isinstance(spec, str):
-        return spec.rpartition(":")[2] if ".py:" in spec else spec.strip().replace("-", "_")
-    if isinstance(spec, Mapping):
-        options = {key: value for key, value in spec.items() if key not in ("name", "label")}
-        options = options.get("options", options)
-        if spec.get("label"):
-            return str(spec["label"])
-        text = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
-        return policy_label(str(spec.get("name"))) + (f"({text})" if text else "")
+    if isinstance(spec, str | Mapping):
+        from optimizer.registry import policy_label
+
+        return policy_label(spec)
     return str(getattr(spec, "__name__", type(spec).__name__))
 
 
-def make_jobs(scenario: Scenario, policies: Sequence[PolicySpec], seeds: Sequence[int]) -> list[Job]:
+def make_jobs(
+    scenario: Scenario, policies: Sequence[PolicySpec], seeds: Sequence[int], base: Path | None = None
+) -> list[Job]:
     """Every policy on every seed, seed by seed.
 
     Raises
@@ -70,57 +75,56 @@ def make_jobs(scenario: Scenario, policies: Sequence[PolicySpec], seeds: Sequenc
     InputError
         Nothing to compare, or two policies of the same name.
     """
-    labels = [policy_label(spec) for spec in policies]
+    labels = [label_of(spec) for spec in policies]
     if not labels:
         raise InputError("policies", "none is given", "name at least one, as in --policies hpa,mip")
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise InputError("policies", f"{twice[0]} is given twice", "name each policy once")
+        raise InputError(
+            "policies", f"two are called {twice[0]}", "give each once, or give variants a label of their own"
+        )
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError("seeds", f"{list(seeds)} is empty or names one twice", "give each seed once")
     common = digest(scenario, source_digest())
+    pairs = [(seed, spec, label) for seed in seeds for spec, label in zip(policies, labels)]
     return [
-        Job(index, spec, label, seed, digest(common, _spec_digest(spec), label, seed)[:32])
-        for index, (seed, (spec, label)) in enumerate(
-            (seed, pair) for seed in seeds for pair in zip(policies, labels)
-        )
+        Job(i, spec, base, label, seed, digest(common, _spec_digest(spec, base), label, seed)[:32])
+        for i, (seed, spec, label) in enumerate(pairs)
     ]
 
 
-def _spec_digest(spec: PolicySpec) -> str:
+def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
     name = spec.get("name") if isinstance(spec, Mapping) else spec
-    parts: list[Any] = [spec if isinstance(spec, str | Mapping) else policy_label(spec)]
-    if isinstance(name, str) and ".py:" in name:
-        path = Path(name.rpartition(":")[0])
+    parts: list[Any] = [spec if isinstance(spec, str | Mapping) else label_of(spec)]
+    if isinstance(name, str) and ".py" in name:
+        path = (base or Path()) / (name.rpartition(":")[0] or name)
         parts.append(file_sha256(path) if path.is_file() else "")
     return digest(*parts)
 
 
-def simulate_job(
-    scenario: Scenario, spec: PolicySpec, label: str, seed: int, progress: Callable[[float], None]
-) -> RunRecord:
+def simulate_job(scenario: Scenario, job: Job, progress: Callable[[float], None]) -> RunRecord:
     """Build a fresh policy, run it, and bound what any policy would have paid for the same service."""
     from simulator.engine import prepare, simulate
 
     began = time.perf_counter()
-    policy = build_policy(spec, prepare(scenario, seed))
-    result = simulate(scenario, policy, seed=seed, policy_name=label, progress=progress)
+    policy = build_policy(job.spec, prepare(scenario, job.seed), job.base)
+    result = simulate(scenario, policy, seed=job.seed, policy_name=job.label, progress=progress)
     bound_usd, status = _bound(result)
     clairvoyant = bool(getattr(policy, "clairvoyant", False))
     return RunRecord(result, bound_usd, status, clairvoyant, time.perf_counter() - began)
 
 
-def build_policy(spec: PolicySpec, context: PolicyContext) -> Policy:
+def build_policy(spec: PolicySpec, context: PolicyContext, base: Path | None = None) -> Policy:
     """A fresh policy from whatever names it; a class is built as the registry builds those it knows."""
     from optimizer.registry import make_policy
 
     if isinstance(spec, str | Mapping):
-        return make_policy(spec, context)
-    if callable(getattr(spec, "from_context", None)):
-        return spec.from_context(context)  # type: ignore[no-any-return]
-    if callable(spec):
-        return spec()  # type: ignore[no-any-return]
-    raise InputError("policies", f"{spec!r} is neither a name nor a class", "pass a name or a policy class")
+        return make_policy(spec, context, base=base)
+    policy = spec.from_context(context) if hasattr(spec, "from_context") else spec()
+    if not callable(getattr(policy, "decide", None)):
+        raise InputError(f"policy {label_of(spec)}", "it has no method decide", "see docs/policies.md")
+    built: Policy = policy
+    return built
 
 
 def _bound(result: RunResult) -> tuple[float, str]:

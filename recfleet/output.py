@@ -1,4 +1,4 @@
-"""An output folder that is either complete or absent, and the workspace beside it that survives an interruption."""
+"""An output folder that is complete or absent, and the workspace beside it that survives an interruption."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO
 
 from workloads.errors import InputError
 
-__all__ = ["FORMAT", "Workspace", "is_recfleet_output", "open_workspace"]
+__all__ = ["FORMAT", "Workspace", "check_target", "is_recfleet_output", "open_workspace"]
 
 FORMAT = "recfleet-comparison"
 """``format`` field of the manifest, by which an output folder is known to be ours."""
@@ -42,8 +42,8 @@ class Workspace:
         return self.root / "draft"
 
     def publish(self) -> None:
-        """Sync the draft, give it the output's name, and drop the workspace; an earlier output is replaced."""
-        _refuse_foreign(self.out)
+        """Sync the draft and give it the output's name, in place of an earlier output; drop the workspace."""
+        check_target(self.out)
         for path in sorted(self.draft.rglob("*")):
             _sync(path)
         _sync(self.draft)
@@ -79,15 +79,13 @@ def open_workspace(out: Path, *, resume: bool = True) -> Iterator[Workspace]:
         ``out`` holds something else than an output of recfleet, cannot be written, or is being written now.
     """
     out = Path(os.path.abspath(out))
-    _refuse_foreign(out)
+    check_target(out)
     workspace = Workspace(out, out.with_name(f"{out.name}.partial"))
     try:
         workspace.root.mkdir(parents=True, exist_ok=True)
         lock = (workspace.root / "lock").open("w")
     except OSError as error:
-        raise InputError(
-            f"--out {out}", f"cannot be written ({error.strerror})", "give another folder"
-        ) from None
+        raise InputError(f"--out {out}", f"cannot be written ({error.strerror})", "give another folder") from None
     with lock:
         _take(lock, out)
         if (previous := workspace.root / "previous").exists() and not out.exists():
@@ -97,7 +95,12 @@ def open_workspace(out: Path, *, resume: bool = True) -> Iterator[Workspace]:
             shutil.rmtree(workspace.runs, ignore_errors=True)
         workspace.runs.mkdir(exist_ok=True)
         workspace.draft.mkdir()
-        yield workspace
+        try:
+            yield workspace
+        except BaseException:
+            if workspace.root.exists() and not any(workspace.runs.iterdir()):
+                shutil.rmtree(workspace.root)
+            raise
 
 
 def _take(lock: IO[str], out: Path) -> None:
@@ -113,7 +116,14 @@ def _take(lock: IO[str], out: Path) -> None:
         ) from None
 
 
-def _refuse_foreign(out: Path) -> None:
+def check_target(out: Path) -> None:
+    """Refuse a target that holds something else than an output of recfleet.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
     if out.is_dir() and (not any(out.iterdir()) or is_recfleet_output(out)):
         return
     if out.exists() or out.is_symlink():

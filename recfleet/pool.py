@@ -1,4 +1,4 @@
-"""Jobs over worker processes; each finished job is a file, so that an interrupted comparison goes on from there."""
+"""Jobs over worker processes; each finished job is a file, from which an interrupted comparison goes on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_jobs(
     else:
         for job in missing:
             report = _throttled(lambda fraction, job=job: listener.advance(job.index, fraction))  # type: ignore[misc]
-            save_record(runner(scenario, job.spec, job.label, job.seed, report), _path(folder, job))
+            save_record(runner(scenario, job, report), _path(folder, job))
             listener.finish(job.index, kept=False)
     return [kept.get(job.index) or _read_back(folder, job) for job in jobs]
 
@@ -139,4 +139,4 @@ def _start_worker(scenario: Any, folder: str, runner: Runner, reports: Any) -> N
 def _work(job: Job) -> None:
     scenario, folder, runner, reports = _worker
     report = _throttled(lambda fraction: reports.put((job.index, fraction)))
-    save_record(runner(scenario, job.spec, job.label, job.seed, report), _path(folder, job))
+    save_record(runner(scenario, job, report), _path(folder, job))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 __all__ = ["Listener", "Silent"]
 
@@ -25,6 +26,14 @@ class Listener(Protocol):
 
 class Silent:
     """Says nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing."""
 
     def begin(self, labels: list[str]) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""One finished run, and its file: arrays in NumPy's own format, the rest as JSON inside it, nothing pickled."""
+"""One finished run and its file: arrays in NumPy's format, the rest as JSON inside it, nothing pickled."""
 
 from __future__ import annotations
 
@@ -108,6 +108,4 @@ def _split(value: Any, name: str, arrays: dict[str, np.ndarray]) -> dict[str, An
 def _join(tree: Mapping[str, Any], name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
     prefix = f"{name}."
-    return plain | {
-        key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
-    }
+    return plain | {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

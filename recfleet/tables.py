@@ -83,7 +83,7 @@ def _intervals(run: RunRecord) -> dict[str, Any]:
 
 
 def service_intervals_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """A row a run, control interval and service: counts, and latencies in ms (NaN where nothing completed)."""
+    """A row a run, control interval and service: counts, latencies in ms (NaN where none completed)."""
     return _concat([_service_intervals(run) for run in runs])
 
 

@@ -15,7 +15,7 @@ from simulator.measured import Measured
 __all__ = ["REFERENCES", "Standing", "Verdict", "judge", "standings"]
 
 REFERENCES: tuple[tuple[str, str], ...] = (("static_peak", "static peak"), ("hpa", "the HPA-like autoscaler"))
-"""Policies that stand for what is done today, as the verdict calls them; compared with where they were run."""
+"""Policies that stand for what is done today, and how the verdict calls them."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Standing:
     cost_usd, bound_usd, gap, attainment
         Over seeds.
     worst_service, margin
-        The service whose mean attainment lies furthest below (or least above) the quantile it is asked for, and
-        that difference over seeds.
+        The service whose mean attainment lies furthest below (or least above) the quantile it is asked for,
+        and that difference over seeds.
     asked
         The quantile asked for of that service.
     costs
@@ -122,9 +122,7 @@ def judge(runs: Sequence[RunRecord]) -> Verdict:
     """The cheapest policy that holds every objective, against what is done today and against the bound."""
     table = standings(runs)
     deployable = [s for s in table if not s.clairvoyant]
-    holding = sorted(
-        (s for s in deployable if s.holds), key=lambda s: (s.cost_usd.mean, -s.margin.mean, s.policy)
-    )
+    holding = sorted((s for s in deployable if s.holds), key=lambda s: (s.cost_usd.mean, -s.margin.mean, s.policy))
     if not holding:
         return _none_holds(table, deployable)
     winner = holding[0]
@@ -180,7 +178,7 @@ def _against_references(winner: Standing, table: Sequence[Standing]) -> list[str
         saving = 1 - winner.cost_usd.mean / other.cost_usd.mean
         word = "less" if saving >= 0 else "more"
         caveat = "" if other.holds else f", which misses {other.worst_service}'s objective"
-        parts.append(f"{abs(saving):.1%} {word} than {name} ({other.policy}, {_usd(other.cost_usd)}{caveat})")
+        parts.append(f"{_percent(abs(saving), 3)} {word} than {name} ({other.policy}, {_usd(other.cost_usd)}{caveat})")
     return [f"It costs {' and '.join(parts)}."] if parts else []
 
 
@@ -203,8 +201,8 @@ def _against_bound(winner: Standing) -> list[str]:
         return []
     ratio = winner.cost_usd.mean / winner.bound_usd.mean
     return [
-        f"It pays {ratio:.2f} times the lower bound of {winner.bound_usd.mean:,.2f} USD, which no policy that serves "
-        "as many requests on this cluster can undercut."
+        f"It pays {ratio:.2f} times the lower bound of {winner.bound_usd.mean:,.2f} USD, which no policy "
+        "that serves as many requests on this cluster can undercut."
     ]
 
 
@@ -218,9 +216,7 @@ def _against_yardsticks(winner: Standing, table: Sequence[Standing]) -> list[str
 
 def _doubts(standing: Standing) -> list[str]:
     if standing.margin.n < 2:
-        return [
-            "With one seed there is no confidence interval; run more seeds before acting on small differences."
-        ]
+        return ["With one seed there is no confidence interval; run more before acting on small differences."]
     if not standing.certain:
         return [
             f"Whether {standing.worst_service} holds its objective is within the uncertainty over seeds: "
@@ -236,5 +232,5 @@ def _usd(value: Estimate) -> str:
     return f"{value.mean:,.2f} ± {value.half_width:,.2f} USD"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.4g} %"
+def _percent(share: float, digits: int = 4) -> str:
+    return f"{100 * share:.{digits}g} %"

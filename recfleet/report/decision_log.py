@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionExcerpt", "DecisionLine", "decision_excerpts"]
 
-SHOWN = 5
+SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ def _excerpt(run: RunRecord) -> DecisionExcerpt:
     changes = [d for d in log if d.started or d.drained]
     largest = sorted(changes, key=lambda d: (-(d.started + d.drained), d.slot))[:SHOWN]
     shown = sorted({d.slot: d for d in [*log[:1], *largest]}.values(), key=lambda d: d.slot)[: SHOWN + 1]
-    statuses = ", ".join(
-        f"{count:,} {status}" for status, count in sorted(Counter(d.status for d in log).items())
-    )
+    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(Counter(d.status for d in log).items()))
     unplaced = sum(1 for d in log if d.unplaced)
     counts = f"{len(log):,} decisions ({statuses}), {len(changes):,} of which changed the fleet"
     if unplaced:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recfleet.report.picture import Picture, picture
 from recfleet.report.style import INK, MUTED, figure_style, policy_colours
@@ -24,7 +24,7 @@ def draw(comparison: Comparison) -> Picture:
 
     colours, table = policy_colours(comparison), comparison.standings
     with figure_style("cost"):
-        figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+        figure = Figure(figsize=(10.6, 4.2), layout="constrained")
         axes = figure.subplots()
         axes.axhspan(_FLOOR / 2, 1, color="#eef6f1", zorder=0, linewidth=0)
         axes.axhline(1, color=MUTED, linewidth=1)
@@ -41,7 +41,6 @@ def draw(comparison: Comparison) -> Picture:
         )
         for standing in table:
             _point(axes, standing, colours[standing.policy])
-        _labels(axes, table, colours, right)
         chosen = comparison.verdict.winner or comparison.verdict.closest
         bound = next((s.bound_usd.mean for s in table if s.policy == chosen), math.nan)
         if bound > 0:
@@ -49,7 +48,8 @@ def draw(comparison: Comparison) -> Picture:
             axes.text(bound, top / 1.1, " lower bound", ha="left", va="top", color=INK)
         axes.set(xlim=(0, right), ylim=(_FLOOR / 1.5, top), yscale="log")
         axes.set(xlabel="cost, USD", ylabel="error budget spent\n(worst service)")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"≤ {y:g}×" if y <= _FLOOR else f"{y:g}×"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{'≤ ' if y <= _FLOOR else ''}{y:g}x"))
+        _labels(axes, table, colours, right)
         return picture("cost", "Cost against service quality", _caption(table, comparison), figure)
 
 
@@ -59,14 +59,14 @@ def _spent(standing: Standing) -> float:
     return max(_FLOOR, (allowed - standing.margin.mean) / allowed)
 
 
-def _point(axes: object, standing: Standing, colour: str) -> None:
+def _point(axes: Any, standing: Standing, colour: str) -> None:
     allowed = max(1.0 - standing.asked, 1e-6)
     y, x_half = _spent(standing), standing.cost_usd.half_width
     y_half = standing.margin.half_width / allowed
     bars = {}
     if math.isfinite(x_half):
         bars = {"xerr": x_half, "yerr": [[min(y_half, y - _FLOOR / 2)], [y_half]]}
-    axes.errorbar(  # type: ignore[attr-defined]
+    axes.errorbar(
         standing.cost_usd.mean,
         y,
         fmt="D" if standing.clairvoyant else "o",
@@ -80,23 +80,44 @@ def _point(axes: object, standing: Standing, colour: str) -> None:
     )
 
 
-def _labels(axes: object, table: list[Standing], colours: dict[str, str], right: float) -> None:
-    """Names beside their points; of points that nearly coincide, one name below the other."""
-    placed: list[tuple[float, float]] = []
-    for standing in sorted(table, key=lambda s: (-math.log10(_spent(s)), s.cost_usd.mean)):
-        x, y = standing.cost_usd.mean / right, math.log10(_spent(standing))
-        while any(abs(y - other_y) < 0.22 and abs(x - other_x) < 0.17 for other_x, other_y in placed):
-            y -= 0.06
-        placed.append((x, y))
-        axes.annotate(  # type: ignore[attr-defined]
+def _labels(axes: Any, table: list[Standing], colours: dict[str, str], right: float) -> None:
+    """Names right of their points; where that place is taken, at the nearest free one with a line."""
+    low, high = (math.log10(limit) for limit in axes.get_ylim())
+
+    def place(standing: Standing) -> tuple[float, float]:
+        return standing.cost_usd.mean / right, (math.log10(_spent(standing)) - low) / (high - low)
+
+    points = [place(s) for s in table]
+    boxes: list[tuple[float, float, float]] = [(x - 0.012, x + 0.012, y) for x, y in points]
+    for standing in sorted(table, key=lambda s: s.cost_usd.mean, reverse=True):
+        x, y = place(standing)
+        left, width = x + 0.016, 0.013 * len(standing.policy)
+        y_free = next(
+            (
+                y + step
+                for step in _STEPS
+                if 0.03 < y + step < 0.97
+                and not any(left < end and left + width > begin and abs(y + step - other) < 0.058
+                            for begin, end, other in boxes)
+            ),
+            y,
+        )  # fmt: skip
+        boxes.append((left, left + width, y_free))
+        moved = abs(y_free - y) > 1e-9
+        axes.annotate(
             standing.policy,
-            (standing.cost_usd.mean, 10**y),
-            xytext=(9, 0),
-            textcoords="offset points",
+            (x, y),
+            xytext=(left, y_free),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
             va="center",
             color=colours[standing.policy],
             fontweight="bold",
+            arrowprops={"arrowstyle": "-", "color": colours[standing.policy], "lw": 0.8} if moved else None,
         )
+
+
+_STEPS = (0.0, *(sign * 0.06 * k for k in range(1, 12) for sign in (1, -1)))
 
 
 def _caption(table: list[Standing], comparison: Comparison) -> str:
@@ -107,7 +128,7 @@ def _caption(table: list[Standing], comparison: Comparison) -> str:
         held = "No policy holds every objective (shaded)"
     seeds = " Bars are 95 % confidence intervals over seeds." if len(comparison.seeds) > 1 else ""
     return (
-        f"{held}; further left is cheaper. The error budget is the share of requests that may miss the objective: "
-        f"at 2× twice as many miss as may.{seeds} Diamonds see the future. The dashed line is the lower bound for "
-        f"what {comparison.verdict.winner or comparison.verdict.closest} served."
+        f"{held}; further left is cheaper. The error budget is the share of requests that may miss the "
+        f"objective: at 2x twice as many miss as may.{seeds} Diamonds see the future. The dashed line is the "
+        f"lower bound for what {comparison.verdict.winner or comparison.verdict.closest} served."
     )

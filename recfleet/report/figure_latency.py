@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,8 @@ def draw(comparison: Comparison) -> Picture:
     with figure_style("latency"):
         figure = Figure(figsize=(11.2, 0.8 + rows * (0.6 + 0.27 * len(policies))), layout="constrained")
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-        table = comparison.services.groupby(["service", "policy"], sort=False)[[m[0] for m in _MARKS]].mean()
+        frame: Any = comparison.services
+        table = frame.groupby(["service", "policy"], sort=False)[[m[0] for m in _MARKS]].mean()
         for s, (axes, service) in enumerate(zip(panels, facts.services)):
             for place, policy in enumerate(policies):
                 values = table.loc[(service, policy)].to_numpy(dtype=float)
@@ -53,7 +54,7 @@ def draw(comparison: Comparison) -> Picture:
         return picture("latency", "Latency by service", _caption(comparison), figure)
 
 
-def _plain_ticks(axes: object, values: np.ndarray, slo_ms: float) -> None:
+def _plain_ticks(axes: Any, values: np.ndarray, slo_ms: float) -> None:
     """Ticks at 1, 2, 5 of each decade, in plain numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -61,21 +62,22 @@ def _plain_ticks(axes: object, values: np.ndarray, slo_ms: float) -> None:
     low, high = float(finite.min()) * 0.8, float(finite.max()) * 1.25
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 300 else (1,)
-    axes.set_xlim(low, high)  # type: ignore[attr-defined]
-    axis = axes.xaxis  # type: ignore[attr-defined]
+    axes.set_xlim(low, high)
+    axis = axes.xaxis
     axis.set_major_locator(FixedLocator([d * m for d in decades for m in steps if low <= d * m <= high]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x < 1e4 else f"{x / 1e3:g}k"))
 
 
 def _caption(comparison: Comparison) -> str:
-    late = comparison.services.assign(over=lambda t: t["p99_ms"] / t["slo_ms"])
+    frame: Any = comparison.services
+    late = frame.assign(over=lambda t: t["p99_ms"] / t["slo_ms"])
     means = late.groupby(["policy", "service"], sort=False)["over"].mean()
     if not means.notna().any():
         return "No request completed."
     policy, service = means.idxmax()
     return (
-        f"Of completed requests only: what was rejected or failed has no latency and counts as a miss elsewhere. "
-        f"The largest p99 in terms of its objective is {service} under {policy}, at {means.max():.3g} times it. "
-        "Read from a histogram with 1 % error."
+        f"Of completed requests only: what was rejected or failed has no latency and counts as a miss "
+        f"elsewhere. The largest p99 in terms of its objective is {service} under {policy}, at "
+        f"{means.max():.3g} times it. Read from a histogram with 1 % error."
     )

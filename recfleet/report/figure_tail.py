@@ -19,6 +19,7 @@ __all__ = ["draw"]
 def draw(comparison: Comparison) -> Picture:
     """Share of completed requests slower than t, a panel a service, seeds pooled, both axes logarithmic."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     colours = policy_colours(comparison)
     facts = comparison.runs[0].result.facts
@@ -35,7 +36,11 @@ def draw(comparison: Comparison) -> Picture:
                 axes.plot(x, y, color=colours[policy], linewidth=1.5, label=policy, drawstyle="steps-post")
             axes.axvline(1e3 * float(facts.slo_s[s]), color=INK, linewidth=1, linestyle=(0, (4, 3)))
             axes.axhline(1 - float(facts.slo_quantile[s]), color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
-            axes.set(xscale="log", yscale="log", ylim=(1e-6, 1.3), title=service)
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
+            axes.set(ylim=(1e-6, 1.3), title=service)
         for axes in panels[len(facts.services) :]:
             axes.set_visible(False)
         panels[0].set_ylabel("share of completed\nrequests slower")
@@ -43,8 +48,9 @@ def draw(comparison: Comparison) -> Picture:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=min(7, len(labels)))
         caption = (
-            "A curve that passes below the crossing of the two lines holds the objective among completed requests: "
-            "the dashed line is the objective, the dotted one the share that may be slower. All seeds together."
+            "A curve that passes below the crossing of the two lines holds the objective among completed "
+            "requests: the dashed line is the objective, the dotted one the share that may be slower. "
+            "All seeds together."
         )
         return picture("tail", "The slow tail", caption, figure)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recfleet.report.picture import Picture, picture
-from recfleet.report.style import RESOURCE_TITLES, SHARE_COLOURS, figure_style
+from recfleet.report.style import RESOURCE_TITLES, SHARE_COLOURS, figure_style, percent
 from simulator.cluster import RESOURCES
 from simulator.measured import RESOURCE_HOURS
 
@@ -20,6 +20,7 @@ __all__ = ["draw"]
 def draw(comparison: Comparison) -> Picture:
     """Stacked bars a policy, a panel a resource; means over seeds."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     policies = list(comparison.policies)
     with figure_style("waste"):
@@ -34,10 +35,11 @@ def draw(comparison: Comparison) -> Picture:
             _write_shares(axes, parts["used"], left)
             axes.set_title(f"{RESOURCE_TITLES[resource][0]}, {RESOURCE_HOURS[resource].unit}")
             axes.set_yticks(places, policies)
-            axes.set_xlim(0, max(float(left.max()) * 1.14, 1e-12))
+            axes.set_xlim(0, max(float(left.max()) * 1.18, 1e-12))
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
             axes.locator_params(axis="x", nbins=5)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
         panels[0].invert_yaxis()
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=3)
@@ -54,26 +56,25 @@ def _parts(comparison: Comparison, resource: str) -> dict[str, np.ndarray]:
     return {"used": paid - waste, "claimed, idle": idle, "not claimed": waste - idle}
 
 
-def _write_shares(axes: object, used: np.ndarray, paid: np.ndarray) -> None:
+def _write_shares(axes: Any, used: np.ndarray, paid: np.ndarray) -> None:
     for place, (part, whole) in enumerate(zip(used, paid)):
         if whole > 0:
-            text = f" {part / whole:.0%}" if part / whole >= 0.01 else f" {part / whole:.1%}"
-            axes.text(whole, place, text, va="center", fontsize=8.5)  # type: ignore[attr-defined]
+            axes.text(whole, place, f" {percent(part / whole)}", va="center", fontsize=8.5)
 
 
 def _caption(comparison: Comparison) -> str:
     parts = _parts(comparison, "gpu")
-    paid = sum(parts.values())
+    paid = np.sum(list(parts.values()), axis=0)
     kind = "GPU hours"
     if not paid.any():
         parts, kind = _parts(comparison, "cpu"), "core hours"
-        paid = sum(parts.values())
+        paid = np.sum(list(parts.values()), axis=0)
     share = parts["used"] / np.maximum(paid, 1e-12)
     best, worst = int(np.argmax(share)), int(np.argmin(share))
     names = comparison.policies
     return (
-        f"Of the {kind} it pays for, {names[best]} uses {share[best]:.0%}"
-        + (f" and {names[worst]} {share[worst]:.0%}" if best != worst else "")
-        + ". The number beside a bar is the share used. Claimed and idle: a replica holds it and does not use it. "
-        "Not claimed: the node is paid for and no replica fits or is wanted there."
+        f"Of the {kind} it pays for, {names[best]} uses {percent(share[best])}"
+        + (f" and {names[worst]} {percent(share[worst])}" if best != worst else "")
+        + ". The number beside a bar is the share used. Claimed and idle: a replica holds it and does not "
+        "use it. Not claimed: the node is paid for and no replica fits or is wanted there."
     )

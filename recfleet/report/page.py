@@ -11,7 +11,7 @@ from recfleet.files import versions
 from recfleet.report import FIGURES, draw
 from recfleet.report.decision_log import decision_excerpts
 from recfleet.report.ranking import COLUMNS, ranked_rows
-from recfleet.report.style import policy_colours
+from recfleet.report.style import percent, policy_colours
 from simulator.histogram import RELATIVE_ERROR
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class _Drawn:
 
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     """The line of numbers under the title."""
-    requests = [
-        int(run.result.arrived.sum()) for run in comparison.runs if run.policy == comparison.policies[0]
-    ]
+    requests = [int(run.result.arrived.sum()) for run in comparison.runs if run.policy == comparison.policies[0]]
     seeds = len(comparison.seeds)
     return [
         ("policies", str(len(comparison.policies))),
@@ -102,7 +100,7 @@ def _service_table(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _number(value: float, decimals: int) -> str:
-    return "–" if value != value else f"{value:,.{decimals}f}"
+    return "-" if value != value else f"{value:,.{decimals}f}"
 
 
 def _extrapolated(comparison: Comparison) -> str:
@@ -110,6 +108,6 @@ def _extrapolated(comparison: Comparison) -> str:
     if not worst > 0:
         return "No batch was larger than those that were measured."
     return (
-        f"Up to {worst:.2%} of a policy's batches were larger than any that was measured; "
+        f"Up to {percent(float(worst))} of a policy's batches were larger than any that was measured; "
         "their latency extends the last measured segment."
     )

@@ -49,7 +49,7 @@ class Picture:
 def picture(name: str, title: str, caption: str, figure: Figure) -> Picture:
     """Render under `recfleet.report.style.figure_style`."""
     sink = io.StringIO()
-    figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(sink, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Picture(name, title, caption, figure, _tidy(sink.getvalue(), name, f"{title}. {caption}"))
 
 
@@ -58,7 +58,7 @@ _FONT = "font-family: inherit"
 
 
 def _tidy(svg: str, name: str, label: str) -> str:
-    """The ``<svg>`` element alone, coordinates to 0.01 pt, ids made unique on the page, fonts as on the page."""
+    """The ``<svg>`` element alone, coordinates to 0.01 pt, ids unique on the page, fonts as on the page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns:xlink="[^"]*"', "", svg, count=1).replace("xlink:href", "href")

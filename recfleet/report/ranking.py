@@ -104,7 +104,7 @@ def _misses(standing: Standing) -> str:
 
 def _cell(value: Estimate, factor: float, decimals: int) -> Cell:
     if math.isnan(value.mean):
-        return Cell("–", "")
+        return Cell("-", "")
     half = "" if math.isnan(value.half_width) else f"± {factor * value.half_width:,.{decimals}f}"
     return Cell(f"{factor * value.mean:,.{decimals}f}", half)
 
@@ -112,13 +112,12 @@ def _cell(value: Estimate, factor: float, decimals: int) -> Cell:
 def ranking_html(comparison: Comparison) -> str:
     """The table alone, for notebooks."""
     right = 'style="text-align:right"'
-    head = "".join(
-        f"<th {right}>{escape(c.heading)}<br><small>{escape(c.unit)}</small></th>" for c in COLUMNS
-    )
+    head = "".join(f"<th {right}>{escape(c.heading)}<br><small>{escape(c.unit)}</small></th>" for c in COLUMNS)
     body = []
     for row in ranked_rows(comparison):
         name = f"<b>{escape(row.policy)}</b>" if row.winner else escape(row.policy)
         note = "sees the future" if row.clairvoyant else row.misses and f"misses: {row.misses}"
         cells = "".join(f"<td {right}>{c.mean} <small>{c.half_width}</small></td>" for c in row.cells)
         body.append(f'<tr><td style="text-align:left">{name} <small>{escape(note)}</small></td>{cells}</tr>')
-    return f'<table><thead><tr><th style="text-align:left">policy</th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    top = f'<thead><tr><th style="text-align:left">policy</th>{head}</tr></thead>'
+    return f"<table>{top}<tbody>{''.join(body)}</tbody></table>"

@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 
-__all__ = ["Clock", "MAX_POINTS", "clock", "thin"]
+__all__ = ["MAX_POINTS", "Clock", "clock", "thin"]
 
-MAX_POINTS = 240
+MAX_POINTS = 150
 
 
 class Clock:

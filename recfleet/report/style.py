@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
 
-__all__ = ["INK", "MUTED", "RESOURCE_TITLES", "SHARE_COLOURS", "figure_style", "policy_colours"]
+__all__ = ["INK", "MUTED", "RESOURCE_TITLES", "SHARE_COLOURS", "figure_style", "percent", "policy_colours"]
 
 INK = "#1c2530"
 MUTED = "#6b7682"
@@ -43,6 +43,19 @@ RESOURCE_TITLES = {
 """Title, unit and scale of each resource in figures."""
 
 
+def percent(share: float) -> str:
+    """A share as text with as many digits as it deserves.
+
+    Examples
+    --------
+    >>> percent(0.421), percent(0.0042), percent(0.0)
+    ('42 %', '0.42 %', '0 %')
+    """
+    if share >= 0.0995 or share == 0.0:
+        return f"{100 * share:.0f} %"
+    return f"{100 * share:.2g} %" if share >= 1e-4 else "< 0.01 %"
+
+
 def policy_colours(comparison: Comparison) -> dict[str, str]:
     """One colour a policy in every figure; yardsticks that see the future are dark grey."""
     seers = {run.policy for run in comparison.runs if run.clairvoyant}
@@ -56,7 +69,7 @@ def figure_style(salt: str) -> Iterator[None]:
     """Settings under which the same data draw the same bytes."""
     import matplotlib as mpl
 
-    settings: dict[str, Any] = {
+    settings: Any = {
         "svg.hashsalt": f"recfleet-{salt}",
         "svg.fonttype": "none",
         "font.family": "sans-serif",
@@ -83,5 +96,7 @@ def figure_style(salt: str) -> Iterator[None]:
         "axes.facecolor": "none",
         "path.simplify": True,
     }
-    with mpl.rc_context({**mpl.rcParamsDefault, **settings}):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
         yield

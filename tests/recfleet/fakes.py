@@ -1,4 +1,4 @@
-"""A plausible, conserved run without a simulator: a fleet of three services on two node types over a synthetic day."""
+"""A plausible, conserved run without a simulator: three services on two node types over a synthetic day."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recfleet.jobs import Job
 from recfleet.run_record import RunRecord
 from simulator.histogram import N_BINS, bin_edges
 from simulator.policy import FleetFacts
@@ -185,12 +186,10 @@ def replaced(value: RunRecord, **fields: Any) -> RunRecord:
     return dataclasses.replace(value, result=dataclasses.replace(value.result, **fields))
 
 
-def fake_runner(
-    scenario: Any, spec: Any, label: str, seed: int, progress: Callable[[float], None]
-) -> RunRecord:
+def fake_runner(scenario: Any, job: Job, progress: Callable[[float], None]) -> RunRecord:
     """Stands in for `recfleet.jobs.simulate_job`; at module level, so that worker processes can import it."""
     progress(0.5)
-    return record(label, seed, intervals=scenario.intervals)
+    return record(job.label, job.seed, intervals=scenario.intervals)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,13 +202,16 @@ class FakeScenario:
     file_sha256: str = "0" * 64
     seed: int = 1
     control_interval_s: float = 30.0
-    duration_s: float = 3600.0
     intervals: int = 120
     policies: tuple[Any, ...] = ("static_peak", "hpa", "mip")
     services: tuple[Any, ...] = ()
     assumptions: tuple[str, ...] = ("The arrivals are synthetic.", "Prices are assumed.")
     sources: tuple[str, ...] = ("Profiles: none, this scenario is fake.",)
     inputs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return self.intervals * self.control_interval_s
 
     @property
     def cluster(self) -> Any:

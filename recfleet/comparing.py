@@ -41,15 +41,16 @@ def compare(
     scenario
         A scenario, or the path of its file.
     policies
-        Names, ``path/to/file.py:Class``, mappings with ``name`` and options, or classes; the scenario's own by default.
+        Names, ``path/to/file.py:Class``, mappings with ``name`` and options, or classes; the scenario's own
+        by default.
     seeds
         The seeds, or how many: the scenario's seed and those after it.
     out
-        Folder for tables, manifest and report; it appears when complete. Runs that an interrupted comparison left
-        in ``OUT.partial`` are used again if nothing that they depend on has changed.
+        Folder for tables, manifest and report; it appears when complete. Runs that an interrupted comparison
+        left in ``OUT.partial`` are used again if nothing that they depend on has changed.
     workers
-        Processes; None for one a core. More than one needs ``if __name__ == "__main__":`` in a script, and policies
-        that are given by name or file.
+        Processes; None for one a core. More than one needs ``if __name__ == "__main__":`` in a script, and
+        policies that are given by name or file.
     resume
         Use runs that an interrupted comparison left.
     runner
@@ -68,10 +69,11 @@ def compare(
     """
     scenario = _loaded(scenario)
     specs = tuple(scenario.policies if policies is None else policies)
+    base = scenario.path.parent if policies is None else None
     seed_list = tuple(range(scenario.seed, scenario.seed + seeds)) if isinstance(seeds, int) else tuple(seeds)
-    jobs = make_jobs(scenario, specs, seed_list)
     if runner is simulate_job:
-        _validate(specs)
+        _validate(specs, base)
+    jobs = make_jobs(scenario, specs, seed_list, base)
     if workers is not None and workers < 1:
         raise InputError("workers", f"{workers} is not a positive number", "give 1 or more")
     count = default_workers(len(jobs)) if workers is None else workers
@@ -106,12 +108,18 @@ def _loaded(scenario: Scenario | str | Path) -> Scenario:
     return scenario
 
 
-def _validate(specs: Sequence[PolicySpec]) -> None:
+def _validate(specs: Sequence[PolicySpec], base: Path | None) -> None:
     from optimizer.registry import validate_spec
 
     for spec in specs:
         if isinstance(spec, str | dict):
-            validate_spec(spec)
+            validate_spec(spec, base=base)
+        elif not isinstance(spec, type):
+            raise InputError(
+                f"policy {spec!r}",
+                "is neither a name nor a class",
+                "pass the class: every run builds a fresh policy",
+            )
 
 
 def _announce_compilation(listener: Listener) -> None:

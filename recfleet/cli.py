@@ -1,0 +1,122 @@
+"""The command ``recfleet``: what it offers, and how it ends when something is wrong.
+
+Exit codes: 0 done; 1 a result that says no (an invariant failed, an infeasible problem) or a defect of
+recfleet; 2 the input cannot be used, told in one line; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from workloads.errors import RecfleetError
+
+__all__ = ["main", "run"]
+
+_PARTS: dict[str, tuple[str, str, str]] = {
+    "compare": ("recfleet.cli_compare", "compare", "Run policies against one another and write a report."),
+    "policies": ("recfleet.cli_listings", "policies", "List the policies that can be named."),
+    "schema": ("recfleet.cli_listings", "schema", "Print the JSON Schema of a file format."),
+    "trace": ("recfleet.cli_trace", "app", "Import, generate and describe request traces."),
+    "profile": ("recfleet.cli_profile", "app", "Measure a model's latency by batch size on this machine."),
+    "lp": ("recfleet.cli_lp", "lp", "Solve the document's allocation problem for a demand series."),
+}
+"""Command to its module, the name in it (a function or a Typer app) and its line in the help."""
+
+_HELP = """Sizes, simulates and optimises the fleet behind a recommender.
+
+A first example: recfleet compare scenarios/demo.yaml --out out/demo
+"""
+
+
+def main() -> None:
+    """Entry point of the command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code; problems are told on standard error, in one line."""
+    arguments = list(arguments)
+    debug = "--debug" in arguments or os.environ.get("RECFLEET_DEBUG", "") not in ("", "0")
+    arguments = [a for a in arguments if a != "--debug"] or ["--help"]
+    try:
+        result = _app(arguments)(args=arguments, prog_name="recfleet", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except RecfleetError as error:
+        return _say(f"error: {error}", 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        if hasattr(error, "format_message"):
+            return _say(f"error: {_usage(error, arguments)}", 2)
+        if isinstance(error, typer.Abort):
+            return _say("interrupted", 130)
+        kind = type(error).__name__
+        return _say(
+            f"defect: {kind}: {' '.join(str(error).split())} "
+            "(this is not your input's fault; run again with --debug and report what it prints)",
+            1,
+        )
+
+
+def _say(text: str, code: int) -> int:
+    print(f"recfleet: {text}", file=sys.stderr)
+    return code
+
+
+def _usage(error: Any, arguments: Sequence[str]) -> str:
+    """A wrong option or argument in one line, with where to look."""
+    command = arguments[0] if arguments and arguments[0] in _PARTS else ""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return f"{text}; see recfleet {command}{' ' if command else ''}--help"
+
+
+def _app(arguments: Sequence[str]) -> typer.Typer:
+    """The application, with only the part loaded that the arguments ask for."""
+    app = typer.Typer(
+        help=_HELP,
+        add_completion=False,
+        no_args_is_help=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, (module, attribute, line) in _PARTS.items():
+        if name != asked:
+            app.command(name, help=line)(_not_loaded)
+            continue
+        part = getattr(import_module(module), attribute)
+        if isinstance(part, typer.Typer):
+            app.add_typer(part, name=name, help=line)
+        else:
+            app.command(name)(part)
+    return app
+
+
+def _not_loaded() -> None:
+    """Stands for a part that the arguments do not ask for."""
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error comes from.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"recfleet {version_of('recfleet')}")
+        raise typer.Exit(0)
+
+
+_root.__doc__ = _HELP

@@ -1,0 +1,176 @@
+"""``recfleet compare``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workloads.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from recfleet.comparison import Comparison
+    from simulator.scenario import Scenario
+
+__all__ = ["compare"]
+
+
+def compare(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file (YAML).", metavar="SCENARIO")],
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Policies to compare, by name or path/to/file.py:Class, separated by commas; may be repeated. "
+            "By default those of the scenario.",
+            metavar="NAMES",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds, from the scenario's own on.", min=1, metavar="N")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for report, tables and manifest; by default out/ and the scenario file's name.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; by default one a core.", min=1, metavar="N", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from what an interrupted comparison of the same inputs left.")
+    ] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
+) -> None:
+    """Run policies against one another on the same requests and write a report.
+
+    Every policy meets the same arrivals and the same service noise on each seed. DIR holds report.html,
+    summary.csv, services.csv, summary.json, Parquet tables and manifest.json; it appears when it is complete.
+
+    Example: recfleet compare scenarios/demo.yaml --policies static_peak,hpa,mip --seeds 3 --out out/demo
+    """
+    from rich.console import Console
+
+    from recfleet.cli_progress import RichListener
+    from recfleet.comparing import compare as run
+    from recfleet.output import check_target
+    from recfleet.progress import Silent
+    from simulator.scenario import load_scenario
+
+    console = Console(highlight=False, soft_wrap=True)
+    specs = _split(policies)
+    out = out or Path("out") / scenario.stem
+    check_target(out)
+    loaded = load_scenario(scenario)
+    listener = Silent() if quiet else RichListener(Console(stderr=True, highlight=False))
+    if not quiet:
+        _introduce(console, loaded)
+    command = _command(scenario, specs, seeds, out)
+    try:
+        with listener:
+            comparison = run(
+                loaded,
+                specs,
+                seeds,
+                out=out,
+                workers=workers,
+                resume=resume,
+                listener=listener,
+                command=command,
+            )
+    except KeyboardInterrupt:
+        typer.echo(
+            f"recfleet: interrupted; finished runs are kept in {out}.partial, and the same command goes on from there",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    _conclude(console, comparison, out, quiet)
+    if not comparison.ok:
+        raise typer.Exit(1)
+
+
+def _split(policies: list[str] | None) -> list[str] | None:
+    if policies is None:
+        return None
+    names = [name.strip() for text in policies for name in text.split(",")]
+    if not all(names):
+        raise InputError("--policies", "has an empty name", "separate names by single commas, as in hpa,mip")
+    return names
+
+
+def _command(scenario: Path, specs: list[str] | None, seeds: int, out: Path) -> str:
+    parts = ["recfleet", "compare", str(scenario)]
+    if specs is not None:
+        parts += ["--policies", ",".join(specs)]
+    return shlex.join([*parts, "--seeds", str(seeds), "--out", str(out)])
+
+
+def _introduce(console: Console, scenario: Scenario) -> None:
+    from rich.markup import escape
+
+    console.print(f"[bold]{escape(scenario.name)}[/bold]  {escape(scenario.description)}".rstrip())
+    for line in scenario.sources:
+        console.print(f"  real     {escape(line)}", soft_wrap=False)
+    for line in scenario.assumptions:
+        console.print(f"  assumed  {escape(line)}", soft_wrap=False)
+
+
+def _conclude(console: Console, comparison: Comparison, out: Path, quiet: bool) -> None:
+    from rich.markup import escape
+
+    if not quiet:
+        console.print()
+        _ranking(console, comparison)
+        _accounts(console, comparison)
+    for check in comparison.checks:
+        for failure in check.failures:
+            console.print(f"[bold red]INVARIANT FAILED[/bold red] {escape(check.name)}: {escape(failure)}")
+    if not quiet:
+        console.print(f"report: {escape(str(out / 'report.html'))}\n")
+    console.print(f"[bold]Verdict:[/bold] {escape(comparison.verdict.text)}")
+
+
+def _ranking(console: Console, comparison: Comparison) -> None:
+    from rich.table import Table
+
+    from recfleet.report.ranking import COLUMNS, ranked_rows
+
+    shown = (
+        "cost_usd",
+        "gap",
+        "slo_attainment",
+        "p99_ms",
+        "waste_gpu_hours",
+        "utilisation_gpu",
+        "cold_starts",
+    )
+    columns = [(i, c) for i, c in enumerate(COLUMNS) if c.metric in shown]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("policy")
+    table.add_column("objectives")
+    for _, column in columns:
+        table.add_column(f"{column.heading}\n{column.unit}", justify="right")
+    for row in ranked_rows(comparison):
+        held = "held" if row.holds else f"missed: {row.misses}"
+        name = f"{row.policy} (sees the future)" if row.clairvoyant else row.policy
+        cells = [row.cells[i].mean for i, _ in columns]
+        table.add_row(name, held, *cells, style="bold green" if row.winner else "dim" if row.clairvoyant else "")
+    console.print(table)
+    console.print()
+
+
+def _accounts(console: Console, comparison: Comparison) -> None:
+    """Conservation of every run, then of all."""
+    from recfleet.checks import conservation_line
+
+    width = max(len(policy) for policy in comparison.policies)
+    for run in comparison.runs:
+        console.print(f"  {run.policy:<{width}} seed {run.seed}  {conservation_line([run])}", markup=False)
+    console.print(comparison.conservation, markup=False)
+    passed = sum(check.ok for check in comparison.checks)
+    console.print(f"{passed} of {len(comparison.checks)} invariants hold in every run")
