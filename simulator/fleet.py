@@ -13,8 +13,27 @@ from simulator.histogram import N_BINS
 from simulator.kernel.loop import advance, settle
 from simulator.kernel.routing import pass_on_all
 from simulator.kernel.state import (
-    ABSENT, ADVANCED, CLOCK, DRAINING, LEAST_OUTSTANDING, MEMBER, NEED_BLOCK, NEED_ROOM, NODE, NONE, OUTCOME, READY, REPLICA,
-    REQUEST, ROUND_ROBIN, SERVICE, STAGE, STARTING, STEP, Arrivals, Record,
+    ABSENT,
+    ADVANCED,
+    CLOCK,
+    DRAINING,
+    LEAST_OUTSTANDING,
+    MEMBER,
+    NEED_BLOCK,
+    NEED_ROOM,
+    NODE,
+    NONE,
+    OUTCOME,
+    READY,
+    REPLICA,
+    REQUEST,
+    ROUND_ROBIN,
+    SERVICE,
+    STAGE,
+    STARTING,
+    STEP,
+    Arrivals,
+    Record,
 )  # fmt: skip
 from simulator.kernel.state import Fleet as State
 from simulator.kernel.winner_tree import build_events, build_loads
@@ -181,7 +200,7 @@ class Fleet:
         self._rebuild_pools()
         self._arrivals = _rows(None)
 
-    # --- requests -----------------------------------------------------------------------------------------------
+    # --- requests --------------------------------------------------------------------------------------
 
     def advance(self, until_s: float) -> None:
         """Serve every event of the request path up to and including ``until_s``."""
@@ -225,7 +244,7 @@ class Fleet:
         self.state.clock["free_requests"] = len(old)
         self.state = self.state._replace(requests=grown)
 
-    # --- replicas -----------------------------------------------------------------------------------------------
+    # --- replicas --------------------------------------------------------------------------------------
 
     @property
     def replicas(self) -> np.ndarray:

@@ -53,7 +53,7 @@ def number(scenario: Scenario) -> Numbering:
     variants = tuple((k, variant) for k, (_, stage) in enumerate(stages) for variant in stage.variants)
     node_types = scenario.cluster.node_types
     table_of = np.full((len(variants), len(node_types)), -1, np.int64)
-    runs = []
+    runs: list[tuple[int, int]] = []
     for v, (_, variant) in enumerate(variants):
         for n, node in enumerate(node_types):
             if node.speed_of(variant.profile.device) > 0 and (variant.need() <= node.capacity).all():
@@ -73,7 +73,8 @@ def number(scenario: Scenario) -> Numbering:
 def latency_table(scenario: Scenario, variant: Variant, node_type: int) -> LatencyTable:
     """Latencies of a variant on a node type, with or without noise as the scenario says."""
     profile = variant.profile
-    table = LatencyTable(profile.batch_sizes, profile.quantile_levels, profile.latency_s, profile.cpu_core_s)
+    cores_busy = np.minimum(profile.cpu_core_s / profile.mean_s, variant.cpu_cores)
+    table = LatencyTable(profile.batch_sizes, profile.quantile_levels, profile.latency_s, cores_busy)
     if not scenario.service_noise:
         table = table.without_noise(profile.mean_s)
     return table.scaled(scenario.cluster.node_types[node_type].speed_of(profile.device))

@@ -24,22 +24,22 @@ class LatencyTable:
         ``float64[level]`` quantile levels from 0 to 1; a single level means no noise.
     latency_s
         ``float64[size, level]``.
-    cpu_core_s
-        ``float64[size]`` host core-seconds a batch.
+    cores_busy
+        ``float64[size]`` host CPU cores at work while a batch runs.
     """
 
     batch_sizes: np.ndarray
     levels: np.ndarray
     latency_s: np.ndarray
-    cpu_core_s: np.ndarray
+    cores_busy: np.ndarray
 
     def scaled(self, speed: float) -> LatencyTable:
-        """The same on a device ``speed`` times as fast; host work is left as measured."""
-        return LatencyTable(self.batch_sizes, self.levels, self.latency_s / speed, self.cpu_core_s)
+        """The same on a device ``speed`` times as fast; the host works as long as the batch takes."""
+        return LatencyTable(self.batch_sizes, self.levels, self.latency_s / speed, self.cores_busy)
 
     def without_noise(self, mean_s: np.ndarray) -> LatencyTable:
         """Every batch takes its measured mean ``mean_s[size]``."""
-        return LatencyTable(self.batch_sizes, np.zeros(1), mean_s.reshape(-1, 1), self.cpu_core_s)
+        return LatencyTable(self.batch_sizes, np.zeros(1), mean_s.reshape(-1, 1), self.cores_busy)
 
 
 def mean_over_quantiles(table: LatencyTable) -> np.ndarray:
@@ -63,7 +63,7 @@ def flatten(tables: Sequence[LatencyTable]) -> tuple[np.ndarray, Latencies]:
     structs["latency_offset"] = _offsets(structs["sizes"] * structs["levels"])
     return structs, Latencies(
         batch_size=np.concatenate([t.batch_sizes for t in tables]).astype(np.int64),
-        cpu_core_s=np.concatenate([t.cpu_core_s for t in tables]).astype(np.float64),
+        cores_busy=np.concatenate([t.cores_busy for t in tables]).astype(np.float64),
         level=np.concatenate([t.levels for t in tables]).astype(np.float64),
         latency_s=np.concatenate([t.latency_s.ravel() for t in tables]).astype(np.float64),
     )

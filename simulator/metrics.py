@@ -73,9 +73,7 @@ def _latency(q: float, name: str) -> Metric:
 
 
 def _count(name: str, symbol: str, formula: str) -> Metric:
-    return Metric(
-        name, symbol, "requests", "none", formula, lambda m: int(getattr(m.result, _COUNTS[name]).sum())
-    )
+    return Metric(name, symbol, "requests", "none", formula, lambda m: int(getattr(m.result, _COUNTS[name]).sum()))
 
 
 _COUNTS = {"requests": "arrived", "completed": "completed", "rejected": "rejected", "failed": "failed"}
@@ -84,9 +82,7 @@ _COUNTS = {"requests": "arrived", "completed": "completed", "rejected": "rejecte
 def _hours(resource: str) -> Metric:
     r, unit = resource_index(resource), RESOURCE_HOURS[resource]
     formula = "sum over intervals of what the nodes paid for hold"
-    return Metric(
-        unit.column, f"P_{resource}", unit.unit, "none", formula, lambda m: float(m.hours["provisioned"][r])
-    )
+    return Metric(unit.column, f"P_{resource}", unit.unit, "none", formula, lambda m: float(m.hours["provisioned"][r]))
 
 
 def _waste(resource: str) -> Metric:
@@ -104,9 +100,7 @@ def _waste(resource: str) -> Metric:
 
 def _idle_claimed(resource: str) -> Metric:
     unit = RESOURCE_HOURS[resource]
-    formula = (
-        f"A_{resource} - U_{resource}: claimed by replicas and not used (the rest of the waste is unclaimed)"
-    )
+    formula = f"A_{resource} - U_{resource}: claimed by replicas and not used (the rest of the waste is unclaimed)"
     return Metric(
         f"idle_claimed_{unit.column}",
         f"I_{resource}",
@@ -130,9 +124,7 @@ def _utilisation(resource: str) -> Metric:
 
 METRICS: tuple[Metric, ...] = (
     Metric("policy", "-", "name", "none", "label of the policy", lambda m: m.result.policy),
-    Metric(
-        "seed", "-", "integer", "none", "seed of the trace and of the service noise", lambda m: m.result.seed
-    ),
+    Metric("seed", "-", "integer", "none", "seed of the trace and of the service noise", lambda m: m.result.seed),
     _count("requests", "N", "requests that arrived"),
     _count("completed", "N_c", "requests answered, also after the end of the horizon"),
     _count("rejected", "N_r", "requests refused because a queue was full"),
@@ -263,9 +255,7 @@ def _service_latency(q: float, name: str) -> Metric:
 
 def _service_count(name: str) -> Metric:
     formula = f"{name} of this service"
-    return Metric(
-        name, "-", "requests", "none", formula, lambda m, s: int(getattr(m.result, _COUNTS[name])[s])
-    )
+    return Metric(name, "-", "requests", "none", formula, lambda m, s: int(getattr(m.result, _COUNTS[name])[s]))
 
 
 SERVICE_METRICS: tuple[Metric, ...] = (
@@ -282,9 +272,7 @@ SERVICE_METRICS: tuple[Metric, ...] = (
         lambda m, s: 1e3 * histogram.mean(m.result.histogram[s]),
     ),
     *(_service_latency(q, f"p{n}_ms") for q, n in ((0.5, "50"), (0.95, "95"), (0.99, "99"), (0.999, "999"))),
-    Metric(
-        "slo_ms", "O", "ms", "none", "latency objective", lambda m, s: 1e3 * float(m.result.facts.slo_s[s])
-    ),
+    Metric("slo_ms", "O", "ms", "none", "latency objective", lambda m, s: 1e3 * float(m.result.facts.slo_s[s])),
     Metric(
         "slo_quantile",
         "Q",

@@ -33,7 +33,8 @@ class Intervals:
         ``[interval, node_type]`` nodes paid for at the end of the interval.
     provisioned, allocated, used
         ``[interval, resource]`` resource-seconds (unit of the resource times s): of nodes paid for; claimed by replicas
-        in any state; really used.
+        in any state; really used. Memory counts as used while weights are loaded. Claims on the network are plans at
+        the SLO-feasible throughput, not limits; nothing claims storage bandwidth.
     cost_usd
         ``[interval]``.
     """
@@ -90,14 +91,18 @@ class RunResult:
         ``[service]`` requests over the whole run, the tail after ``duration_s`` included.
     histogram
         ``[service, bin]`` latencies (`simulator.histogram`), the tail included.
-    stage_requests, stage_batches
-        ``[variant, node_type]`` requests and batches whose batch ended by ``duration_s``.
+    served_requests, served_batches
+        ``[variant, node_type]`` requests and batches that replicas completed by ``duration_s``.
     stage_wait_s, stage_compute_s
-        ``[stage]`` summed over requests: from routing to batch start, and in batches.
+        ``[stage]`` summed over requests: from reaching the stage to the start of the batch, and in batches.
     extrapolated_batches
         ``[variant, node_type]`` batches larger than any that was measured.
     cold_starts
         Replicas started after time 0.
+    storage_bytes_loaded
+        Weights read over the shared store.
+    duration_s
+        Length of the trace.
     """
 
     scenario: str
@@ -119,4 +124,5 @@ class RunResult:
     stage_wait_s: np.ndarray
     stage_compute_s: np.ndarray
     cold_starts: int
+    duration_s: float
     storage_bytes_loaded: float

@@ -14,9 +14,16 @@ import numpy as np
 from pydantic import ValidationError
 
 from simulator.cluster import RESOURCES, Cluster, DeviceOnNode, NodeType
-from simulator.scenario_file import ClusterFile, InventoryFile, NodeTypeFile, ScenarioFile, ServiceFile, VariantFile
+from simulator.scenario_file import (
+    ClusterFile,
+    InventoryFile,
+    NodeTypeFile,
+    ScenarioFile,
+    ServiceFile,
+    VariantFile,
+)
 from simulator.strict_yaml import Document, read_yaml
-from workloads.data_folder import data_path
+from workloads.data_folder import DATA_PREFIX, resolve_path
 from workloads.errors import InputError
 from workloads.profile import ModelProfile, load_profile
 
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Scenario", "Service", "Stage", "Variant", "load_scenario"]
 
 GIB = 2.0**30
-DATA_PREFIX = "data:"
 
 
 @dataclass(frozen=True)
@@ -180,14 +186,15 @@ def load_scenario(path: str | Path) -> Scenario:
         file=file,
     )
     trace = scenario.trace_for(scenario.seed)
-    for source in getattr(file.trace, "input_files", lambda base: ())(path.parent):
-        inputs[str(source)] = _sha256(Path(source))
+    trace_file = file.trace.counts.file if file.trace.counts else file.trace.file
+    if trace_file is not None:
+        inputs[trace_file] = _sha256(resolve_path(trace_file, path.parent))
     object.__setattr__(scenario, "assumptions", _assumptions(file, scenario, trace))
     object.__setattr__(scenario, "sources", _sources(scenario, trace))
     return scenario
 
 
-# --- what is wrong, in words ------------------------------------------------------------------------------------
+# --- what is wrong, in words --------------------------------------------------------------------------
 
 
 def _explain(document: Document, error: ValidationError) -> InputError:
@@ -225,7 +232,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# --- cluster ----------------------------------------------------------------------------------------------------
+# --- cluster ------------------------------------------------------------------------------------------
 
 
 def _cluster(file: ClusterFile, node_types: tuple[NodeType, ...]) -> Cluster:
@@ -233,7 +240,11 @@ def _cluster(file: ClusterFile, node_types: tuple[NodeType, ...]) -> Cluster:
 
 
 def _node_type(
-    document: Document, location: tuple[str | int, ...], file: NodeTypeFile, base: Path, inputs: dict[str, str]
+    document: Document,
+    location: tuple[str | int, ...],
+    file: NodeTypeFile,
+    base: Path,
+    inputs: dict[str, str],
 ) -> NodeType:
     where = document.where(location)
     count, gpus, cores, memory_gib = file.count, file.gpus, file.cpu_cores, file.memory_gib
@@ -245,7 +256,9 @@ def _node_type(
     missing = [n for n, v in (("count", count), ("cpu_cores", cores), ("memory_gib", memory_gib)) if v is None]
     if missing:
         raise InputError(where, f"'{missing[0]}' is missing", "give it, or an inventory to take it from")
-    assert count is not None and cores is not None and memory_gib is not None
+    assert count is not None
+    assert cores is not None
+    assert memory_gib is not None
     capacity = {
         "gpu": float(gpus or 0),
         "gpu_memory": file.gpu_memory_gib * GIB,
@@ -270,7 +283,7 @@ def _from_inventory(
 ) -> tuple[int, int, float, float]:
     """Count, GPUs, cores and GiB of the commonest shape that matches."""
     name = inventory.file
-    path = data_path(name.removeprefix(DATA_PREFIX)) if name.startswith(DATA_PREFIX) else base / name
+    path = resolve_path(name, base)
     if not path.is_file():
         raise InputError(where, f"inventory file {name} does not exist", "give the path of a CSV of nodes")
     inputs[name] = _sha256(path)
@@ -282,7 +295,7 @@ def _from_inventory(
                 cores, memory_gib = float(row["cpu_milli"]) / 1000, float(row["memory_mib"]) / 1024
             except (KeyError, ValueError, TypeError) as error:
                 raise InputError(f"{name}:{number}", f"not a node ({error})",
-                                 "columns cpu_milli, memory_mib, gpu_count, gpu_model are needed") from None  # fmt: skip
+                    "columns cpu_milli, memory_mib, gpu_count, gpu_model are needed") from None  # fmt: skip
             if row.get("gpu_model", "") != inventory.gpu_model:
                 continue
             if inventory.cpu_cores not in (None, cores) or inventory.memory_gib not in (None, memory_gib):
@@ -294,7 +307,7 @@ def _from_inventory(
     return shapes[shape], *shape
 
 
-# --- services ---------------------------------------------------------------------------------------------------
+# --- services -----------------------------------------------------------------------------------------
 
 
 def _service(
@@ -323,7 +336,13 @@ def _service(
         share = stage.slo_share if stage.slo_share is not None else (1.0 - given) / rest
         stages.append(
             Stage(
-                stage.name, stage.candidates, stage.item_bytes, stage.router, stage.max_outstanding, share, tuple(variants)
+                stage.name,
+                stage.candidates,
+                stage.item_bytes,
+                stage.router,
+                stage.max_outstanding,
+                share,
+                tuple(variants),
             )
         )
     return Service(file.name, file.slo_ms / 1e3, file.slo_quantile, tuple(stages))
@@ -386,7 +405,7 @@ def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:
                      "give the node type more, or choose a smaller variant")  # fmt: skip
 
 
-# --- what is real, what is assumed ------------------------------------------------------------------------------
+# --- what is real, what is assumed --------------------------------------------------------------------
 
 
 def _assumptions(file: ScenarioFile, scenario: Scenario, trace: Trace) -> tuple[str, ...]:
@@ -405,7 +424,8 @@ def _assumptions(file: ScenarioFile, scenario: Scenario, trace: Trace) -> tuple[
             lines.append(f"Profile {profile.name} is {profile.provenance}, not measured.")
     lines.append("Prices, boot times, container start times and bandwidths are inputs of the scenario file.")
     lines.append(
-        "The fleet starts warm: the first decision sees the first interval's arrival rate, and its replicas are ready at once."
+        "The fleet starts warm: the first decision sees the first interval's arrival rate, "
+        "and its replicas are ready at once."
     )
     lines.append("GPUs are claimed whole; replicas on one node do not slow each other but for the network card.")
     if not scenario.service_noise:

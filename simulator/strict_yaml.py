@@ -63,10 +63,12 @@ def read_yaml(path: Path) -> Document:
         raise InputError(str(path), "is not UTF-8 text", "save the file as UTF-8") from None
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if getattr(event, "anchor", None):
-                line = event.start_mark.line + 1
+            if anchor := getattr(event, "anchor", None):
+                line = event.start_mark.line + 1 if event.start_mark else 1
                 raise InputError(
-                    f"{path}:{line}", f"anchor or alias '{event.anchor}'", "write the value out where it is used"
+                    f"{path}:{line}",
+                    f"anchor or alias '{anchor}'",
+                    "write the value out where it is used",
                 )
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:

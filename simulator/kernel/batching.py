@@ -68,7 +68,7 @@ def _take(requests: np.ndarray, replica: Any, now: float) -> int:
     replica.head = following
     replica.queue_length -= count
     replica.queue_units -= units
-    return units  # type: ignore[no-any-return]
+    return units
 
 
 @inlined
@@ -81,7 +81,7 @@ def _find_fill(requests: np.ndarray, replica: Any) -> float:
     while units < replica.max_batch:
         number = requests[number].next
         units += requests[number].units
-    return requests[number].ready_s  # type: ignore[no-any-return]
+    return requests[number].ready_s
 
 
 @inlined
@@ -110,11 +110,11 @@ def start_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float) -> No
     units = _take(fleet.requests, replica, now)
     replica.fill_s = _find_fill(fleet.requests, replica)
     u = uniform(fleet.clock[0].noise_seed, fleet.requests[replica.batch_head].id, replica.stage)
-    latency, cpu_core_s, beyond = batch_latency(table, latencies, units, u)
+    latency, cores_busy, beyond = batch_latency(table, latencies, units, u)
     end_s = now + latency
     replica.running = 1
     replica.settled_s = now
-    replica.cpu_rate = cpu_core_s / latency
+    replica.cores_busy = cores_busy
     stage.queue -= replica.batch_count
     stage.compute_s += latency * replica.batch_count
     table.batches += 1

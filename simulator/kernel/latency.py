@@ -42,7 +42,7 @@ def _bracket(values: np.ndarray, first: int, count: int, x: float) -> int:
 
 @inlined
 def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tuple[float, float, bool]:
-    """Latency (s), host CPU core-seconds and whether ``units`` exceeds every measured size.
+    """Latency (s), host cores busy meanwhile and whether ``units`` exceeds every measured size.
 
     Linear between the two measured sizes around ``units``; constant below the smallest; the last segment extended
     above the largest (proportional to ``units`` where one size only was measured). At a size, linear between the
@@ -76,9 +76,9 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
     if levels > 1:
         latency_low += level_share * (latencies.latency_s[row_low + 1] - latency_low)
         latency_high += level_share * (latencies.latency_s[row_high + 1] - latency_high)
-    cpu_low = latencies.cpu_core_s[first + low]
-    cpu_high = latencies.cpu_core_s[first + high]
+    cores_low = latencies.cores_busy[first + low]
+    cores_busy = cores_low + min(share, 1.0) * (latencies.cores_busy[first + high] - cores_low)
     beyond = units > latencies.batch_size[first + sizes - 1]
     if sizes == 1:
-        return latency_low * (1.0 + share), cpu_low * (1.0 + share), beyond
-    return latency_low + share * (latency_high - latency_low), cpu_low + share * (cpu_high - cpu_low), beyond
+        return latency_low * (1.0 + share), cores_busy, beyond
+    return latency_low + share * (latency_high - latency_low), cores_busy, beyond

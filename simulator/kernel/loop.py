@@ -53,7 +53,7 @@ def _settle(replica: Any, tables: np.ndarray, now: float) -> None:
     elapsed = now - replica.settled_s
     table = tables[replica.table]
     table.busy_s += elapsed
-    table.cpu_core_s += elapsed * replica.cpu_rate
+    table.cpu_core_s += elapsed * replica.cores_busy
     replica.settled_s = now
 
 

@@ -24,7 +24,7 @@ def _choose(stage: Any, members: np.ndarray, pool_tree: np.ndarray) -> int:
         stage.counter += 1
     else:
         position = pool_tree[2 * stage.offset + 1]
-    return members[stage.offset + position].slot  # type: ignore[no-any-return]
+    return members[stage.offset + position].slot
 
 
 @inlined
@@ -63,7 +63,7 @@ def _receive(node: Any, now: float, payload_bytes: float) -> float:
     """Pass a payload through a node's card, first come first served; when the node has it."""
     node.nic_free_s = max(now, node.nic_free_s) + payload_bytes / node.nic_bytes_per_s
     node.nic_bytes += payload_bytes
-    return node.nic_free_s  # type: ignore[no-any-return]
+    return node.nic_free_s
 
 
 @inlined
@@ -108,7 +108,7 @@ def _next_held(requests: np.ndarray, stage: Any) -> int:
     number = stage.held_head
     stage.held_head = requests[number].next
     stage.queue -= 1
-    return number  # type: ignore[no-any-return]
+    return number
 
 
 @inlined

@@ -13,10 +13,34 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
-    "ABSENT", "ADVANCED", "COMPLETED", "DRAINING", "FAILED", "LEAST_OUTSTANDING", "NEED_BLOCK", "NEED_ROOM", "NONE",
-    "PENDING", "READY", "REJECTED", "ROUND_ROBIN", "STARTING",
-    "CLOCK", "MEMBER", "NODE", "OUTCOME", "REPLICA", "REQUEST", "SERVICE", "STAGE", "STEP", "TABLE",
-    "Arrivals", "Fleet", "Latencies", "Record",
+    "ABSENT",
+    "ADVANCED",
+    "CLOCK",
+    "COMPLETED",
+    "DRAINING",
+    "FAILED",
+    "LEAST_OUTSTANDING",
+    "MEMBER",
+    "NEED_BLOCK",
+    "NEED_ROOM",
+    "NODE",
+    "NONE",
+    "OUTCOME",
+    "PENDING",
+    "READY",
+    "REJECTED",
+    "REPLICA",
+    "REQUEST",
+    "ROUND_ROBIN",
+    "SERVICE",
+    "STAGE",
+    "STARTING",
+    "STEP",
+    "TABLE",
+    "Arrivals",
+    "Fleet",
+    "Latencies",
+    "Record",
 ]  # fmt: skip
 
 NONE = -1
@@ -46,10 +70,11 @@ REQUEST = _struct(
     id="i8", arrival_s="f8", routed_s="f8", ready_s="f8", next="i4", units="i4", items="i4", bytes_in="i4",
     service="i4", free="i4",
 )  # fmt: skip
-"""A request in flight; ``next`` links it in a queue or batch. ``free`` of the first `CLOCK.free_requests` is a stack."""
+"""A request in flight; ``next`` links it in a queue or batch. ``free`` of the first `CLOCK.free_requests` is a stack
+of unused slots."""
 
 REPLICA = _struct(
-    event_s="f8", fill_s="f8", free_s="f8", max_wait_s="f8", settled_s="f8", cpu_rate="f8", released_s="f8",
+    event_s="f8", fill_s="f8", free_s="f8", max_wait_s="f8", settled_s="f8", cores_busy="f8", released_s="f8",
     queue_units="i8", head="i4", tail="i4", queue_length="i4", outstanding="i4", batch_head="i4", batch_count="i4",
     max_batch="i4", queue_limit="i4", stage="i4", table="i4", node="i4", position="i4",
     state="i1", running="i1", counts_items="i1",
@@ -61,8 +86,8 @@ STAGE = _struct(
     candidates="i4", service="i4", first_stage="i4", max_outstanding="i4", held_head="i4", held_tail="i4",
     router="i1", is_last="i1",
 )  # fmt: skip
-"""A stage and where its pool lies: members ``offset`` to ``offset + ready`` in order of slot, and a winner tree over them
-at ``2 * offset`` to ``2 * (offset + capacity)``. ``queue`` requests wait, those that the router
+"""A stage and where its pool lies: members ``offset`` to ``offset + ready`` in order of slot, and a winner tree over
+them at ``2 * offset`` to ``2 * (offset + capacity)``. ``queue`` requests wait, those that the router
 holds (from ``held_head``) among them; ``wait_s`` and ``compute_s`` sum over requests."""
 
 MEMBER = _struct(load="i8", slot="i8")
@@ -97,11 +122,11 @@ class Arrivals(NamedTuple):
 
 
 class Latencies(NamedTuple):
-    """All latency tables end to end: ``batch_size`` and ``cpu_core_s`` at a table's sizes, ``level`` at its levels,
+    """All latency tables end to end: ``batch_size`` and ``cores_busy`` at a table's sizes, ``level`` at its levels,
     ``latency_s`` row by row of sizes."""
 
     batch_size: np.ndarray
-    cpu_core_s: np.ndarray
+    cores_busy: np.ndarray
     level: np.ndarray
     latency_s: np.ndarray
 

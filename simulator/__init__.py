@@ -1,0 +1,1 @@
+"""The simulated fleet: cluster, scenario, control plane (SimPy), data plane (compiled), metrics."""

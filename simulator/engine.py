@@ -1,0 +1,184 @@
+"""One run: the control loop on SimPy's clock over the compiled data plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from simulator.actuator import Actuator
+from simulator.facts import fleet_facts, prepare, slot_count
+from simulator.fleet import Fleet
+from simulator.fleet_plan import fleet_plan, number
+from simulator.policy import Allocation, FleetFacts, Policy, PolicyContext
+from simulator.readings import Readings
+from simulator.result import Decision, RunResult
+from simulator.scenario import Scenario
+from workloads.errors import InputError, RecfleetError
+
+__all__ = ["check_allocation", "prepare", "simulate"]
+
+
+def simulate(
+    scenario: Scenario,
+    policy: Policy,
+    *,
+    seed: int,
+    policy_name: str = "policy",
+    context: PolicyContext | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> RunResult:
+    """Replay the scenario's trace of a seed under a policy.
+
+    Parameters
+    ----------
+    policy
+        A fresh one: it may keep state.
+    context
+        What `prepare` returned for this scenario and seed; computed if left out.
+    progress
+        Called with the fraction of the trace that has been replayed.
+
+    Raises
+    ------
+    InputError
+        If the policy returns something that is not an allocation, or fails.
+    """
+    context = context or prepare(scenario, seed)
+    run = _Run(scenario, policy, seed, policy_name, context, progress or (lambda fraction: None))
+    return run.result()
+
+
+def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.ndarray:
+    """The wanted replicas as ``int64[variant, node_type]``.
+
+    Raises
+    ------
+    InputError
+        If it is not an `Allocation`, has another shape, or holds anything but whole numbers >= 0 where a variant runs.
+    """
+    shape = facts.throughput_rps.shape
+    if not isinstance(allocation, Allocation):
+        raise InputError(
+            where, f"decide() returned {type(allocation).__name__}", "return a simulator.policy.Allocation"
+        )
+    wanted = np.asarray(allocation.replicas)
+    if wanted.shape != shape or wanted.dtype.kind not in "iuf":
+        raise InputError(where, f"replicas has shape {wanted.shape} and type {wanted.dtype}",
+                         f"return numbers of shape {shape}, [variant, node_type]")  # fmt: skip
+    bad = ~np.isfinite(wanted) | (wanted < 0) | (wanted != np.floor(wanted))
+    if bad.any():
+        v, n = np.argwhere(bad)[0]
+        raise InputError(where, f"replicas of {facts.variants[v]} on {facts.node_types[n]} is {wanted[v, n]}",
+                         "return whole numbers >= 0")  # fmt: skip
+    impossible = (wanted > 0) & (facts.best_throughput_rps <= 0)
+    if impossible.any():
+        v, n = np.argwhere(impossible)[0]
+        raise InputError(where, f"asks for {facts.variants[v]} on {facts.node_types[n]}, where it cannot run",
+                         "ask only where facts.runs_on() is true")  # fmt: skip
+    return wanted.astype(np.int64)
+
+
+class _Run:
+    """State of one run."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        policy: Policy,
+        seed: int,
+        policy_name: str,
+        context: PolicyContext,
+        progress: Callable[[float], None],
+    ) -> None:
+        self._scenario, self._policy, self._seed, self._name = scenario, policy, seed, policy_name
+        self._context, self._progress = context, progress
+        self._facts = fleet_facts(scenario)
+        self._trace = scenario.trace_for(seed)
+        numbering = number(scenario)
+        self._slots = slot_count(scenario)
+        self._env = simpy.Environment()
+        self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks())
+        self._actuator = Actuator(self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s)
+        self._readings = Readings(
+            self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], self._slots
+        )
+        self._decisions: list[Decision] = []
+
+    def result(self) -> RunResult:
+        """Run to the end of the trace, then serve what is in flight."""
+        self._env.run(until=self._env.process(self._control_loop()))
+        served = {name: self._readings.by_run(name) for name in ("requests", "batches")}
+        self._fleet.finish()
+        state = self._fleet.state
+        services = {
+            name: state.services[name].copy() for name in ("arrived", "completed", "rejected", "failed", "slo_met")
+        }
+        if self._fleet.in_flight().any():
+            raise RecfleetError(
+                f"{self._where()}: {self._fleet.in_flight()} requests have no outcome (a bug: report it)"
+            )
+        return RunResult(
+            scenario=self._scenario.name,
+            policy=self._name,
+            seed=self._seed,
+            trace_name=self._trace.info.name,
+            facts=self._facts,
+            intervals=self._readings.intervals(),
+            decisions=tuple(self._decisions),
+            **services,
+            histogram=state.histogram.copy(),
+            served_requests=served["requests"],
+            served_batches=served["batches"],
+            extrapolated_batches=self._readings.by_run("extrapolated"),
+            stage_wait_s=state.stages["wait_s"].copy(),
+            stage_compute_s=state.stages["compute_s"].copy(),
+            cold_starts=self._actuator.cold_starts,
+            duration_s=self._scenario.duration_s,
+            storage_bytes_loaded=self._actuator.store.loaded_bytes,
+        )
+
+    def _control_loop(self) -> Generator[simpy.Event, Any, None]:
+        interval_s, duration_s = self._scenario.control_interval_s, self._scenario.duration_s
+        unplaced = np.zeros(self._facts.throughput_rps.shape, np.int64)
+        for slot in range(self._slots):
+            start_s = slot * interval_s
+            end_s = min(start_s + interval_s, duration_s)
+            unplaced = self._decide(slot, start_s, unplaced)
+            yield self._env.timeout(end_s - self._env.now)
+            self._readings.take(start_s, end_s)
+            self._progress(end_s / duration_s)
+
+    def _decide(self, slot: int, now_s: float, unplaced: np.ndarray) -> np.ndarray:
+        """Ask the policy, carry out what it wants, and log it; what could not be placed."""
+        observation = self._readings.observe(now_s, unplaced)
+        try:
+            allocation = self._policy.decide(observation)
+        except RecfleetError:
+            raise
+        except Exception as error:
+            raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {error}",
+                             "mend the policy") from error  # fmt: skip
+        wanted = check_allocation(allocation, self._facts, self._where(now_s))
+        applied = self._actuator.apply(wanted, at_once=slot == 0)
+        self._decisions.append(
+            Decision(
+                slot=slot,
+                now_s=now_s,
+                wanted=wanted,
+                started=applied.started,
+                drained=applied.drained,
+                unplaced=int(applied.unplaced.sum()),
+                status=allocation.status,
+                objective_usd_per_hour=allocation.objective_usd_per_hour,
+                bound_usd_per_hour=allocation.bound_usd_per_hour,
+                note=allocation.note,
+            )
+        )
+        return applied.unplaced
+
+    def _where(self, now_s: float | None = None) -> str:
+        at = "" if now_s is None else f" at {now_s:g} s"
+        return f"policy {self._name}, seed {self._seed}{at}"

@@ -1,0 +1,159 @@
+"""What policies may know of a scenario before the run: facts of the fleet, and the trace's rates by interval."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from simulator.cluster import RESOURCES, resource_index
+from simulator.fleet_plan import Numbering, fleet_plan, number
+from simulator.policy import FleetFacts, PolicyContext
+from simulator.scenario import Scenario
+from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
+from workloads.errors import InputError
+
+__all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_count"]
+
+SAMPLE = 4096
+
+
+def prepare(scenario: Scenario, seed: int) -> PolicyContext:
+    """What policies may know before a run of this seed."""
+    counts = arrivals_per_slot(scenario, seed)
+    interval_s = scenario.control_interval_s
+    length_s = np.minimum(interval_s, scenario.duration_s - interval_s * np.arange(counts.shape[1]))
+    rates = frozen(counts / length_s)
+    return PolicyContext(facts=fleet_facts(scenario), peak_rps=frozen(rates.max(axis=1)), future_rps=rates)
+
+
+def slot_count(scenario: Scenario) -> int:
+    """Control intervals of a run; the last may be shorter than the others."""
+    return max(1, math.ceil(scenario.duration_s / scenario.control_interval_s - 1e-9))
+
+
+def frozen(values: np.ndarray) -> np.ndarray:
+    """The same array, read-only."""
+    values.flags.writeable = False
+    return values
+
+
+_COUNTS: dict[tuple[str, str, int], np.ndarray] = {}
+
+
+def arrivals_per_slot(scenario: Scenario, seed: int) -> np.ndarray:
+    """``[service, slot]`` requests of a seed's trace, by one pass over it (remembered within the process)."""
+    key = (str(scenario.path), scenario.file_sha256, seed)
+    if key not in _COUNTS:
+        slots, services = slot_count(scenario), len(scenario.services)
+        counts = np.zeros(services * slots, np.int64)
+        for block in scenario.trace_for(seed).blocks():
+            slot = np.minimum((block.arrival_s / scenario.control_interval_s).astype(np.int64), slots - 1)
+            counts += np.bincount(block.service.astype(np.int64) * slots + slot, minlength=len(counts))
+        _COUNTS[key] = counts.reshape(services, slots)
+    return _COUNTS[key]
+
+
+def _sample(scenario: Scenario, service: int) -> Load:
+    """Items and bytes of a service's first requests in the scenario's own seed."""
+    items: list[np.ndarray] = []
+    bytes_in: list[np.ndarray] = []
+    for number_of_blocks, block in enumerate(scenario.trace_for(scenario.seed).blocks(rows=65_536)):
+        mine = block.service == service
+        items.append(block.items[mine])
+        bytes_in.append(block.bytes_in[mine])
+        if sum(map(len, items)) >= SAMPLE or number_of_blocks >= 50:
+            break
+    load = Load(np.concatenate(items)[:SAMPLE], np.concatenate(bytes_in)[:SAMPLE])
+    return load if len(load.items) else Load(np.zeros(1, np.int32), np.zeros(1, np.int32))
+
+
+_FACTS: dict[tuple[str, str], FleetFacts] = {}
+
+
+def fleet_facts(scenario: Scenario) -> FleetFacts:
+    """The facts of a scenario (remembered within the process).
+
+    Raises
+    ------
+    InputError
+        If no variant of a stage meets the stage's latency budget on any node type.
+    """
+    key = (str(scenario.path), scenario.file_sha256)
+    if key not in _FACTS:
+        _FACTS[key] = _compute(scenario)
+    return _FACTS[key]
+
+
+def _compute(scenario: Scenario) -> FleetFacts:
+    numbering = number(scenario)
+    plan = fleet_plan(scenario, numbering, scenario.seed)
+    cluster = scenario.cluster
+    shape = numbering.table_of.shape
+    slo_rps, best_rps = np.zeros(shape), np.zeros(shape)
+    need = np.zeros((*shape, len(RESOURCES)))
+    delay_s = np.zeros(shape)
+    loads = [_sample(scenario, i) for i in range(len(scenario.services))]
+    nic = cluster.capacity[:, resource_index("network")]
+    storage = cluster.capacity[:, resource_index("storage")]
+    for table, (v, n) in enumerate(numbering.runs):
+        k, variant = numbering.variants[v]
+        service_index, stage = numbering.stages[k]
+        service, load = scenario.services[service_index], loads[service_index]
+        args = (plan.stages[k], plan.rules[v], plan.tables[table], load)
+        best_rps[v, n] = best_throughput_rps(*args, nic[n])
+        slo_rps[v, n] = slo_throughput_rps(
+            *args,
+            nic_bytes_per_s=nic[n],
+            hop_delay_s=cluster.hop_delay_s,
+            budget_s=service.slo_s * stage.slo_share,
+            budget_quantile=service.slo_quantile,
+            best_rps=best_rps[v, n],
+        )
+        payload = load.bytes_in + load.units(plan.stages[k], counts_items=True) * stage.item_bytes
+        need[v, n] = variant.need()
+        need[v, n, resource_index("network")] = min(float(slo_rps[v, n] * payload.mean()), nic[n])
+        bandwidth = min(cluster.storage_bytes_per_s, storage[n])
+        delay_s[v, n] = variant.container_start_s + variant.profile.weights_bytes / bandwidth + variant.warm_up_s
+    _refuse_hopeless(scenario, numbering, slo_rps)
+    return FleetFacts(
+        services=scenario.service_names,
+        stages=tuple(f"{scenario.services[i].name}/{s.name}" for i, s in numbering.stages),
+        variants=tuple(
+            f"{scenario.services[numbering.stages[k][0]].name}/{numbering.stages[k][1].name}/{v.name}"
+            for k, v in numbering.variants
+        ),
+        node_types=tuple(n.name for n in cluster.node_types),
+        stage_service=frozen(np.array([i for i, _ in numbering.stages], np.int64)),
+        variant_stage=frozen(np.array([k for k, _ in numbering.variants], np.int64)),
+        throughput_rps=frozen(slo_rps),
+        best_throughput_rps=frozen(best_rps),
+        need=frozen(need),
+        capacity=frozen(cluster.capacity),
+        node_count=frozen(cluster.count),
+        price_usd_per_hour=frozen(cluster.price_usd_per_hour),
+        start_delay_s=frozen(delay_s),
+        boot_s=frozen(np.array([n.boot_s for n in cluster.node_types])),
+        slo_s=frozen(np.array([s.slo_s for s in scenario.services])),
+        slo_quantile=frozen(np.array([s.slo_quantile for s in scenario.services])),
+        control_interval_s=scenario.control_interval_s,
+        duration_s=scenario.duration_s,
+        headroom=scenario.headroom,
+        unserved_usd_per_request=scenario.unserved_usd_per_request,
+    )
+
+
+def _refuse_hopeless(scenario: Scenario, numbering: Numbering, slo_rps: np.ndarray) -> None:
+    """Every stage needs a variant that can meet its budget somewhere."""
+    for k, (i, stage) in enumerate(numbering.stages):
+        mine = [v for v, (stage_index, _) in enumerate(numbering.variants) if stage_index == k]
+        if (slo_rps[mine] > 0).any():
+            continue
+        service = scenario.services[i]
+        budget_ms = service.slo_s * stage.slo_share * 1e3
+        raise InputError(
+            f"{scenario.path} services[{i}] {service.name}/{stage.name}",
+            f"no variant meets its latency budget of {budget_ms:g} ms at quantile {service.slo_quantile:g} "
+            "on any node type, even at 5 % load",
+            "raise slo_ms or slo_share, ask for fewer candidates, or give a faster variant or node type",
+        )

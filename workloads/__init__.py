@@ -1,0 +1,1 @@
+"""What the fleet serves: traces of requests, torch models and their measured profiles."""
