@@ -1,8 +1,8 @@
 """The rules of docs/request-path.md as statements about a finished run, checked one by one.
 
 Nothing is simulated here: given the trace and what an engine says became of every request, each rule either
-holds or does not. Where several requests reach a router at one instant the page orders them by events that a
-finished run does not show, and those routings are left out.
+holds or does not. Where several events that bear on a routing fall on one instant the page orders them by
+more than a finished run shows, and the choice of the replica is then left out.
 """
 
 from __future__ import annotations
@@ -10,83 +10,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from .model import Control, OracleArrival, OracleReplica, OracleWorld, Outcome
+from .model import Control, OracleArrival, OracleWorld, Outcome
 from .service_time import batch_latency_s, uniform
+from .visits import Life, Visit, lives_of, visits_of
 
 TOLERANCE_S = 1e-9
-
-
-@dataclass
-class Life:
-    """A replica from its activation to its drain; a slot may have several."""
-
-    replica: OracleReplica
-    stage: int
-    from_s: float
-    drain_s: float = math.inf
-
-
-@dataclass(frozen=True)
-class Visit:
-    """A request at the router of one stage; `life` is None where it was turned away."""
-
-    request_id: int
-    stage: int
-    reached_s: float
-    units: int
-    size_bytes: float
-    ready_s: float
-    start_s: float
-    end_s: float
-    batch_units: int
-    life: Life | None
-
-
-def lives_of(world: OracleWorld, controls: Iterable[Control]) -> list[Life]:
-    """All replicas that ever were, in order of activation."""
-    lives: list[Life] = []
-    for control in sorted(controls, key=lambda control: control.time_s):
-        if control.action == "activate":
-            stage = world.variants[control.replica.variant].stage
-            lives.append(Life(control.replica, stage, control.time_s))
-        else:
-            last = [life for life in lives if life.replica.slot == control.replica.slot][-1]
-            last.drain_s = control.time_s
-    return lives
-
-
-def visits_of(
-    world: OracleWorld, arrivals: Sequence[OracleArrival], outcomes: Sequence[Outcome], lives: Sequence[Life]
-) -> list[Visit]:
-    """Every request at every stage that it reached."""
-    visits = []
-    for request_id, (arrival, outcome) in enumerate(zip(arrivals, outcomes, strict=True)):
-        reached_s = arrival.arrival_s
-        for position, (k, slot) in enumerate(zip(world.funnel(arrival.service), outcome.stage_slot)):
-            stage = world.stages[k]
-            items = stage.candidates if arrival.items == 0 else min(arrival.items, stage.candidates)
-            life = None
-            if slot >= 0:
-                life = [each for each in lives if each.replica.slot == slot and each.from_s < reached_s][-1]
-            in_items = life is not None and world.variants[life.replica.variant].unit_items
-            visits.append(
-                Visit(
-                    request_id=request_id,
-                    stage=k,
-                    reached_s=reached_s,
-                    units=items if in_items else 1,
-                    size_bytes=arrival.bytes_in + items * stage.item_bytes,
-                    ready_s=outcome.stage_ready_s[position],
-                    start_s=outcome.stage_start_s[position],
-                    end_s=outcome.stage_end_s[position],
-                    batch_units=outcome.stage_batch_units[position],
-                    life=life,
-                )
-            )
-            reached_s = outcome.stage_end_s[position]
-    return visits
 
 
 def audit(
@@ -102,13 +31,13 @@ def audit(
         *check_fates(world, arrivals, outcomes),
         *check_network(world, visits),
         *check_batches(world, visits),
+        *check_turned_away(world, visits, lives),
+        *check_holding(world, visits, lives),
         *check_routing(world, visits, lives),
     ]
 
 
-def check_fates(
-    world: OracleWorld, arrivals: Sequence[OracleArrival], outcomes: Sequence[Outcome]
-) -> Iterable[str]:
+def check_fates(world: OracleWorld, arrivals: Sequence[OracleArrival], outcomes: Sequence[Outcome]) -> Iterable[str]:
     """Steps 1 and 8: all stages or turned away at the last one reached, and when it was over."""
     for i, (arrival, outcome) in enumerate(zip(arrivals, outcomes, strict=True)):
         funnel = world.funnel(arrival.service)
@@ -134,8 +63,8 @@ def check_network(world: OracleWorld, visits: Sequence[Visit]) -> Iterable[str]:
     for node, mine in by_node.items():
         free_s = -math.inf
         # Of those routed at one instant, transfers of no bytes that are ready with another follow it.
-        for visit in sorted(mine, key=lambda visit: (visit.reached_s, visit.ready_s, -visit.size_bytes)):
-            free_s = max(visit.reached_s, free_s) + visit.size_bytes / world.nic_bytes_per_s[node]
+        for visit in sorted(mine, key=lambda visit: (visit.routed_s, visit.ready_s, -visit.size_bytes)):
+            free_s = max(visit.routed_s, free_s) + visit.size_bytes / world.nic_bytes_per_s[node]
             expected_s = free_s + world.hop_delay_s
             if abs(visit.ready_s - expected_s) > TOLERANCE_S:
                 name = f"request {visit.request_id}, stage {visit.stage}"
@@ -161,9 +90,7 @@ def check_batches(world: OracleWorld, visits: Sequence[Visit]) -> Iterable[str]:
             queue = queue[len(batch) :]
 
 
-def check_batch(
-    world: OracleWorld, batch: Sequence[Visit], queue: Sequence[Visit], free_s: float
-) -> Iterable[str]:
+def check_batch(world: OracleWorld, batch: Sequence[Visit], queue: Sequence[Visit], free_s: float) -> Iterable[str]:
     """One batch against its replica's queue, itself included, in order."""
     head, life = batch[0], batch[0].life
     assert life is not None
@@ -208,35 +135,79 @@ def check_batch(
         yield f"{name}: its batch takes {head.end_s - head.start_s} s, not {latencies_s}"
 
 
+def check_turned_away(world: OracleWorld, visits: Sequence[Visit], lives: Sequence[Life]) -> Iterable[str]:
+    """Steps 3 and 4: requests fail where the pool is empty, or runs empty, and are rejected when routed."""
+    for visit in visits:
+        if visit.life is not None:
+            continue
+        name = f"request {visit.request_id}, stage {visit.stage}"
+        mine = [life for life in lives if life.stage == visit.stage]
+        now_s = visit.over_s
+        if visit.fate == "rejected" and now_s != visit.room_s:
+            yield f"{name}: rejected at {now_s}, not when routed at {visit.room_s}"
+        if visit.fate != "failed":
+            continue
+        if now_s == visit.reached_s and not any(life.from_s < now_s <= life.drain_s for life in mine):
+            continue
+        ran_empty = any(life.drain_s == now_s for life in mine)
+        ran_empty = ran_empty and not any(life.from_s < now_s < life.drain_s for life in mine)
+        holds = world.stages[visit.stage].max_outstanding > 0
+        if not (holds and ran_empty and now_s <= visit.room_s):
+            yield f"{name}: failed at {now_s}, when the pool neither was nor ran empty"
+
+
+def check_holding(world: OracleWorld, visits: Sequence[Visit], lives: Sequence[Life]) -> Iterable[str]:
+    """Step 3: what is held is passed on in order, at the first room, and fails where the pool runs empty."""
+    for visit in visits:
+        name = f"request {visit.request_id}, stage {visit.stage}"
+        if not math.isfinite(visit.routed_s):
+            yield f"{name}: served, though no replica ever had room"
+        if visit.life is None or not visit.was_held:
+            continue
+        mine = [life for life in lives if life.stage == visit.stage]
+        for gone in mine:
+            left = any(life.from_s <= gone.drain_s < life.drain_s for life in mine)
+            if visit.reached_s <= gone.drain_s < visit.routed_s and not left:
+                yield f"{name}: held on at {gone.drain_s}, when the pool ran empty"
+
+
 def check_routing(world: OracleWorld, visits: Sequence[Visit], lives: Sequence[Life]) -> Iterable[str]:
-    """Steps 3 and 4, where nothing else happens at the same instant."""
+    """Steps 3 and 4: the replica chosen, where nothing else happens at the same instant."""
     instants = Counter(visit.reached_s for visit in visits)
     instants.update({time_s: 2 for life in lives for time_s in (life.from_s, life.drain_s)})
     instants.update({visit.start_s for visit in visits})
     for k, stage in enumerate(world.stages):
-        mine = sorted((visit for visit in visits if visit.stage == k), key=lambda visit: visit.reached_s)
-        ends = {visit.end_s for visit in mine}
+        mine = [visit for visit in visits if visit.stage == k]
+        peers = [life for life in lives if life.stage == k]
+        causes = Counter(end_s for end_s, _ in {(v.end_s, id(v.life)) for v in mine if v.life is not None})
+        ends = set(causes)
+        causes.update(life.from_s for life in peers)
+        causes.update({life.drain_s: 2 for life in peers})
         routed = 0
-        for visit in mine:
-            now_s = visit.reached_s
-            pool = [life for life in lives if life.stage == k and life.from_s < now_s <= life.drain_s]
+        for i, visit in enumerate(mine):
+            now_s = visit.routed_s
+            pool = [life for life in peers if life.from_s < now_s <= life.drain_s]
+            if visit.was_held:  # passed on at a completion, or at an activation
+                pool = [life for life in peers if life.from_s <= now_s <= life.drain_s]
             pool.sort(key=lambda life: life.replica.slot)
             order = routed
             routed += bool(pool)
-            if instants[now_s] > 1 or now_s in ends:
+            is_tied = causes[now_s] != 1 if visit.was_held else instants[now_s] > 1 or now_s in ends
+            failed_while_held = visit.life is None and visit.fate == "failed" and visit.was_held
+            if is_tied or failed_while_held:
                 continue
             if not pool:
                 if visit.life is not None:
                     yield f"request {visit.request_id}, stage {k}: served at {now_s} by an empty pool"
                 continue
-            before = [v for v in mine if v.life is not None and v.reached_s < now_s < v.end_s]
+            before = [v for v in mine[:i] if v.life is not None and v.end_s > now_s]
             if stage.router == "round_robin":
                 chosen = pool[order % len(pool)]
             else:
                 load = Counter(id(v.life) for v in before)
                 chosen = min(pool, key=lambda life: (load[id(life)], life.replica.slot))
             limit = world.variants[chosen.replica.variant].queue_limit
-            queued = sum(v.life is chosen and v.start_s > now_s for v in before)
+            queued = sum(v.life is chosen and v.start_s >= now_s for v in before)
             expected = None if limit and queued >= limit else chosen
             if visit.life is not expected:
                 yield f"request {visit.request_id}, stage {k}: routed at {now_s} against the rule"

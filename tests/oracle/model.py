@@ -17,13 +17,18 @@ STATUSES: tuple[Status, ...] = ("in_flight", "completed", "rejected", "failed")
 
 @dataclass(frozen=True)
 class OracleStage:
-    """One stage of one service's funnel; its number `k` is its place in `OracleWorld.stages`."""
+    """One stage of one service's funnel; its number `k` is its place in `OracleWorld.stages`.
+
+    `max_outstanding` is for least outstanding only: where the chosen replica has that many requests, the
+    router holds the next ones; 0 means none.
+    """
 
     service: int
     position: int
     candidates: int
     item_bytes: float
     router: Router
+    max_outstanding: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ class Outcome:
 
     The stage lists have one entry for each stage whose router the request reached. At a stage that turned it
     away (rejected or failed) the entries are NaN, slot -1 and 0 units, and `done_s` is the time of that
-    routing. Of a completed request `done_s` is `end + hop_delay`; of one in flight it is NaN.
+    routing; where a request fails that was held, the time at which the pool ran empty. The entries of a held
+    request are the same until it is passed on. Of a completed request `done_s` is `end + hop_delay`; of one
+    in flight it is NaN.
     """
 
     status: Status = "in_flight"

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
 from heapq import heappush
 
 import simpy
 
 from .model import Control, OracleArrival, OracleReplica, OracleWorld, Outcome
+from .router import Pool, Ticket
 from .service_time import batch_latency_s, uniform
 
 AT_ONCE = 1
@@ -41,21 +41,6 @@ class Clock(simpy.Environment):
         entry: tuple[float, int, int, simpy.Event] = (time_s, rank, next(self._eid), event)
         heappush(self._queue, entry)  # type: ignore[misc]
         return event
-
-
-@dataclass
-class Ticket:
-    """A request at one replica, from its routing to the end of its batch."""
-
-    request_id: int
-    units: int
-    outcome: Outcome
-    done: simpy.Event
-    ready_s: float = math.nan
-
-    @property
-    def is_ready(self) -> bool:
-        return not math.isnan(self.ready_s)
 
 
 class ReplicaProcess:
@@ -137,32 +122,12 @@ class ReplicaProcess:
         return end_s
 
     def complete_batch(self) -> None:
-        """Let each request of the batch go on, in order."""
-        for ticket in self.in_batch:
-            ticket.done.succeed()
-        self.in_batch = []
+        """Make room for what the router holds, then let each request of the batch go on, in order."""
+        batch, self.in_batch = self.in_batch, []
         self.free_since_s = self.env.now
-
-
-class Pool:
-    """The ready replicas of one stage and their router."""
-
-    def __init__(self, router: str) -> None:
-        self.router = router
-        self.members: list[ReplicaProcess] = []  # in order of slot
-        self.routed = 0
-
-    def choose(self) -> ReplicaProcess | None:
-        """The replica for the next request, or None where the pool is empty."""
-        if not self.members:
-            return None
-        if self.router == "least_outstanding":
-            return min(self.members, key=lambda member: (member.outstanding, member.slot))
-        if self.router != "round_robin":
-            raise ValueError(f"router {self.router!r}: expected least_outstanding or round_robin")
-        chosen = self.members[self.routed % len(self.members)]
-        self.routed += 1
-        return chosen
+        self.fleet.pools[self.variant.stage].pass_on()
+        for ticket in batch:
+            ticket.done.succeed()
 
 
 class Fleet:
@@ -172,7 +137,7 @@ class Fleet:
         self.world = world
         self.env = Clock()
         self.cards = [simpy.Resource(self.env, capacity=1) for _ in world.nic_bytes_per_s]
-        self.pools = [Pool(stage.router) for stage in world.stages]
+        self.pools = [Pool(self.env, stage) for stage in world.stages]
         self.funnels = [world.funnel(service) for service in range(world.services)]
         self.alive: dict[int, ReplicaProcess] = {}
         self.released_s: dict[int, float] = {}
@@ -191,22 +156,15 @@ class Fleet:
             stage = self.world.stages[k]
             items = min(arrival.items, stage.candidates) if arrival.items else stage.candidates
             outcome.reach_stage()
-            replica = self.pools[k].choose()
-            if replica is None:
-                outcome.status, outcome.done_s = "failed", self.env.now
+            ticket = Ticket(request_id, items, outcome, let_go=self.env.event(), done=self.env.event())
+            is_held = self.pools[k].receive(ticket)
+            if is_held:
+                yield ticket.let_go
+            if ticket.replica is None:
                 return
-            limit = replica.variant.queue_limit
-            if limit and len(replica.queue) >= limit:
-                outcome.status, outcome.done_s = "rejected", self.env.now
-                return
-
-            outcome.stage_slot[-1] = replica.slot
-            units = items if replica.variant.unit_items else 1
-            ticket = Ticket(request_id, units, outcome, done=self.env.event())
-            replica.queue.append(ticket)
-            yield from self.transfer(replica.node, arrival.bytes_in + items * stage.item_bytes)
+            yield from self.transfer(ticket.replica.node, arrival.bytes_in + items * stage.item_bytes)
             ticket.ready_s = outcome.stage_ready_s[-1] = self.env.now
-            replica.notice()
+            ticket.replica.notice()
             yield ticket.done
         outcome.status, outcome.done_s = "completed", self.env.now + self.world.hop_delay_s
 
@@ -231,13 +189,11 @@ class Fleet:
             raise ValueError(f"slot {replica.slot}: activated at {self.env.now} s before it was released")
         process = ReplicaProcess(self, replica)
         self.alive[replica.slot] = process
-        members = self.pools[process.variant.stage].members
-        members.append(process)
-        members.sort(key=lambda member: member.slot)
+        self.pools[process.variant.stage].join(process)
 
     def drain(self, slot: int) -> None:
         process = self.alive[slot]
-        self.pools[process.variant.stage].members.remove(process)
+        self.pools[process.variant.stage].leave(process)
         process.draining = True
         process.notice()
 
@@ -269,7 +225,8 @@ def run(
     Raises
     ------
     ValueError
-        If a slot is activated while its last replica is still alive, or arrivals are not in order.
+        If a slot is activated while its last replica is still alive, arrivals are not in order, or a stage
+        limits what is outstanding under another router than least outstanding.
     """
     for i in range(1, len(arrivals)):
         if arrivals[i].arrival_s < arrivals[i - 1].arrival_s:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from .audit import audit, lives_of, visits_of
+from .audit import audit
 from .model import Outcome, as_arrays
 from .simpy_oracle import run
+from .visits import Visit, lives_of, visits_of
 from .worlds import Scenario, random_world
 
 SEEDS = range(70)
@@ -21,6 +25,21 @@ SEEDS = range(70)
 def served(seed: int) -> tuple[Scenario, list[Outcome], dict[int, float]]:
     scenario = random_world(np.random.default_rng(seed), requests=120)
     return (scenario, *run(*scenario))
+
+
+@cache
+def laid_out(seed: int) -> list[Visit]:
+    (world, arrivals, controls), outcomes, _ = served(seed)
+    return visits_of(world, arrivals, outcomes, lives_of(world, controls))
+
+
+def worlds_with_held(fate: Literal["served", "rejected", "failed"]) -> Iterator[tuple[int, list[Visit]]]:
+    """Seeds of worlds in which requests were held and then met this fate there, and those visits."""
+    for seed in SEEDS:
+        held = [visit for visit in laid_out(seed) if visit.was_held]
+        found = [visit for visit in held if ("served" if visit.life else visit.fate) == fate]
+        if found:
+            yield seed, found
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -91,7 +110,12 @@ def test_worlds_meet_every_feature() -> None:
         tied = Counter(end_s for end_s, _ in ends)
         seen["replicas ending together"] += sum(count > 1 for count in tied.values())
         seen["end and arrival together"] += len(set(tied) & set(arrived))
+        activated = {life.from_s for life in lives}
         for visit in visits:
+            seen["held"] += visit.was_held
+            if visit.was_held:
+                seen[f"held, then {'served' if visit.life else visit.fate}"] += 1
+                seen["passed on at an activation"] += visit.life is not None and visit.routed_s in activated
             if visit.life is None:
                 seen[f"turned away at stage {min(1, world.stages[visit.stage].position)}"] += 1
                 continue
@@ -101,9 +125,7 @@ def test_worlds_meet_every_feature() -> None:
             seen["oversize"] += visit.units > variant.max_batch
             seen["extrapolated"] += visit.batch_units > sizes[-1] and len(sizes) > 1
             seen["proportional"] += visit.batch_units > sizes[-1] and len(sizes) == 1
-            seen["interpolated"] += (
-                sizes[0] < visit.batch_units < sizes[-1] and visit.batch_units not in sizes
-            )
+            seen["interpolated"] += sizes[0] < visit.batch_units < sizes[-1] and visit.batch_units not in sizes
             seen["below the smallest size"] += visit.batch_units < sizes[0]
             seen["held up at the card"] += visit.ready_s - visit.reached_s > 2 * (
                 visit.size_bytes / world.nic_bytes_per_s[visit.life.replica.node] + world.hop_delay_s
@@ -112,6 +134,7 @@ def test_worlds_meet_every_feature() -> None:
     assert missing == []
     expected = {"completed", "rejected", "failed", "activate", "drain", "services=3", "position=2"}
     expected |= {"noise=True", "noise=False", "hop=True", "hop=False", "least_outstanding", "round_robin"}
+    expected |= {f"held, then {fate}" for fate in ("served", "rejected", "failed")}
     assert expected - set(seen) == set()
 
 
@@ -146,3 +169,30 @@ class TestTheAuditItself:
     @pytest.mark.parametrize("change", ["status", "slot", "done", "ready", "start", "end"])
     def test_finds(self, change: str) -> None:
         assert self.broken(change) != []
+
+    @pytest.mark.parametrize("change", [-1, 1])
+    def test_finds_another_limit(self, change: int) -> None:
+        found = 0
+        for seed, held in islice(worlds_with_held("served"), 8):
+            (world, arrivals, controls), outcomes, _ = served(seed)
+            limits = {visit.stage: world.stages[visit.stage].max_outstanding + change for visit in held}
+            if 0 in limits.values():
+                continue
+            stages = (
+                replace(stage, max_outstanding=limits.get(k, stage.max_outstanding))
+                for k, stage in enumerate(world.stages)
+            )
+            assert audit(replace(world, stages=tuple(stages)), arrivals, controls, outcomes) != []
+            found += 1
+        assert found >= 3
+
+    @pytest.mark.parametrize("fate", ["failed", "rejected"])
+    def test_finds_another_time_of_being_turned_away_while_held(self, fate: Literal["rejected", "failed"]) -> None:
+        found = 0
+        for seed, [victim, *_] in islice(worlds_with_held(fate), 4):
+            (world, arrivals, controls), outcomes, _ = served(seed)
+            moved = list(outcomes)
+            moved[victim.request_id] = replace(outcomes[victim.request_id], done_s=victim.over_s + 1e-6)
+            assert audit(world, arrivals, controls, moved) != []
+            found += 1
+        assert found >= 3

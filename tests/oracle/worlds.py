@@ -81,9 +81,7 @@ def random_world(
     draw = Draw(rng, draw_lattice(rng) if lattice is None else lattice)
     services = draw.integer(1, 3)
     stages = tuple(
-        random_stage(draw, service, position)
-        for service in range(services)
-        for position in range(draw.integer(1, 3))
+        random_stage(draw, service, position) for service in range(services) for position in range(draw.integer(1, 3))
     )
     latency_mean_s = 0.25 if draw.lattice else float(10 ** rng.uniform(-2.5, -0.5))
     slow_cards = draw.chance(0.4)
@@ -105,7 +103,7 @@ def random_world(
     replicas = random_replicas(draw, world)
     mean_gap_s = random_gap_s(draw, world, len(replicas), latency_mean_s)
     arrivals = random_arrivals(draw, world, requests, mean_gap_s)
-    controls = random_controls(draw, replicas, arrivals[-1].arrival_s if arrivals else 1.0)
+    controls = random_controls(draw, world, replicas, arrivals[-1].arrival_s if arrivals else 1.0)
     if reuse_slots and draw.chance(0.4):
         controls += second_lives(draw, world, arrivals, controls)
     return world, arrivals, sorted(controls, key=lambda control: control.time_s)
@@ -116,12 +114,16 @@ def draw_lattice(rng: np.random.Generator) -> bool:
 
 
 def random_stage(draw: Draw, service: int, position: int) -> OracleStage:
+    """A stage; a third of those with least outstanding hold what its replicas may not take yet."""
+    router = ROUTERS[draw.integer(0, 1)]
+    holds = router == "least_outstanding" and draw.chance(1 / 3)
     return OracleStage(
         service=service,
         position=position,
         candidates=draw.integer(1, 40),
         item_bytes=draw.size_bytes(256) if draw.chance(0.7) else 0.0,
-        router=ROUTERS[draw.integer(0, 1)],
+        router=router,
+        max_outstanding=draw.integer(1, 3 if draw.chance(0.3) else 12) if holds else 0,
     )
 
 
@@ -145,12 +147,21 @@ def random_variant(draw: Draw, k: int, stage: OracleStage, latency_mean_s: float
         unit_items=unit_items,
         max_batch=max_batch,
         max_wait_s=draw.duration_s(latency_mean_s) if draw.chance(0.6) else 0.0,
-        queue_limit=draw.integer(1, 6) if draw.chance(0.4) else 0,
+        queue_limit=random_queue_limit(draw, stage),
         batch_sizes=sizes,
         levels=levels,
         latency_s=tuple(rows),
         mean_s=tuple(row[0] if draw.lattice else float(np.mean(row)) for row in rows),
     )
+
+
+def random_queue_limit(draw: Draw, stage: OracleStage) -> int:
+    """A limit in two cases of five; where requests may be held, mostly near what makes both limits bite."""
+    if not draw.chance(0.4):
+        return 0
+    if stage.max_outstanding and draw.chance(0.7):
+        return max(1, stage.max_outstanding - draw.integer(0, 2))
+    return draw.integer(1, 6)
 
 
 def random_sizes(draw: Draw, max_batch: int) -> tuple[int, ...]:
@@ -181,9 +192,7 @@ def random_replicas(draw: Draw, world: OracleWorld) -> list[OracleReplica]:
     stage_of = [k for k in range(len(world.stages)) for _ in range(draw.integer(1, 5))]
     slots = draw.rng.permutation(len(stage_of))
     speed = {
-        (node, v): random_speed(draw)
-        for node in range(len(world.nic_bytes_per_s))
-        for v in range(len(world.variants))
+        (node, v): random_speed(draw) for node in range(len(world.nic_bytes_per_s)) for v in range(len(world.variants))
     }
     replicas = []
     for k, slot in zip(stage_of, slots):
@@ -200,9 +209,13 @@ def random_speed(draw: Draw) -> float:
 
 
 def random_gap_s(draw: Draw, world: OracleWorld, replicas: int, latency_mean_s: float) -> float:
-    """Mean time between arrivals: from a tenth to three times what the fleet does one request at a time."""
+    """Mean time between arrivals: from a tenth to three times what the fleet does one request at a time.
+
+    Where some stage may hold requests, from half to eight times, as batches do more than that.
+    """
+    holds = any(stage.max_outstanding for stage in world.stages)
     capacity_rps = replicas / len(world.stages) * world.services / latency_mean_s / 1.5
-    return 1 / (capacity_rps * float(10 ** draw.rng.uniform(-1.0, 0.5)))
+    return 1 / (capacity_rps * float(10 ** draw.rng.uniform(*((-0.3, 0.9) if holds else (-1.0, 0.5)))))
 
 
 def random_arrivals(draw: Draw, world: OracleWorld, requests: int, mean_gap_s: float) -> list[OracleArrival]:
@@ -221,14 +234,19 @@ def random_arrivals(draw: Draw, world: OracleWorld, requests: int, mean_gap_s: f
     return arrivals[:requests]
 
 
-def random_controls(draw: Draw, replicas: list[OracleReplica], horizon_s: float) -> list[Control]:
-    """Most replicas are there from the start, some come later, some leave; pools may run empty."""
+def random_controls(draw: Draw, world: OracleWorld, replicas: list[OracleReplica], horizon_s: float) -> list[Control]:
+    """Most replicas are there from the start, some come later, some leave; pools may run empty.
+
+    Where requests may be held, a pool in three loses all its replicas.
+    """
     busy = draw.chance(0.7)
+    closing = {k for k, stage in enumerate(world.stages) if stage.max_outstanding and draw.chance(1 / 3)}
     controls = []
     for replica in replicas:
         comes_s = moment_s(draw, 0.0, horizon_s) if busy and draw.chance(0.25) else 0.0
         controls.append(Control(comes_s, "activate", replica))
-        if busy and draw.chance(0.35):
+        leaves = 1.0 if world.variants[replica.variant].stage in closing else 0.35
+        if busy and draw.chance(leaves):
             controls.append(Control(moment_s(draw, comes_s, horizon_s), "drain", replica))
     return controls
 
