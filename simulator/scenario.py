@@ -435,8 +435,10 @@ def _assumptions(file: ScenarioFile, scenario: Scenario, trace: Trace) -> tuple[
 
 def _sources(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
     info = trace.info
-    lines = [f"Trace: {info.name}. Source: {info.source}. Licence: {info.licence}. Scale {info.scale:g}."]
-    lines += [f"Trace: {note}" for note in info.notes]
+    lines = []
+    if not info.synthetic:
+        lines.append(f"Trace: {info.name}. Source: {info.source}. Licence: {info.licence}. Scale {info.scale:g}.")
+        lines += [f"Trace: {note}" for note in info.notes]
     if scenario.cluster.source:
         lines.append(f"Cluster: {scenario.cluster.source}")
     lines += [f"Node type {n.name} ({n.count}): {n.source}" for n in scenario.cluster.node_types if n.source]
