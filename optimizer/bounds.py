@@ -122,6 +122,7 @@ def gap(cost_usd: float, bound_usd: float) -> float:
 def _model(facts: FleetFacts) -> FluidModel:
     problem = FleetProblem(
         demand_rps=np.zeros(len(facts.stages)),
+        stage_service=facts.stage_service,
         variant_stage=facts.variant_stage,
         throughput_rps=facts.best_throughput_rps,
         need=facts.need,

@@ -24,6 +24,7 @@ the linear one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -131,9 +132,7 @@ def document_lp(
     given = np.asarray(demand, dtype=np.float64)
     rows = np.atleast_2d(given)
     limit = np.broadcast_to(np.asarray(capacity, dtype=np.float64), rows.shape[:1])
-    before = (
-        None if initial is None else np.broadcast_to(np.asarray(initial, dtype=np.float64), rows.shape[:1])
-    )
+    before = None if initial is None else np.broadcast_to(np.asarray(initial, dtype=np.float64), rows.shape[:1])
     _check(rows, limit, ramp_down, penalty, before)
     charge = (float(penalty) if penalty is not None else float(rows.shape[1])) if elastic else None
     solved = _solve(rows, limit, ramp_down, charge, before)
@@ -145,6 +144,14 @@ def document_lp(
     shortfall = np.maximum(given - allocation, 0.0)
     shortfall[shortfall < 1e-6 * np.maximum(1.0, given)] = 0.0
     return DocumentLpResult("optimal", given, allocation, allocation + shortfall - given, shortfall, capacity)
+
+
+def _cbc() -> Any:
+    """CBC: the binary that PuLP 3 brings, else the one on the path (``pip install pulp[cbc]``)."""
+    import pulp
+    from pulp.apis import coin_api
+
+    return pulp.COIN_CMD(path=getattr(coin_api, "pulp_cbc_path", None), msg=False, threads=1)
 
 
 def _check(
@@ -192,7 +199,7 @@ def _solve(
                 problem += c[t] >= (float(before[i]) - ramp_down) / scale
         allocation.append(c)
     problem += pulp.lpSum(objective)
-    problem.solve(pulp.PULP_CBC_CMD(msg=False, threads=1))
+    problem.solve(_cbc())
     if problem.status == pulp.LpStatusInfeasible:
         return None
     if problem.status != pulp.LpStatusOptimal:

@@ -55,9 +55,7 @@ def round_fluid(problem: FleetProblem) -> FleetPlan:
 def hold(problem: FleetProblem, reason: str) -> FleetPlan:
     """Keep what runs now."""
     replicas = np.asarray(problem.replicas_now, dtype=np.int64)
-    packed = [
-        first_fit(problem.share[:, n], replicas[:, n], int(c)) for n, c in enumerate(problem.node_count)
-    ]
+    packed = [first_fit(problem.share[:, n], replicas[:, n], int(c)) for n, c in enumerate(problem.node_count)]
     nodes = np.array([p.nodes for p in packed], dtype=np.int64)
     unserved = np.maximum(problem.required_rps - problem.served_rps(replicas), 0.0)
     value = problem.objective_usd_per_hour(replicas, nodes)

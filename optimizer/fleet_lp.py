@@ -68,23 +68,18 @@ class FluidModel:
         self._y = [model.add_variable(lb=0.0, ub=float(c)) for c in problem.node_count]
         penalty = 3600.0 * problem.unserved_usd_per_request
         terms = [float(problem.price_usd_per_hour[n]) * self._y[n] for n in range(types)]
+        services = int(problem.stage_service.max(initial=-1)) + 1
+        unserved = [model.add_variable(lb=0.0) for _ in range(services if allow_unserved else 0)]
+        terms += [penalty * u for u in unserved]
         self._demand = []
         for s in range(stages):
-            served = [
-                problem.throughput_rps[p] * self._x[p]
-                for p in self._pairs
-                if problem.variant_stage[p[0]] == s
-            ]
+            served = [problem.throughput_rps[p] * self._x[p] for p in self._pairs if problem.variant_stage[p[0]] == s]
             if allow_unserved:
-                unserved = model.add_variable(lb=0.0)
-                served.append(1.0 * unserved)
-                terms.append(penalty * unserved)
+                served.append(1.0 * unserved[problem.stage_service[s]])
             self._demand.append(model.add_linear_constraint(mathopt.fast_sum(served) >= 0.0))
         self._capacity = {
             (n, r): model.add_linear_constraint(
-                mathopt.fast_sum(
-                    [problem.share[v, n, r] * self._x[v, n] for v in range(variants) if (v, n) in self._x]
-                )
+                mathopt.fast_sum([problem.share[v, n, r] * self._x[v, n] for v in range(variants) if (v, n) in self._x])
                 <= self._y[n]
             )
             for n in range(types)
@@ -95,9 +90,7 @@ class FluidModel:
 
     def solve(self, demand_rps: np.ndarray | None = None) -> FluidSolution:
         """Solve for ``demand_rps[stage]`` as given; by default the problem's demand with headroom."""
-        demand = (
-            self._problem.required_rps if demand_rps is None else np.asarray(demand_rps, dtype=np.float64)
-        )
+        demand = self._problem.required_rps if demand_rps is None else np.asarray(demand_rps, dtype=np.float64)
         for row, rate in zip(self._demand, demand):
             row.lower_bound = float(rate)
         result = self._solver.solve()

@@ -34,7 +34,8 @@ class MipLimits:
     Attributes
     ----------
     gap
-        Relative gap at which a solution is good enough.
+        A solution is good enough if its value is within this fraction of the scale of `_price_scale` from the bound.
+        The objective itself is no scale: where demand exceeds the cluster, it is nearly all unavoidable penalty.
     nodes
         Branch-and-bound nodes at most.
     thorough
@@ -46,14 +47,14 @@ class MipLimits:
     nodes: int = 500
     thorough: bool = False
 
-    def parameters(self) -> mathopt.SolveParameters:
+    def parameters(self, price_scale: float) -> mathopt.SolveParameters:
         """Parameters of MathOpt: one thread, fixed seed."""
         effort = mathopt.Emphasis.MEDIUM if self.thorough else mathopt.Emphasis.LOW
         return mathopt.SolveParameters(
             threads=1,
             random_seed=1,
-            relative_gap_tolerance=self.gap,
-            absolute_gap_tolerance=0.0,
+            relative_gap_tolerance=0.0,
+            absolute_gap_tolerance=self.gap * price_scale,
             node_limit=self.nodes,
             presolve=effort,
             heuristics=effort,
@@ -90,7 +91,7 @@ def solve_fleet_mip(problem: FleetProblem, limits: MipLimits | None = None) -> F
         if not crowded:
             break
     best = min(plans, key=lambda p: p.objective_usd_per_hour)
-    within = best.objective_usd_per_hour - max(0.0, bound) <= limits.gap * best.objective_usd_per_hour + 1e-6
+    within = best.objective_usd_per_hour - max(0.0, bound) <= limits.gap * _price_scale(problem) + 1e-6
     note = "" if len(plans) == 1 else f"placed after {len(plans) - 1} repairs"
     return validate_plan(
         problem,
@@ -99,6 +100,21 @@ def solve_fleet_mip(problem: FleetProblem, limits: MipLimits | None = None) -> F
         bound=best.bound_usd_per_hour,
         note=note,
     )
+
+
+def _price_scale(problem: FleetProblem) -> float:
+    """What covering demand costs at least, USD per hour: each stage by its cheapest pair, whole nodes ignored.
+
+    At most the price of the whole cluster, at least that of its cheapest node.
+    """
+    runs = problem.most > 0
+    part = np.where(runs, problem.share.max(axis=2), 0.0) * problem.price_usd_per_hour
+    per_rps = np.where(runs, part / np.where(runs, problem.throughput_rps, 1.0), np.inf).min(axis=1, initial=np.inf)
+    cheapest = np.full(len(problem.demand_rps), np.inf)
+    np.minimum.at(cheapest, problem.variant_stage, per_rps)
+    cost = float((problem.required_rps * np.where(np.isfinite(cheapest), cheapest, 0.0)).sum())
+    least = float(np.min(problem.price_usd_per_hour, initial=np.inf))
+    return max(least, min(cost, float(np.dot(problem.price_usd_per_hour, problem.node_count))))
 
 
 def _place(
@@ -112,9 +128,7 @@ def _place(
         placed[:, n] = packing.placed
         if packing.complete < replicas[:, n].sum() or packing.nodes > nodes[n]:
             crowded = True
-            used = np.where(replicas[:, n, None] > 0, problem.share[:, n] * replicas[:, n, None], 0.0).sum(
-                axis=0
-            )
+            used = np.where(replicas[:, n, None] > 0, problem.share[:, n] * replicas[:, n, None], 0.0).sum(axis=0)
             tightness[n] = 0.97 * min(float(tightness[n]), float(used.max()) / max(1, int(nodes[n])))
     return placed, crowded
 
@@ -124,7 +138,7 @@ def _solve_once(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Build and solve one model: ``replicas[variant, node_type]``, ``nodes[node_type]`` and the bound."""
     model, x, y = _build(problem, tightness)
-    result = mathopt.solve(model, mathopt.SolverType.GSCIP, params=limits.parameters())
+    result = mathopt.solve(model, mathopt.SolverType.GSCIP, params=limits.parameters(_price_scale(problem)))
     if not result.has_primal_feasible_solution():
         raise SolverTroubleError(f"SCIP found no solution ({result.termination.reason.name.lower()})")
     value = result.variable_values()
@@ -163,16 +177,19 @@ def _cover_demand(
     model: mathopt.Model, problem: FleetProblem, x: dict[tuple[int, int], mathopt.Variable]
 ) -> list[mathopt.LinearTerm]:
     """Rows for each stage with demand, in fractions of it: served or unserved, and at least one replica."""
-    cost: list[mathopt.LinearTerm] = []
+    largest = float(problem.required_rps.max(initial=0.0)) or 1.0
+    unserved = [model.add_variable(lb=0.0) for _ in range(int(problem.stage_service.max(initial=-1)) + 1)]
+    penalty = 3600.0 * problem.unserved_usd_per_request * largest
+    cost: list[mathopt.LinearTerm] = [penalty * u for u in unserved]
     for stage in np.flatnonzero(problem.required_rps > 0.0):
         required = float(problem.required_rps[stage])
         pairs = [p for p in x if problem.variant_stage[p[0]] == stage]
-        unserved = model.add_variable(lb=0.0)
         absent = model.add_variable(lb=0.0)
         served = [float(problem.throughput_rps[p]) / required * x[p] for p in pairs]
-        model.add_linear_constraint(mathopt.fast_sum([*served, 1.0 * unserved]) >= 1.0)
+        model.add_linear_constraint(
+            mathopt.fast_sum([*served, largest / required * unserved[problem.stage_service[stage]]]) >= 1.0
+        )
         model.add_linear_constraint(mathopt.fast_sum([*[1.0 * x[p] for p in pairs], 1.0 * absent]) >= 1.0)
-        cost.append(3600.0 * problem.unserved_usd_per_request * required * unserved)
         cost.append(problem.absent_usd_per_hour * absent)
     return cost
 

@@ -2,11 +2,11 @@
 
 Choose whole replicas ``x[variant, node_type]`` and nodes ``y[node_type]`` that minimise, in USD per hour,
 
-    sum price y + sum churn |x - x_now| + 3600 penalty sum unserved + absent sum (stages with demand and no
-    replica)
+    sum price y + sum churn |x - x_now| + 3600 penalty sum unserved + absent (stages with demand and no replica)
 
 subject to ``sum throughput x + unserved >= demand (1 + headroom)`` for each stage, a placement of the
-replicas on the nodes, and ``y <= count``. Unserved demand is priced, so a solution always exists.
+replicas on the nodes, and ``y <= count``. A request is of use only if every stage of its service serves it, so
+``unserved`` is one number a service: the largest of its stages'. It is priced, so a solution always exists.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class FleetProblem:
     ----------
     demand_rps
         ``[stage]`` requests/s expected.
+    stage_service
+        ``[stage]`` index of the service, which shares what is unserved.
     variant_stage
         ``[variant]`` index of the stage.
     throughput_rps
@@ -56,6 +58,7 @@ class FleetProblem:
     """
 
     demand_rps: np.ndarray
+    stage_service: np.ndarray
     variant_stage: np.ndarray
     throughput_rps: np.ndarray
     need: np.ndarray
@@ -83,15 +86,14 @@ class FleetProblem:
         shape = facts.throughput_rps.shape
         return cls(
             demand_rps=np.asarray(demand_rps, dtype=np.float64),
+            stage_service=facts.stage_service,
             variant_stage=facts.variant_stage,
             throughput_rps=facts.throughput_rps,
             need=facts.need,
             capacity=facts.capacity,
             node_count=facts.node_count,
             price_usd_per_hour=facts.price_usd_per_hour,
-            replicas_now=np.zeros(shape, dtype=np.int64)
-            if replicas_now is None
-            else np.asarray(replicas_now),
+            replicas_now=np.zeros(shape, dtype=np.int64) if replicas_now is None else np.asarray(replicas_now),
             churn_usd_per_hour=np.broadcast_to(np.asarray(churn_usd_per_hour, dtype=np.float64), shape),
             unserved_usd_per_request=facts.unserved_usd_per_request,
             headroom=facts.headroom if headroom is None else headroom,
@@ -120,8 +122,11 @@ class FleetProblem:
 
     @cached_property
     def absent_usd_per_hour(self) -> float:
-        """Price of a stage that has demand and no replica: worth the dearest node ten times over."""
-        return 10.0 * float(np.max(self.price_usd_per_hour, initial=1.0))
+        """Price of a stage that has demand and no replica: more than any node costs, or saves in penalties."""
+        copies = np.where(self.throughput_rps > 0.0, np.minimum(per_node(self.share), self.most), 0)
+        busiest = float((self.throughput_rps * copies).max(initial=0.0))
+        dearest = float(np.max(self.price_usd_per_hour, initial=1.0))
+        return 10.0 * dearest + 3600.0 * self.unserved_usd_per_request * busiest
 
     def served_rps(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]`` rate that the replicas can serve within their budgets."""
@@ -131,13 +136,18 @@ class FleetProblem:
     def stage_replicas(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]`` replicas of all variants on all node types."""
         totals = np.asarray(replicas).sum(axis=1)
-        return np.bincount(self.variant_stage, weights=totals, minlength=len(self.demand_rps)).astype(
-            np.int64
-        )
+        return np.bincount(self.variant_stage, weights=totals, minlength=len(self.demand_rps)).astype(np.int64)
+
+    def unserved_by_service_rps(self, replicas: np.ndarray) -> np.ndarray:
+        """``[service]`` demand with headroom that some stage of the service does not cover."""
+        unserved = np.maximum(self.required_rps - self.served_rps(replicas), 0.0)
+        largest = np.zeros(int(self.stage_service.max(initial=-1)) + 1)
+        np.maximum.at(largest, self.stage_service, unserved)
+        return largest
 
     def objective_usd_per_hour(self, replicas: np.ndarray, open_nodes: np.ndarray) -> float:
         """The value that planning minimises."""
-        unserved = np.maximum(self.required_rps - self.served_rps(replicas), 0.0)
+        unserved = self.unserved_by_service_rps(replicas)
         absent = (self.required_rps > 0.0) & (self.stage_replicas(replicas) == 0)
         return float(
             np.dot(self.price_usd_per_hour, open_nodes)
@@ -213,6 +223,4 @@ def validate_plan(
         raise InvalidPlanError("no placement found for all replicas")
     nodes = np.array([p.nodes for p in packed], dtype=np.int64)
     unserved = np.maximum(problem.required_rps - problem.served_rps(count), 0.0)
-    return FleetPlan(
-        count, nodes, unserved, status, problem.objective_usd_per_hour(count, nodes), bound, note
-    )
+    return FleetPlan(count, nodes, unserved, status, problem.objective_usd_per_hour(count, nodes), bound, note)

@@ -7,9 +7,7 @@ import numpy as np
 __all__ = ["peak_and_trend"]
 
 
-def peak_and_trend(
-    history_rps: np.ndarray, window: int, lead: np.ndarray | int, *, trend: bool = True
-) -> np.ndarray:
+def peak_and_trend(history_rps: np.ndarray, window: int, lead: np.ndarray | int, *, trend: bool = True) -> np.ndarray:
     """Rate to prepare for, ``[series]``.
 
     The larger of the peak of the last ``window`` slots and, with ``trend``, the last value plus ``lead``

@@ -103,7 +103,5 @@ def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
 
 
 def _nodes(problem: FleetProblem, replicas: np.ndarray) -> np.ndarray:
-    packed = [
-        first_fit(problem.share[:, n], replicas[:, n], int(c)) for n, c in enumerate(problem.node_count)
-    ]
+    packed = [first_fit(problem.share[:, n], replicas[:, n], int(c)) for n, c in enumerate(problem.node_count)]
     return np.array([p.nodes for p in packed], dtype=np.int64)

@@ -11,24 +11,14 @@ from workloads.errors import InputError
 __all__ = ["check_flag", "check_number", "check_whole", "suggestion"]
 
 
-def check_number(
-    where: str, value: object, low: float, high: float = math.inf, *, above: bool = False
-) -> float:
-    """``value`` as a float if it is from ``low`` (excluded if ``above``) to ``high``, else an `InputError`."""
+def check_number(where: str, value: object, low: float, high: float = math.inf, *, above: bool = False) -> float:
+    """``value`` as a float if from ``low`` (excluded if ``above``) to ``high``, else an `InputError`."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    bad = (
-        number is None
-        or not math.isfinite(number)
-        or number < low
-        or number > high
-        or (above and number == low)
-    )
+    bad = number is None or not math.isfinite(number) or number < low or number > high or (above and number == low)
     if number is None or bad:
         left = f"above {low:g}" if above else f"at least {low:g}"
         span = left if math.isinf(high) else f"{left} and at most {high:g}"
-        raise InputError(
-            where, f"{value!r} is not a number {span}", "give such a number or leave the option out"
-        )
+        raise InputError(where, f"{value!r} is not a number {span}", "give such a number or leave the option out")
     return float(number)
 
 
@@ -46,9 +36,7 @@ def check_whole(where: str, value: object, low: int) -> int:
 def check_flag(where: str, value: object) -> bool:
     """``value`` if it is true or false, else an `InputError`."""
     if not isinstance(value, bool):
-        raise InputError(
-            where, f"{value!r} is neither true nor false", "give one of them or leave the option out"
-        )
+        raise InputError(where, f"{value!r} is neither true nor false", "give one of them or leave the option out")
     return value
 
 

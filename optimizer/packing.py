@@ -152,9 +152,7 @@ class Room:
         if not needed.any():
             copies = np.full(len(left), 2**20, dtype=np.int64)
         else:
-            copies = np.floor(((left[:, needed] + FIT_TOLERANCE) / claim[needed]).min(axis=1)).astype(
-                np.int64
-            )
+            copies = np.floor(((left[:, needed] + FIT_TOLERANCE) / claim[needed]).min(axis=1)).astype(np.int64)
         return np.where(self._used[node_type], copies, 0) if open_only else copies
 
     def take(self, variant: int, node_type: int, replicas: int, *, open_only: bool = False) -> int:
@@ -164,9 +162,7 @@ class Room:
         copies = self.fits(variant, node_type, open_only=open_only)
         before = np.concatenate([[0], np.cumsum(copies)[:-1]]) if len(copies) else copies
         given = np.clip(replicas - before, 0, copies)
-        self._left[node_type] -= given[:, None] * np.where(
-            given[:, None] > 0, self._share[variant, node_type], 0.0
-        )
+        self._left[node_type] -= given[:, None] * np.where(given[:, None] > 0, self._share[variant, node_type], 0.0)
         self._used[node_type] |= given > 0
         return int(given.sum())
 

@@ -20,7 +20,7 @@ ENTRY_POINT_GROUP = "recfleet.policies"
 
 
 def split_file_spec(name: str) -> tuple[str, str] | None:
-    """``("path.py", "Class")`` of ``path.py:Class``, the class empty if not given; None if it names no file."""
+    """``("path.py", "Class")`` of ``path.py:Class``, the class empty if not given; None if no file."""
     match = re.fullmatch(r"(.+\.py)(?::(.*))?", name)
     return (match[1], match[2] or "") if match else None
 
@@ -51,9 +51,7 @@ def load_policy_class(path: str, class_name: str, base: Path | None = None) -> t
     policies = {n: c for n, c in classes.items() if callable(getattr(c, "decide", None))}
     if not class_name:
         if len(policies) != 1:
-            fix = (
-                f"name it, as in {path}:{next(iter(policies))}" if policies else "add one (docs/policies.md)"
-            )
+            fix = f"name it, as in {path}:{next(iter(policies))}" if policies else "add one (docs/policies.md)"
             raise InputError(where, f"the file defines {len(policies)} classes with decide, not one", fix)
         return next(iter(policies.values()))
     chosen = getattr(found, class_name, None)
@@ -69,9 +67,7 @@ def check_policy_class(chosen: object, where: str) -> type[Any]:
     if not isinstance(chosen, type):
         raise InputError(where, f"it is a {type(chosen).__name__}, not a class", "name a class")
     if not callable(getattr(chosen, "decide", None)):
-        raise InputError(
-            where, "the class has no method decide", "add decide(self, observation) -> Allocation"
-        )
+        raise InputError(where, "the class has no method decide", "add decide(self, observation) -> Allocation")
     return chosen
 
 

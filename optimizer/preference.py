@@ -69,9 +69,7 @@ def spread_alone(preference: Preference) -> np.ndarray:
     """``[stage]`` requests/s if a stage had the cluster to itself: its best variant on each node type."""
     facts = preference.facts
     rate = np.zeros(len(facts.stages))
-    full = np.where(
-        np.isfinite(preference.usd_per_request), facts.throughput_rps * per_node(preference.share), 0.0
-    )
+    full = np.where(np.isfinite(preference.usd_per_request), facts.throughput_rps * per_node(preference.share), 0.0)
     for stage in range(len(facts.stages)):
         members = facts.variant_stage == stage
         rate[stage] = (full[members].max(axis=0, initial=0.0) * facts.node_count).sum()

@@ -118,9 +118,7 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
             where, f"it cannot be built: {describe(error)}", "correct its constructor or options"
         ) from error
     if not callable(getattr(policy, "decide", None)):
-        raise InputError(
-            where, f"from_context made a {type(policy).__name__} without decide", "return a policy"
-        )
+        raise InputError(where, f"from_context made a {type(policy).__name__} without decide", "return a policy")
     for entry in parsed.wrap:
         wrapper, options = _wrapper(entry, where)
         policy = wrapper(policy, context.facts, options)
@@ -131,9 +129,7 @@ def _parse(spec: str | Mapping[str, Any]) -> PolicySpec:
     if isinstance(spec, str):
         spec = {"name": spec}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str) or not spec["name"].strip():
-        raise InputError(
-            f"policy {spec!r}", "it has no name", f"give one of {', '.join(_BUILT_IN)} or file.py:Class"
-        )
+        raise InputError(f"policy {spec!r}", "it has no name", f"give one of {', '.join(_BUILT_IN)} or file.py:Class")
     given = spec["name"].strip()
     name = given if split_file_spec(given) else _known(given)
     nested = spec.get("options") or {}
@@ -141,9 +137,7 @@ def _parse(spec: str | Mapping[str, Any]) -> PolicySpec:
     if not isinstance(nested, Mapping):
         raise InputError(f"policy {name} options", f"{nested!r} is not a mapping", "give option: value")
     if isinstance(wrap, Mapping | str) or not all(isinstance(w, Mapping | str) for w in wrap):
-        raise InputError(
-            f"policy {name} wrap", f"{wrap!r} is not a list of wrappers", "give a list of {name: ...}"
-        )
+        raise InputError(f"policy {name} wrap", f"{wrap!r} is not a list of wrappers", "give a list of {name: ...}")
     options = {**{k: v for k, v in spec.items() if k not in _RESERVED}, **nested}
     entries = tuple({"name": w} if isinstance(w, str) else dict(w) for w in wrap)
     return PolicySpec(name, str(spec.get("label") or _short(name)), options, entries)
@@ -201,17 +195,13 @@ def _check_options(chosen: type[Any], options: Mapping[str, Any], where: str) ->
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     taken = parameters[1:] if hasattr(chosen, "from_context") else parameters
-    _check_names(
-        [p.name for p in taken if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)], options, where
-    )
+    _check_names([p.name for p in taken if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)], options, where)
 
 
 def _check_names(known: list[str], options: Mapping[str, Any], where: str) -> None:
     for key in options:
         if key not in known:
-            raise InputError(
-                f"{where} option {key}", "it has no such option", suggestion(str(key), known, "options")
-            )
+            raise InputError(f"{where} option {key}", "it has no such option", suggestion(str(key), known, "options"))
 
 
 def _build_options(declared: type[Any], options: Mapping[str, Any], where: str) -> Any:
@@ -226,9 +216,7 @@ def _wrapper(entry: Mapping[str, Any], where: str) -> tuple[type[Any], Any]:
 
     name = str(entry.get("name", "")).replace("-", "_")
     if name not in WRAPPERS:
-        raise InputError(
-            f"{where} wrap", f"there is no wrapper {name!r}", suggestion(name, WRAPPERS, "wrappers")
-        )
+        raise InputError(f"{where} wrap", f"there is no wrapper {name!r}", suggestion(name, WRAPPERS, "wrappers"))
     options = {k: v for k, v in entry.items() if k != "name"}
     place = f"{where} wrap {name}"
     _check_names([f.name for f in fields(WRAPPERS[name].Options)], options, place)

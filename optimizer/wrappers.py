@@ -79,10 +79,7 @@ class BoundsOptions:
 
     def __post_init__(self) -> None:
         check_whole("min_replicas", self.min_replicas, 0)
-        if (
-            self.max_replicas is not None
-            and check_whole("max_replicas", self.max_replicas, 0) < self.min_replicas
-        ):
+        if self.max_replicas is not None and check_whole("max_replicas", self.max_replicas, 0) < self.min_replicas:
             raise InputError(
                 "max_replicas", f"{self.max_replicas} is below min_replicas {self.min_replicas}", "raise it"
             )

@@ -57,6 +57,4 @@ class ClairvoyantMip(Mip):
         """``[stage]`` largest true rate until, and just after, a replica decided now is ready."""
         last = self._future_rps.shape[1]
         start = min(observation.slot, last - 1)
-        return np.array(
-            [row[start : start + ahead].max() for row, ahead in zip(self._future_rps, self._ahead)]
-        )
+        return np.array([row[start : start + ahead].max() for row, ahead in zip(self._future_rps, self._ahead)])

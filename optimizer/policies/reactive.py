@@ -111,11 +111,7 @@ class ReactivePolicy(BuiltinPolicy):
 
     def _replan(self, required: np.ndarray, observation: Observation, reason: str) -> Allocation:
         now = observation.ready + observation.starting
-        limit = (
-            np.where(observation.unplaced > 0, now, np.iinfo(np.int32).max)
-            if observation.unplaced.any()
-            else None
-        )
+        limit = np.where(observation.unplaced > 0, now, np.iinfo(np.int32).max) if observation.unplaced.any() else None
         problem = FleetProblem.from_facts(
             self.facts,
             required,

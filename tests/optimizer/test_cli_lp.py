@@ -1,0 +1,116 @@
+"""The command ``lp``: results, exit codes, and one clear line for every unusable file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from recfleet.cli_lp import lp, read_demand
+from workloads.errors import InputError
+
+app = typer.Typer()
+app.command()(lp)
+runner = CliRunner()
+
+
+def test_solved_problem(tmp_path: Path) -> None:
+    file, out = tmp_path / "demand.csv", tmp_path / "plan.csv"
+    file.write_text("slot,demand,note\n0,300,a\n1,500,b\n2,400,c\n")
+    done = runner.invoke(
+        app, ["--demand", str(file), "--capacity", "600", "--column", "demand", "--json", "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["status"] == "optimal"
+    assert result["allocation"] == pytest.approx([300.0, 500.0, 500.0], abs=1e-3)
+    assert result["waste_squared"] == pytest.approx(10000.0, rel=1e-4)
+    assert pd.read_csv(out)["allocation"].tolist() == pytest.approx([300.0, 500.0, 500.0], abs=1e-3)
+    assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+
+
+def test_infeasible_problem_is_a_result_with_code_1(tmp_path: Path) -> None:
+    file = tmp_path / "demand.parquet"
+    pd.DataFrame({"demand": [300.0, 650.0]}).to_parquet(file)
+    done = runner.invoke(app, ["--demand", str(file), "--capacity", "600"])
+    assert done.exit_code == 1
+    assert "infeasible" in done.stdout
+    assert "1 (by 50.0)" in done.stdout
+    elastic = runner.invoke(app, ["--demand", str(file), "--capacity", "600", "--elastic", "--json"])
+    assert elastic.exit_code == 0
+    assert json.loads(elastic.stdout)["short_slots"] == [{"slot": 1, "short_by": pytest.approx(50.0, abs=1e-3)}]
+
+
+def test_worked_case_says_that_it_is_synthetic() -> None:
+    first, second = (runner.invoke(app, ["--example", "--seed", "3"]) for _ in range(2))
+    assert first.exit_code in (0, 1)
+    assert first.stdout == second.stdout
+    assert "synthetic" in first.stdout
+    assert "0.0158" in first.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("demand\n1\n\n-2\n", [], "row 2 column demand: -2 is not a finite number >= 0"),
+        ("demand,x\n1,a\nnan,b\n", ["--column", "demand"], "row 2 column demand"),
+        ("demand\n1\ninf\n", [], "row 2 column demand"),
+        ("demand\n1\nlots\n", [], "lots"),
+        ("demand\n", [], "it has no rows"),
+        ("", [], "it is empty"),
+        ("a,b\n1,2\n", [], "name the column of the demand with --column"),
+        ("a,b\n1,2\n", ["--column", "c"], "choose one of a, b"),
+        ("500\n600\n", [], "add a header line"),
+        ("demand\n1\n", ["--capacity", "-1"], "lp --capacity"),
+        ("demand\n1\n", ["--capacity", "nan"], "lp --capacity"),
+        ("demand\n1\n", ["--ramp-down", "-1"], "lp --ramp-down"),
+        ("demand\n1\n", ["--penalty", "2"], "add --elastic"),
+        ("demand\n1\n", ["--elastic", "--penalty", "0"], "lp --penalty"),
+        ("demand\n1\n", ["--example"], "one of them"),
+        ("demand\n1\n", ["--out", "/no/such/folder/plan.csv"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(tmp_path: Path, text: str, options: list[str], expected: str) -> None:
+    file = tmp_path / "demand.csv"
+    file.write_text(text)
+    done = runner.invoke(app, ["--demand", str(file), "--capacity", "600", *options])
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert expected in done.stderr
+
+
+def test_missing_things(tmp_path: Path) -> None:
+    assert runner.invoke(app, []).exit_code == 2
+    missing = runner.invoke(app, ["--demand", str(tmp_path / "none.csv"), "--capacity", "1"])
+    assert missing.exit_code == 2
+    assert "there is no such file" in missing.stderr
+    file = tmp_path / "demand.csv"
+    file.write_text("demand\n1\n")
+    assert "--capacity" in runner.invoke(app, ["--demand", str(file)]).stderr
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=120) | st.text(alphabet="0123456789.,-\n\"'e nai;", max_size=80).map(str.encode),
+    st.sampled_from([".csv", ".parquet"]),
+)
+def test_any_bytes_give_numbers_or_an_input_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, suffix: str
+) -> None:
+    file = tmp_path_factory.mktemp("fuzz") / f"demand{suffix}"
+    file.write_bytes(data)
+    with contextlib.suppress(InputError):
+        demand = read_demand(file)
+        assert demand.ndim == 1
+        assert demand.size > 0
+        assert np.isfinite(demand).all()
+        assert (demand >= 0.0).all()

@@ -1,0 +1,131 @@
+"""The document's problem: closed form, feasibility, both objectives, the elastic form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer.document_lp import document_lp, least_allocation
+from optimizer.worked_case import CAPACITY, SLOTS, feasibility_probability, worked_case_demand
+
+demands = st.lists(st.floats(0.0, 1000.0), min_size=1, max_size=12).map(np.array)
+
+
+@settings(max_examples=25, deadline=None)
+@given(demands)
+def test_optimum_is_the_running_maximum(demand: np.ndarray) -> None:
+    solved = document_lp(demand, 1000.0)
+    assert solved.status == "optimal"
+    np.testing.assert_allclose(solved.allocation, np.maximum.accumulate(demand), atol=1e-5 * 1000)
+
+
+@settings(max_examples=25, deadline=None)
+@given(demands, st.floats(0.0, 300.0), st.none() | st.floats(0.0, 900.0))
+def test_optimum_with_ramp_down_is_the_least_allocation(
+    demand: np.ndarray, ramp_down: float, initial: float | None
+) -> None:
+    solved = document_lp(demand, 1000.0, ramp_down=ramp_down, initial=initial)
+    level = -np.inf if initial is None else initial
+    expected = [level := max(need, level - ramp_down) for need in demand]
+    np.testing.assert_allclose(solved.allocation, expected, atol=1e-5 * 1000)
+    np.testing.assert_allclose(least_allocation(demand, ramp_down, initial), expected, atol=1e-9)
+
+
+def test_squared_objective_has_the_same_optimum() -> None:
+    """A general convex solver on the squared objective finds the allocation that the linear programme finds."""
+    from scipy.optimize import LinearConstraint, minimize
+
+    rng = np.random.default_rng(3)
+    for ramp_down in (0.0, 40.0):
+        demand = rng.uniform(100.0, 900.0, 8)
+        step = np.eye(8)[1:] - np.eye(8)[:-1]
+        squared = minimize(
+            lambda c, r=demand: ((c - r) ** 2).sum() / 1e4,
+            np.full(8, 1000.0),
+            jac=lambda c, r=demand: 2.0 * (c - r) / 1e4,
+            constraints=[LinearConstraint(step, -ramp_down, np.inf)],
+            bounds=[(r, 1000.0) for r in demand],
+            method="SLSQP",
+            options={"ftol": 1e-14, "maxiter": 500},
+        )
+        solved = document_lp(demand, 1000.0, ramp_down=ramp_down)
+        np.testing.assert_allclose(solved.allocation, squared.x, atol=0.05)
+        assert solved.waste_squared == pytest.approx(squared.fun * 1e4, rel=1e-4)
+
+
+def test_cutting_the_slots_changes_nothing() -> None:
+    demand = np.random.default_rng(5).uniform(0.0, 800.0, 20)
+    whole = document_lp(demand, 1000.0, ramp_down=25.0).allocation
+    first = document_lp(demand[:7], 1000.0, ramp_down=25.0).allocation
+    rest = document_lp(demand[7:], 1000.0, ramp_down=25.0, initial=first[-1]).allocation
+    np.testing.assert_allclose(np.concatenate([first, rest]), whole, atol=1e-2)
+
+
+def test_several_items_are_independent() -> None:
+    demand = np.random.default_rng(6).uniform(0.0, 500.0, (3, 6))
+    together = document_lp(demand, np.array([500.0, 600.0, 700.0]))
+    for row, allocation in zip(demand, together.allocation):
+        np.testing.assert_allclose(allocation, np.maximum.accumulate(row), atol=1e-2)
+
+
+def test_infeasible_names_the_short_slots() -> None:
+    solved = document_lp(np.array([500.0, 650.0, 600.0, 601.5]), 600.0)
+    assert solved.status == "infeasible"
+    assert [slot for slot, _ in solved.short_slots] == [1, 3]
+    assert [by for _, by in solved.short_slots] == pytest.approx([50.0, 1.5])
+    assert np.isnan(solved.allocation).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(demands, st.floats(50.0, 1000.0))
+def test_elastic_serves_all_that_capacity_allows(demand: np.ndarray, capacity: float) -> None:
+    solved = document_lp(demand, capacity, elastic=True)
+    assert solved.status == "optimal"
+    expected = np.maximum.accumulate(np.minimum(demand, capacity))
+    np.testing.assert_allclose(solved.allocation, expected, atol=1e-5 * 1000)
+    np.testing.assert_allclose(solved.shortfall, np.maximum(demand - capacity, 0.0), atol=1e-5 * 1000)
+
+
+def test_a_small_penalty_prefers_a_shortfall_to_lasting_waste() -> None:
+    """A peak in the first of ten slots: allocating it wastes nine times over, leaving it short costs the penalty."""
+    demand = np.array([100.0] + [10.0] * 9)
+    assert document_lp(demand, 200.0, elastic=True, penalty=3.0).allocation[0] == pytest.approx(10.0, abs=1e-3)
+    assert document_lp(demand, 200.0, elastic=True, penalty=9.5).allocation[0] == pytest.approx(100.0, abs=1e-3)
+
+
+def test_worked_case_feasibility_is_phi_of_one_to_the_24th() -> None:
+    exact = feasibility_probability()
+    assert exact == pytest.approx(0.8413447460685429**24, rel=1e-12)
+    assert 1.0 / exact == pytest.approx(63.2, abs=0.1)
+    rng = np.random.default_rng(11)
+    draws = 40_000
+    feasible = (rng.normal(500.0, 100.0, (draws, SLOTS)).max(axis=1) <= CAPACITY).mean()
+    assert abs(feasible - exact) < 4.0 * np.sqrt(exact * (1.0 - exact) / draws)
+
+
+def test_solver_agrees_on_which_draws_are_feasible() -> None:
+    rng = np.random.default_rng(12)
+    draws = [worked_case_demand(rng, slots=4) for _ in range(20)]
+    answers = [document_lp(d, CAPACITY).status == "optimal" for d in draws]
+    assert answers == [bool(d.max() <= CAPACITY) for d in draws]
+    assert any(answers)
+    assert not all(answers)
+
+
+@pytest.mark.parametrize(
+    ("demand", "capacity", "options"),
+    [
+        ([], 1.0, {}),
+        ([np.nan], 1.0, {}),
+        ([-1.0], 1.0, {}),
+        ([1.0], -1.0, {}),
+        ([1.0], 1.0, {"ramp_down": -1.0}),
+        ([1.0], 1.0, {"elastic": True, "penalty": 0.0}),
+        ([1.0], 1.0, {"initial": 5.0}),
+    ],
+)
+def test_wrong_numbers_are_refused(demand: list[float], capacity: float, options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"demand|capacity|ramp_down|penalty"):
+        document_lp(np.array(demand), capacity, **options)  # type: ignore[arg-type]
