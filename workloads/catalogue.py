@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workloads.errors import InputError
 
-__all__ = ["profile_path", "shipped_profiles"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["catalogue_table", "profile_path", "shipped_profiles"]
 
 _FOLDER = Path(__file__).parent / "profiles"
 
@@ -35,6 +39,32 @@ def profile_path(path_or_name: str | Path) -> Path:
     if looks_like_path:
         raise InputError(text, "is no file", "give the path of a profile, or a shipped name without .json")
     raise InputError(f"profile {text!r}", "is not a shipped profile", _suggestion(text))
+
+
+def catalogue_table() -> str:
+    """The shipped profiles as a Markdown table, as `docs/profile-format.md` shows it."""
+    from workloads.profile import load_profile
+
+    lines = [
+        "| profile | unit | p50 of 1, ms | largest batch | its p50, ms | its p99, ms | most a second | load, s | remarks |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name in shipped_profiles():
+        found = load_profile(name)
+        median_s, high_s = found.quantile_s(0.5), found.quantile_s(0.99)
+        remarks = [f"two groups at {_span(found.batch_sizes[found.two_modes])}"] if found.two_modes.any() else []
+        drifting = found.batch_sizes[abs(found.drift) > 0.05]
+        remarks += [f"drift at {_span(drifting)}"] if drifting.size else []
+        lines.append(
+            f"| `{name}` | {found.unit} | {median_s[0] * 1e3:.3g} | {found.batch_sizes[-1]} "
+            f"| {median_s[-1] * 1e3:.4g} | {high_s[-1] * 1e3:.4g} | {found.throughput_per_s().max():,.0f} | {found.load_s:.2f} "
+            f"| {'; '.join(remarks)} |"
+        )
+    return "\n".join(lines)
+
+
+def _span(sizes: np.ndarray) -> str:
+    return f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}-{sizes[-1]}"
 
 
 def _suggestion(name: str) -> str:

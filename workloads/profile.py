@@ -155,16 +155,12 @@ def load_document(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise InputError(where, "is not UTF-8 text", "give a profile that `recfleet profile` wrote") from None
     except OSError as error:
-        raise InputError(
-            where, f"cannot be read ({error.strerror})", "give the path of a profile file"
-        ) from None
+        raise InputError(where, f"cannot be read ({error.strerror})", "give the path of a profile file") from None
     try:
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         place = f"{where}:{error.lineno}"
-        raise InputError(
-            place, f"is not JSON ({error.msg})", "give a profile that `recfleet profile` wrote"
-        ) from None
+        raise InputError(place, f"is not JSON ({error.msg})", "give a profile that `recfleet profile` wrote") from None
     except (ValueError, RecursionError) as error:
         raise InputError(where, f"is not valid JSON ({error})", "correct the file") from None
     if not isinstance(document, dict):

@@ -35,9 +35,7 @@ class ModelPart(_Part):
     config: dict[str, Scalar | list[int]] = Field(description="the fields of the model's configuration")
     parameters: Annotated[int, Field(ge=0)]
     embedding_bytes: Bytes = Field(description="bytes of the embedding tables, part of weights_bytes")
-    weights_bytes: Bytes = Field(
-        description="bytes of all parameters and buffers, at the profile's precision"
-    )
+    weights_bytes: Bytes = Field(description="bytes of all parameters and buffers, at the profile's precision")
     weights: Text = Field(description="where the weights came from, for example random with a seed")
 
 
@@ -122,15 +120,11 @@ class LatencyPart(_Part):
             raise ValueError("quantile_levels: must start at 0 (the minimum) and end at 1 (the maximum)")
         for index, (row, mean_s) in enumerate(zip(self.quantiles_s, self.mean_s)):
             if len(row) != len(self.quantile_levels):
-                raise ValueError(
-                    f"quantiles_s[{index}]: has {len(row)} entries for {len(self.quantile_levels)} levels"
-                )
+                raise ValueError(f"quantiles_s[{index}]: has {len(row)} entries for {len(self.quantile_levels)} levels")
             if any(later < earlier for earlier, later in itertools.pairwise(row)):
                 raise ValueError(f"quantiles_s[{index}]: must not fall as the level rises")
             if not row[0] * (1 - 1e-9) <= mean_s <= row[-1] * (1 + 1e-9):
-                raise ValueError(
-                    f"mean_s[{index}]: {mean_s:g} lies outside the quantiles {row[0]:g} to {row[-1]:g}"
-                )
+                raise ValueError(f"mean_s[{index}]: {mean_s:g} lies outside the quantiles {row[0]:g} to {row[-1]:g}")
         return self
 
 
@@ -147,9 +141,7 @@ class LoadPart(_Part):
 class ResourcePart(_Part):
     """What one replica holds."""
 
-    device_memory_bytes: Bytes = Field(
-        description="peak on the accelerator, its context included; 0 on a CPU"
-    )
+    device_memory_bytes: Bytes = Field(description="peak on the accelerator, its context included; 0 on a CPU")
     host_memory_bytes: Bytes = Field(description="peak resident host memory while serving")
     host_cores: Count = Field(description="CPU cores that one replica claims")
     load: LoadPart
@@ -196,9 +188,7 @@ class ProfileDocument(_Part):
         if self.execution.mode == "cuda_graph" and self.device.kind != "cuda":
             raise ValueError("execution.mode: cuda_graph needs a device of kind cuda")
         if self.device.kind == "cpu" and self.resources.device_memory_bytes != 0:
-            raise ValueError(
-                "resources.device_memory_bytes: must be 0 on a CPU, which has no memory of its own"
-            )
+            raise ValueError("resources.device_memory_bytes: must be 0 on a CPU, which has no memory of its own")
         if self.model.embedding_bytes > self.model.weights_bytes:
             raise ValueError("model.embedding_bytes: exceeds model.weights_bytes, of which it is a part")
         return self

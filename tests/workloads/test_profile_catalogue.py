@@ -1,0 +1,112 @@
+"""The shipped profiles: valid, measured, complete, and physically plausible."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+
+from workloads.catalogue import profile_path, shipped_profiles
+from workloads.errors import InputError
+from workloads.profile import ModelProfile, load_profile, profile_text
+from workloads.profile_document import json_schema
+
+NAMES = shipped_profiles()
+MODELS = ("two_tower", "dlrm", "bert_reranker")
+
+
+@pytest.fixture(params=NAMES)
+def shipped(request: pytest.FixtureRequest) -> ModelProfile:
+    return load_profile(request.param)
+
+
+def test_the_catalogue_is_complete() -> None:
+    expected = {
+        f"{model}-h200-{precision}-{mode}"
+        for model in MODELS
+        for precision in ("fp32", "bf16")
+        for mode in ("eager", "graph")
+    } | {f"{model}-cpu2-fp32" for model in MODELS}
+    assert expected <= set(NAMES)
+
+
+def test_file_name_schema_and_layout(shipped: ModelProfile) -> None:
+    text = profile_path(shipped.name).read_text()
+    document = json.loads(text)
+    jsonschema.Draft202012Validator(json_schema()).validate(document)
+    assert text == profile_text(document)
+    assert document["name"] == profile_path(shipped.name).stem
+
+
+def test_provenance(shipped: ModelProfile) -> None:
+    assert shipped.provenance == "measured"
+    assert {"torch", "numpy", "python"} <= shipped.versions.keys()
+    assert shipped.document is not None
+    assert shipped.document["provenance"]["command"].startswith(f"recfleet profile {shipped.model} ")
+    assert any("random" in note for note in shipped.notes)
+
+
+def test_what_interpolation_relies_on(shipped: ModelProfile) -> None:
+    assert shipped.batch_sizes[0] == 1
+    assert np.all(np.diff(shipped.batch_sizes) > 0)
+    assert shipped.latency_s.shape == (len(shipped.batch_sizes), len(shipped.quantile_levels))
+    assert np.all(np.diff(shipped.latency_s, axis=1) >= 0)
+    assert np.all(shipped.runs >= 30)
+    assert {0.0, 0.5, 0.95, 0.99, 0.999, 1.0} <= set(shipped.quantile_levels.tolist())
+
+
+def test_time_and_throughput_grow_with_the_batch(shipped: ModelProfile) -> None:
+    """Medians may fall a little from one size to the next (another kernel), the whole may not."""
+    median_s = shipped.quantile_s(0.5)
+    assert np.all(median_s[1:] > 0.6 * median_s[:-1])
+    assert median_s[-1] > median_s[0]
+    assert shipped.throughput_per_s().max() > 1.3 * shipped.throughput_per_s()[0]
+
+
+def test_no_batch_beats_the_hardware(shipped: ModelProfile) -> None:
+    """Matrix arithmetic alone, at far more than the device's peak, must take less time than was measured."""
+    peak_flop_per_s = {"cuda": 1.2e15, "cpu": 2e12}[shipped.device_kind]
+    assert shipped.document is not None
+    model = shipped.document["model"]
+    value_bytes = {"fp32": 4, "bf16": 2}[shipped.precision]
+    per_unit = 2 * (model["parameters"] - model["embedding_bytes"] // value_bytes)
+    if shipped.model == "bert_reranker":
+        per_unit *= shipped.config["sequence_length"]
+    assert np.all(shipped.latency_s[:, 0] > shipped.batch_sizes * per_unit / peak_flop_per_s)
+
+
+def test_cores_and_memory(shipped: ModelProfile) -> None:
+    per_second = shipped.cpu_core_s / shipped.mean_s
+    assert np.all(per_second <= shipped.host_cores * 1.1 + 0.05)
+    assert np.all(per_second > 0.3)
+    if shipped.device_kind == "cuda":
+        assert shipped.weights_bytes < shipped.device_memory_bytes < 141e9
+        split_s = shipped.transfer_in_s + shipped.compute_s + shipped.transfer_out_s
+        assert np.all(split_s < 1.5 * shipped.quantile_s(0.99))
+        assert np.all(split_s > 0.5 * shipped.latency_s[:, 0])
+    else:
+        assert shipped.host_memory_bytes > shipped.weights_bytes
+    assert 0 < shipped.load_s < 120
+
+
+def test_notes_tell_of_two_modes_and_drift(shipped: ModelProfile) -> None:
+    told = " ".join(shipped.notes)
+    assert ("two groups" in told) == bool(shipped.two_modes.any())
+    assert ("first third" in told) == bool(np.any(np.abs(shipped.drift) > 0.05))
+
+
+def test_graphs_are_no_slower_than_eager() -> None:
+    for model in MODELS:
+        for precision in ("fp32", "bf16"):
+            graph = load_profile(f"{model}-h200-{precision}-graph")
+            eager = load_profile(f"{model}-h200-{precision}-eager")
+            assert np.all(graph.quantile_s(0.5) < 1.05 * eager.quantile_s(0.5))
+
+
+def test_an_unknown_name_lists_near_ones() -> None:
+    with pytest.raises(InputError, match="did you mean dlrm-h200-bf16-graph"):
+        load_profile("dlrm-h200-bf16-grap")
+    with pytest.raises(InputError, match=r"use one of .*two_tower-h200-fp32-eager"):
+        load_profile("zzz")
