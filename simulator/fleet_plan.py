@@ -56,7 +56,7 @@ def number(scenario: Scenario) -> Numbering:
     runs: list[tuple[int, int]] = []
     for v, (_, variant) in enumerate(variants):
         for n, node in enumerate(node_types):
-            if node.speed_of(variant.profile.device) > 0 and (variant.need() <= node.capacity).all():
+            if node.speed_of(variant.profile.device) > 0 and variant.shortage_on(node) is None:
                 table_of[v, n] = len(runs)
                 runs.append((v, n))
     counts = scenario.cluster.count

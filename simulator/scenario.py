@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from simulator.cluster import RESOURCES, Cluster, DeviceOnNode, NodeType
+from simulator.cluster import RESOURCE_UNITS, RESOURCES, Cluster, DeviceOnNode, NodeType, resource_index
 from simulator.scenario_file import (
     ClusterFile,
     InventoryFile,
@@ -59,6 +59,21 @@ class Variant:
             "memory": float(profile.host_memory_bytes),
         }
         return np.array([values.get(resource, 0.0) for resource in RESOURCES])
+
+    def shortage_on(self, node: NodeType) -> tuple[str, float, float] | None:
+        """The first resource that an empty node lacks for one replica: name, needed, there; None where it fits.
+
+        A replica's GPU memory must be on the GPUs that it claims, not spread over the node's.
+        """
+        there = node.capacity.copy()
+        gpus = there[resource_index("gpu")]
+        need = self.need()
+        if gpus > 0:
+            there[resource_index("gpu_memory")] *= need[resource_index("gpu")] / gpus
+        for resource, wanted, capacity in zip(RESOURCES, need.tolist(), there.tolist()):
+            if wanted > capacity:
+                return resource, wanted, capacity
+        return None
 
 
 @dataclass(frozen=True)
@@ -393,16 +408,19 @@ def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:
         offered = sorted({d.device for n in cluster.node_types for d in n.devices})
         raise InputError(where, f"no node type has the device '{device}' of profile '{variant.profile.name}'",
                          f"add it to a node type's devices (they offer: {', '.join(offered)})")  # fmt: skip
-    need = variant.need()
-    if any((need <= n.capacity).all() for n in with_device):
+    shortages = [variant.shortage_on(n) for n in with_device]
+    if None in shortages:
         return
-    node = with_device[0]
-    short = int(np.argmax(need > node.capacity))
-    unit = "GiB" if "memory" in RESOURCES[short] else RESOURCES[short]
-    scale = GIB if unit == "GiB" else 1.0
-    raise InputError(where, f"variant '{variant.name}' fits no node: it needs {need[short] / scale:.4g} {unit} of "
-                     f"{RESOURCES[short]}, node type '{node.name}' has {node.capacity[short] / scale:.4g}",
-                     "give the node type more, or choose a smaller variant")  # fmt: skip
+    node, shortage = with_device[0], shortages[0]
+    assert shortage is not None
+    resource, needed, there = shortage
+    unit, scale = ("GiB", GIB) if "memory" in resource else (RESOURCE_UNITS[resource], 1.0)
+    raise InputError(
+        where,
+        f"variant '{variant.name}' fits no node: a replica needs {needed / scale:.4g} {unit} of {resource}, "
+        f"node type '{node.name}' offers it {there / scale:.4g}",
+        "give the node type more, or choose a smaller variant",
+    )
 
 
 # --- what is real, what is assumed --------------------------------------------------------------------
