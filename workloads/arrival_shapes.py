@@ -154,9 +154,7 @@ class FlashCrowd:
         def value(time_s: np.ndarray) -> np.ndarray:
             up = (time_s - corners[0]) / max(self.rise_s, 1e-9)
             down = (corners[3] - time_s) / max(self.fall_s, 1e-9)
-            height = np.choose(
-                phase, [np.zeros_like(time_s), up, np.ones_like(time_s), down, np.zeros_like(time_s)]
-            )
+            height = np.choose(phase, [np.zeros_like(time_s), up, np.ones_like(time_s), down, np.zeros_like(time_s)])
             return 1 + (self.factor - 1) * np.clip(height, 0, 1)
 
         return value(start_s), value(end_s)

@@ -29,6 +29,8 @@ __all__ = [
 
 _PIECE = 16_384
 _LEAST_PIECE = 256
+_EVEN_CV = 1e-6
+"""Gaps that vary less are taken as equal."""
 
 
 class ArrivalProcess(Protocol):
@@ -77,9 +79,7 @@ class Bursts:
         if not 0 < self.share < 1:
             raise ValueError(f"share is {self.share}, expected a number between 0 and 1")
         if not 1 < self.factor <= 1 / self.share:
-            raise ValueError(
-                f"factor is {self.factor}, expected above 1 and at most 1 / share = {1 / self.share:g}"
-            )
+            raise ValueError(f"factor is {self.factor}, expected above 1 and at most 1 / share = {1 / self.share:g}")
 
     @property
     def quiet_factor(self) -> float:
@@ -184,14 +184,14 @@ class RenewalArrivals:
     def _gaps(self, rng: np.random.Generator, size: int) -> np.ndarray:
         if self.cv == 1:
             return rng.standard_exponential(size)
-        if self.cv == 0:
+        if self.cv < _EVEN_CV:
             return np.ones(size)
         shape = self.cv**-2
         return rng.standard_gamma(shape, size) / shape
 
     def _equilibrium_gap(self, rng: np.random.Generator) -> float:
         """Time from a random instant to the next arrival: a uniform share of a length-biased gap."""
-        if self.cv == 0:
+        if self.cv < _EVEN_CV:
             return float(1 - rng.random())
         shape = self.cv**-2
         return float((1 - rng.random()) * rng.standard_gamma(shape + 1) / shape)
@@ -252,9 +252,7 @@ class CountArrivals:
             first = last
 
 
-def _uniform_in_bins(
-    rng: np.random.Generator, counts: np.ndarray, bin_s: float, start_s: float
-) -> np.ndarray:
+def _uniform_in_bins(rng: np.random.Generator, counts: np.ndarray, bin_s: float, start_s: float) -> np.ndarray:
     """Sorted uniform times, ``counts[bin]`` in each bin, without a sort.
 
     The order statistics of n uniform numbers are the partial sums of n + 1 exponential ones over their

@@ -143,9 +143,7 @@ class ArrivalsSpec(_Strict):
     flash_crowds: tuple[FlashCrowdSpec, ...] = ()
     bursts: BurstsSpec | None = None
 
-    def build(
-        self, duration_s: float, start_hour: float = 0.0, start_day: Weekday = "monday"
-    ) -> RenewalArrivals:
+    def build(self, duration_s: float, start_hour: float = 0.0, start_day: Weekday = "monday") -> RenewalArrivals:
         """The process over `duration_s`, where the trace starts at `start_hour` of `start_day`."""
         shapes: list[Shape] = [crowd.build() for crowd in self.flash_crowds]
         if self.diurnal is not None:

@@ -55,7 +55,7 @@ class ArrayTrace(Trace):
             array = np.asarray(values)
             if array.ndim and array.shape != times.shape:
                 raise ValueError(f"{column} has shape {array.shape}, arrival_s has {times.shape}")
-            if array.dtype.kind not in "iu":
+            if array.size and array.dtype.kind not in "iu":
                 raise TypeError(f"{column} holds {array.dtype}, expected integers")
             rows[column] = array if array.ndim else np.full(len(times), array)
         checker = RowChecker(info.name, info)
@@ -70,9 +70,7 @@ class ArrayTrace(Trace):
         blocks = list(trace.blocks(columns=tuple(COLUMN_TYPES)))
         columns = {name: [getattr(block, name) for block in blocks] for name in COLUMN_TYPES}
         empty = {name: np.empty(0, dtype=kind) for name, kind in COLUMN_TYPES.items()}
-        return cls(
-            trace.info, **{n: np.concatenate(parts) if parts else empty[n] for n, parts in columns.items()}
-        )
+        return cls(trace.info, **{n: np.concatenate(parts) if parts else empty[n] for n, parts in columns.items()})
 
     def __len__(self) -> int:
         return len(self._rows["arrival_s"])

@@ -36,9 +36,7 @@ def from_streams(spec: TraceSpec, seed: int, services: tuple[str, ...]) -> Trace
         numbers[stream.service] += 1
         name = stream.name or f"{stream.service}#{numbers[stream.service]}"
         if name in {other.name for other in streams}:
-            raise InputError(
-                f"trace.streams[{index}].name", f"{name!r} is taken", "give each stream its own name"
-            )
+            raise InputError(f"trace.streams[{index}].name", f"{name!r} is taken", "give each stream its own name")
         arrivals = stream.arrivals.build(spec.duration_s, spec.start_hour or 0.0, spec.start_day or "monday")
         service = _service_index(stream.service, names, f"trace.streams[{index}].service")
         streams.append(_stream(name, service, arrivals, stream))
@@ -56,9 +54,7 @@ def from_counts(spec: TraceSpec, seed: int, services: tuple[str, ...], base_dir:
     assert counts is not None
     names = services or spec.service_names
     path = resolve_path(counts.file, base_dir)
-    series = read_counts(
-        path, counts.count_column, counts.time_column, counts.bin_s, counts.days, counts.where
-    )
+    series = read_counts(path, counts.count_column, counts.time_column, counts.bin_s, counts.days, counts.where)
     scaled = scaled_counts(series.counts, counts.scale)
     if not scaled.sum():
         raise InputError(str(path), f"holds no request at scale {counts.scale:g}", "raise the scale")
@@ -101,9 +97,7 @@ def from_file(spec: TraceSpec, seed: int, services: tuple[str, ...], base_dir: P
         trace = ScaledTrace(trace, spec.scale, seed, spread_s)
     if spec.mix is not None:
         if len(own) != 1:
-            raise InputError(
-                "trace.mix", f"{spec.file} has services {', '.join(own)}", "use service_map instead"
-            )
+            raise InputError("trace.mix", f"{spec.file} has services {', '.join(own)}", "use service_map instead")
         targets = {own[0]: dict(spec.mix)}
     else:
         for name in spec.service_map or {}:
@@ -112,9 +106,7 @@ def from_file(spec: TraceSpec, seed: int, services: tuple[str, ...], base_dir: P
     wanted = tuple(dict.fromkeys(target for shares in targets.values() for target in shares))
     names = services or wanted
     for name in wanted:
-        _service_index(
-            name, names, f"trace.file {spec.file}", "rename it with service_map, or divide it with mix"
-        )
+        _service_index(name, names, f"trace.file {spec.file}", "rename it with service_map, or divide it with mix")
     if names != own or spec.mix is not None or spec.service_map:
         trace = RelabelledTrace(trace, names, targets, seed)
     if spec.name is not None:

@@ -62,9 +62,7 @@ class RowChecker:
         value = float(arrival_s[row])
         previous = float(arrival_s[row - 1]) if row else self._last_s
         if not np.isfinite(value):
-            self._refuse(
-                row, "arrival_s", f"{value} is not a time", "remove the row or give its time in seconds"
-            )
+            self._refuse(row, "arrival_s", f"{value} is not a time", "remove the row or give its time in seconds")
         if value < 0:
             self._refuse(row, "arrival_s", f"{value} is negative", "count times from the trace's start")
         if value < previous:
@@ -78,21 +76,15 @@ class RowChecker:
 
     def _check_integers(self, column: str, values: np.ndarray) -> None:
         least = _LEAST[column]
-        most = (
-            len(self._info.services) - 1 if column == "service" else int(np.iinfo(COLUMN_TYPES[column]).max)
-        )
+        most = len(self._info.services) - 1 if column == "service" else int(np.iinfo(COLUMN_TYPES[column]).max)
         if values.min() >= least and values.max() <= most:
             return
         row = int(np.argmax((values < least) | (values > most)))
         value = int(values[row])
         if column == "service":
             known = ", ".join(self._info.services)
-            self._refuse(
-                row, column, f"{value} is not an index of the services ({known})", f"use 0 to {most}"
-            )
-        self._refuse(
-            row, column, f"{value} is outside {least} to {most}", f"give a number from {least} to {most}"
-        )
+            self._refuse(row, column, f"{value} is not an index of the services ({known})", f"use 0 to {most}")
+        self._refuse(row, column, f"{value} is outside {least} to {most}", f"give a number from {least} to {most}")
 
     def _refuse(self, row: int, column: str, problem: str, fix: str) -> NoReturn:
         raise InputError(f"{self._where} row {self._rows + row} {column}", problem, fix)

@@ -33,9 +33,7 @@ class CroppedTrace(Trace):
         self._base = base
         self._start_s, self._end_s = start_s, end_s
         note = f"cropped to {start_s:g} s - {min(end_s, last_s):g} s"
-        self.info = replace(
-            base.info, duration_s=min(end_s, last_s) - start_s, notes=(*base.info.notes, note)
-        )
+        self.info = replace(base.info, duration_s=min(end_s, last_s) - start_s, notes=(*base.info.notes, note))
 
     def _chunks(self, columns: tuple[str, ...]) -> Iterator[Rows]:
         for rows in self._base._chunks(columns):
@@ -55,14 +53,10 @@ class SpedUpTrace(Trace):
 
     def __init__(self, base: Trace, speed: float) -> None:
         if not (math.isfinite(speed) and speed > 0):
-            raise InputError(
-                base.info.name, f"speed is {speed:g}, expected above 0", "give a factor, as in 10"
-            )
+            raise InputError(base.info.name, f"speed is {speed:g}, expected above 0", "give a factor, as in 10")
         self._base, self._speed = base, speed
         note = f"clock sped up {speed:g} times"
-        self.info = replace(
-            base.info, duration_s=base.info.duration_s / speed, notes=(*base.info.notes, note)
-        )
+        self.info = replace(base.info, duration_s=base.info.duration_s / speed, notes=(*base.info.notes, note))
 
     @property
     def expected_rows(self) -> float | None:
@@ -94,16 +88,12 @@ class RelabelledTrace(Trace):
         self, base: Trace, services: Sequence[str], targets: Mapping[str, Mapping[str, float]], seed: int
     ) -> None:
         self._base, self._seed = base, seed
-        rows = [
-            [float(targets[name].get(service, 0.0)) for service in services] for name in base.info.services
-        ]
+        rows = [[float(targets[name].get(service, 0.0)) for service in services] for name in base.info.services]
         shares = np.array(rows)
         self._cumulative = np.cumsum(shares, axis=1) / shares.sum(axis=1, keepdims=True)
         self._fixed = np.argmax(shares, axis=1).astype(np.int16)
         self._is_fixed = bool(((shares > 0).sum(axis=1) == 1).all())
-        moved = [
-            _arrow(name, targets[name]) for name in base.info.services if dict(targets[name]) != {name: 1.0}
-        ]
+        moved = [_arrow(name, targets[name]) for name in base.info.services if dict(targets[name]) != {name: 1.0}]
         notes = (*base.info.notes, *(["services: " + "; ".join(moved)] if moved else []))
         self.info = replace(base.info, services=tuple(services), notes=notes)
 
@@ -138,15 +128,9 @@ class ScaledTrace(Trace):
 
     def __init__(self, base: Trace, scale: float, seed: int, spread_s: float = 60.0) -> None:
         if not (math.isfinite(scale) and scale > 0):
-            raise InputError(
-                base.info.name, f"scale is {scale:g}, expected above 0", "give a factor, as in 0.5"
-            )
+            raise InputError(base.info.name, f"scale is {scale:g}, expected above 0", "give a factor, as in 0.5")
         self._base, self._scale, self._seed, self._spread_s = base, scale, seed, spread_s
-        how = (
-            f"thinned at random to {scale:g}"
-            if scale < 1
-            else f"each request {scale:g} times within {spread_s:g} s"
-        )
+        how = f"thinned at random to {scale:g}" if scale < 1 else f"each request {scale:g} times within {spread_s:g} s"
         notes = (*base.info.notes, how) if scale != 1 else base.info.notes
         self.info = replace(base.info, scale=base.info.scale * scale, notes=notes)
 
@@ -161,9 +145,7 @@ class ScaledTrace(Trace):
         shifter = named_generator(self._seed, "shifts")
         held: Rows | None = None
         for rows in self._base._chunks(columns):
-            copies = (math.floor(self._scale) + (counter.random(row_count(rows)) < self._scale % 1)).astype(
-                np.int64
-            )
+            copies = (math.floor(self._scale) + (counter.random(row_count(rows)) < self._scale % 1)).astype(np.int64)
             row = np.repeat(np.arange(len(copies)), copies)
             out = _picked(rows, row)
             is_extra = np.diff(row, prepend=-1) == 0

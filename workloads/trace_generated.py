@@ -116,9 +116,7 @@ class GeneratedTrace(Trace):
             raise ValueError(f"streams need unique names, got {names}")
         for stream in streams:
             if not 0 <= stream.service < len(info.services):
-                raise ValueError(
-                    f"stream {stream.name!r} has service {stream.service} of {len(info.services)}"
-                )
+                raise ValueError(f"stream {stream.name!r} has service {stream.service} of {len(info.services)}")
             if stream.arrivals.duration_s > info.duration_s * (1 + 1e-12):
                 raise ValueError(f"stream {stream.name!r} lasts longer than the trace's {info.duration_s} s")
         if seed < 0:

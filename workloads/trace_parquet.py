@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ def open_trace(path: str | Path, check_all: bool | None = None) -> ParquetTrace:
     return trace
 
 
-def write_parquet(trace: Trace, path: str | Path) -> int:
+def write_parquet(trace: Trace, path: str | Path, progress: Callable[[int], None] | None = None) -> int:
     """Write `trace` to `path` under a temporary name, sync it, rename it; return the number of rows."""
     import pyarrow.parquet as pq
 
@@ -108,6 +108,8 @@ def write_parquet(trace: Trace, path: str | Path) -> int:
                 for block in trace.blocks(columns=COLUMNS, rows=_ROW_GROUP):
                     writer.write_batch(_to_arrow(block, schema), row_group_size=_ROW_GROUP)
                     row_total += len(block)
+                    if progress is not None:
+                        progress(len(block))
             sink.flush()
             os.fsync(sink.fileno())
         if not row_total:
@@ -123,9 +125,7 @@ def _schema(info: TraceInfo) -> pa.Schema:
     import pyarrow as pa
 
     document = json.dumps({"format": FORMAT_VERSION, "info": asdict(info)}, sort_keys=True)
-    fields = [
-        pa.field(column, pa.from_numpy_dtype(COLUMN_TYPES[column]), nullable=False) for column in COLUMNS
-    ]
+    fields = [pa.field(column, pa.from_numpy_dtype(COLUMN_TYPES[column]), nullable=False) for column in COLUMNS]
     return pa.schema(fields, metadata={METADATA_KEY: document.encode()})
 
 
@@ -157,26 +157,20 @@ def _read_info(path: Path, schema: pa.Schema) -> TraceInfo:
 
     raw = (schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
-        raise InputError(
-            str(path), f"has no {METADATA_KEY.decode()!r} metadata, so it is not a trace", _HOW_TO_IMPORT
-        )
+        raise InputError(str(path), f"has no {METADATA_KEY.decode()!r} metadata, so it is not a trace", _HOW_TO_IMPORT)
     try:
         document = json.loads(raw)
         version, info = document["format"], document["info"]
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged(path, "has damaged trace metadata", error) from error
     if version != FORMAT_VERSION:
-        raise InputError(
-            str(path), f"is of trace format {version!r}, expected {FORMAT_VERSION}", "write it again"
-        )
+        raise InputError(str(path), f"is of trace format {version!r}, expected {FORMAT_VERSION}", "write it again")
     try:
         return TypeAdapter(TraceInfo).validate_json(json.dumps(info))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path} metadata {place}".rstrip(), first["msg"], "write the trace again"
-        ) from error
+        raise InputError(f"{path} metadata {place}".rstrip(), first["msg"], "write the trace again") from error
 
 
 def _check_schema(path: Path, schema: pa.Schema) -> None:

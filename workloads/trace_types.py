@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -135,14 +135,15 @@ class Trace(ABC):
         wanted = tuple(column for column in COLUMNS if column in columns or column in _ALWAYS)
         return _reblock(self._chunks(wanted), wanted, rows)
 
-    def write_parquet(self, path: str | Path) -> int:
+    def write_parquet(self, path: str | Path, progress: Callable[[int], None] | None = None) -> int:
         """Write the trace to a Parquet file, streaming; return the number of rows.
 
-        The file appears under its name only when it is complete.
+        The file appears under its name only when it is complete. `progress` is called with the number of
+        rows of each block written.
         """
         from workloads.trace_parquet import write_parquet
 
-        return write_parquet(self, path)
+        return write_parquet(self, path, progress)
 
     def crop(self, start_s: float, end_s: float) -> Trace:
         """The requests that arrive in ``[start_s, end_s)``, with times counted from `start_s`."""

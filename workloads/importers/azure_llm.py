@@ -18,9 +18,7 @@ _BYTES_PER_TOKEN = 4
 _ORIGINAL = "arrivals_azure_llm2023_code.parquet"
 
 
-def import_azure_llm(
-    path: Path, service: str = "llm", tokens_per_item: int = 128, sort: bool = False
-) -> ArrayTrace:
+def import_azure_llm(path: Path, service: str = "llm", tokens_per_item: int = 128, sort: bool = False) -> ArrayTrace:
     """Import the trace, as published (CSV) or as Parquet with columns arrival and context_tokens.
 
     A language model's request is not a recommender's. What carries over is when requests come and how
@@ -40,7 +38,7 @@ def import_azure_llm(
         Sort the rows by time; without it, a row out of order is an error.
     """
     frame = read_table(path).rename(columns=_NAMES)
-    seconds = seconds_column(path, frame, "arrival")
+    seconds, _ = seconds_column(path, frame, "arrival")
     tokens = number_column(path, frame, "context_tokens", 2**31 // _BYTES_PER_TOKEN - 1)
     arrival_s, order, notes = ordered_times(path, "arrival", seconds, sort, 0.0, 0)
     source, licence = origin_of(path, _ORIGINAL)

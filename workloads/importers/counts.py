@@ -110,13 +110,13 @@ def _bins(
             return np.arange(len(frame)), float(bin_s), float("nan")
         numbers = number_column(path, frame, time_column)
         return numbers - numbers.min(), float(bin_s), float("nan")
-    seconds = seconds_column(path, frame, time_column)
+    seconds, start_s = seconds_column(path, frame, time_column)
     unique = np.unique(seconds)
     if bin_s is None:
         if len(unique) < 2:
             raise InputError(str(path), "has one time only, so no width of a bin", "give bin_s")
         bin_s = float(np.diff(unique).min())
-    position = (seconds - unique[0]) / bin_s
+    position = seconds / bin_s
     bins = np.rint(position).astype(np.int64)
     off = np.abs(position - bins) > 1e-6
     if off.any():
@@ -126,14 +126,12 @@ def _bins(
             f"{frame[time_column].iloc[row]} is not a whole number of {bin_s:g} s bins from the first",
             "give the bin_s of the file",
         )
-    return bins, float(bin_s), float(unique[0])
+    return bins, float(bin_s), start_s
 
 
 def _summed(path: Path, bins: np.ndarray, counts: np.ndarray) -> np.ndarray:
     if bins.max() > _MOST_BINS:
-        raise InputError(
-            str(path), f"spans {int(bins.max()) + 1} bins", f"keep it under {_MOST_BINS}; check the times"
-        )
+        raise InputError(str(path), f"spans {int(bins.max()) + 1} bins", f"keep it under {_MOST_BINS}; check the times")
     series = np.zeros(int(bins.max()) + 1, dtype=np.int64)
     np.add.at(series, bins, counts)
     return series

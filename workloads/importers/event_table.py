@@ -84,7 +84,7 @@ def import_csv(
     frame = read_table(path)
     wanted = [columns.arrival, columns.service, columns.user, columns.item, columns.items, columns.bytes_in]
     require_columns(path, frame, [column for column in wanted if column is not None])
-    seconds = seconds_column(path, frame, columns.arrival, columns.unit)
+    seconds, _ = seconds_column(path, frame, columns.arrival, columns.unit)
     arrival_s, order, notes = ordered_times(path, columns.arrival, seconds, sort, jitter_s, seed)
     frame = frame.iloc[order].reset_index(drop=True)
     services: Sequence[str] = (service,)
@@ -116,12 +116,12 @@ def import_csv(
 def ordered_times(
     path: Path, column: str, seconds: np.ndarray, sort: bool, jitter_s: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Times from the first one, the order of rows that sorts them, and notes on what was done.
+    """Times in order, the order of rows that gives it, and notes on what was done.
 
     Parameters
     ----------
     seconds
-        ``seconds[row]`` as the file has them.
+        ``seconds[row]`` from the earliest row.
     sort
         Sort by time, keeping the order of rows at equal times; without it, disorder is an error.
     jitter_s
@@ -139,7 +139,6 @@ def ordered_times(
             "sort the file, or import with --sort",
         )
     notes = ["rows sorted by time"] if len(fall) else []
-    seconds = seconds - seconds.min()
     if jitter_s:
         seconds = seconds + named_generator(seed, "jitter").random(len(seconds)) * jitter_s
         notes.append(f"times spread at random over {jitter_s:g} s, the resolution of the log")

@@ -39,7 +39,8 @@ def import_movietweetings(
         frame = read_table(path)
     else:
         frame = read_table(path, sep="::", engine="python", header=None, names=_COLUMNS)
-    seconds = number_column(path, frame, "unix_s").astype(np.float64)
+    unix_s = number_column(path, frame, "unix_s")
+    seconds = (unix_s - unix_s.min()).astype(np.float64)
     arrival_s, order, notes = ordered_times(path, "unix_s", seconds, sort, jitter_s, seed)
     source, licence = origin_of(path, _ORIGINAL)
     info = TraceInfo(

@@ -67,25 +67,32 @@ def number_column(path: Path, frame: pd.DataFrame, column: str, most: int = 2**6
     return values.astype(np.int64)
 
 
-def seconds_column(path: Path, frame: pd.DataFrame, column: str, unit: str = "s") -> np.ndarray:
-    """A column of times in seconds, float64: numbers in `unit`, or timestamps (then from 1970, UTC)."""
+def seconds_column(path: Path, frame: pd.DataFrame, column: str, unit: str = "s") -> tuple[np.ndarray, float]:
+    """A column of times, numbers in `unit` or timestamps, as seconds from the earliest, and that one.
+
+    Returns
+    -------
+    seconds, origin_s
+        ``seconds[row]``, float64, at least 0; and the earliest time: of timestamps, seconds from 1970 (UTC).
+        Taking the difference first keeps microseconds, which a float64 of seconds from 1970 does not.
+    """
     import pandas as pd
 
     require_columns(path, frame, [column])
     series = frame[column]
     if pd.api.types.is_numeric_dtype(series):
         if unit not in UNITS_S:
-            raise InputError(
-                f"{path} {column}", f"unit {unit!r} is unknown", f"use one of {', '.join(UNITS_S)}"
-            )
-        seconds: np.ndarray = series.to_numpy(dtype=np.float64, na_value=np.nan) * UNITS_S[unit]
+            raise InputError(f"{path} {column}", f"unit {unit!r} is unknown", f"use one of {', '.join(UNITS_S)}")
+        seconds: np.ndarray = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        finite = seconds[np.isfinite(seconds)]
+        first = float(finite.min()) if len(finite) else 0.0
+        seconds, origin_s = (seconds - first) * UNITS_S[unit], first * UNITS_S[unit]
     else:
         stamps = pd.to_datetime(series, errors="coerce", utc=True, format="ISO8601")
         missing = stamps.isna().to_numpy()
-        seconds = (
-            (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64, copy=True)
-        )
+        seconds = (stamps - stamps.min()).dt.total_seconds().to_numpy(dtype=np.float64, copy=True)
         seconds[missing] = np.nan
+        origin_s = 0.0 if missing.all() else float(stamps.min().timestamp())
     bad = ~np.isfinite(seconds)
     if bad.any():
         row = int(np.argmax(bad))
@@ -94,7 +101,7 @@ def seconds_column(path: Path, frame: pd.DataFrame, column: str, unit: str = "s"
             f"{series.iloc[row]!s} is not a time",
             f"give numbers in {unit} or ISO 8601 timestamps",
         )
-    return seconds
+    return seconds, origin_s
 
 
 def origin_of(path: Path, known: str | None = None) -> tuple[str, str]:
