@@ -49,7 +49,7 @@ class TraceInfo:
     source, licence
         Where the requests come from and under what terms.
     synthetic
-        True if the times of the requests were drawn from a model rather than logged.
+        True if the number of requests over time comes from a model rather than from a log.
     scale
         Factor by which the number of requests was multiplied against the source.
     notes
