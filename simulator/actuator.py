@@ -96,7 +96,7 @@ class Actuator:
         fresh = []
         for v, n in np.argwhere(change > 0):
             for i in range(change[v, n]):
-                slot = self._place(int(v), int(n))
+                slot = self._place(int(v), int(n), at_once)
                 if slot is None:
                     unplaced[v, n] = change[v, n] - i
                     break
@@ -117,12 +117,12 @@ class Actuator:
 
     # --- coming ----------------------------------------------------------------------------------------
 
-    def _place(self, variant: int, node_type: int) -> int | None:
+    def _place(self, variant: int, node_type: int, at_once: bool) -> int | None:
         node = self.placement.place(node_type, self._facts.need[variant, node_type])
         if node is None:
             return None
         if self.placement.hosted[node] == 1:
-            self._booted_s[node] = self._env.now + self._facts.boot_s[node_type]
+            self._booted_s[node] = self._env.now + (0.0 if at_once else self._facts.boot_s[node_type])
         slot = self._fleet.add_replica(variant, int(self._numbering.table_of[variant, node_type]), node)
         self._started += 1
         self._replicas[slot] = _Replica(variant, node_type, node, self._started)

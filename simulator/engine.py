@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from simulator.actuator import Actuator
-from simulator.facts import fleet_facts, prepare, slot_count
+from simulator.facts import fleet_facts, prepare, slot_ends_s
 from simulator.fleet import Fleet
 from simulator.fleet_plan import fleet_plan, number
 from simulator.policy import Allocation, FleetFacts, Policy, PolicyContext
@@ -18,7 +18,10 @@ from simulator.result import Decision, RunResult
 from simulator.scenario import Scenario
 from workloads.errors import InputError, RecfleetError
 
-__all__ = ["check_allocation", "prepare", "simulate"]
+__all__ = ["MOST_REPLICAS", "check_allocation", "prepare", "simulate"]
+
+MOST_REPLICAS = 1_000_000
+"""Of one variant on one node type; a policy that asks for more has a bug."""
 
 
 def simulate(
@@ -57,22 +60,26 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
     Raises
     ------
     InputError
-        If it is not an `Allocation`, has another shape, or holds anything but whole numbers >= 0 where a variant runs.
+        If it is not an `Allocation`, has another shape, or holds anything but whole numbers from 0 to `MOST_REPLICAS`
+        where a variant runs.
     """
     shape = facts.throughput_rps.shape
     if not isinstance(allocation, Allocation):
         raise InputError(
             where, f"decide() returned {type(allocation).__name__}", "return a simulator.policy.Allocation"
         )
-    wanted = np.asarray(allocation.replicas)
+    try:
+        wanted = np.asarray(allocation.replicas)
+    except ValueError:
+        raise InputError(where, "replicas is no array", f"return numbers of shape {shape}, [variant, node_type]") from None
     if wanted.shape != shape or wanted.dtype.kind not in "iuf":
         raise InputError(where, f"replicas has shape {wanted.shape} and type {wanted.dtype}",
                          f"return numbers of shape {shape}, [variant, node_type]")  # fmt: skip
-    bad = ~np.isfinite(wanted) | (wanted < 0) | (wanted != np.floor(wanted))
+    bad = ~np.isfinite(wanted) | (wanted < 0) | (wanted > MOST_REPLICAS) | (wanted != np.floor(wanted))
     if bad.any():
         v, n = np.argwhere(bad)[0]
         raise InputError(where, f"replicas of {facts.variants[v]} on {facts.node_types[n]} is {wanted[v, n]}",
-                         "return whole numbers >= 0")  # fmt: skip
+                         f"return whole numbers from 0 to {MOST_REPLICAS}")  # fmt: skip
     impossible = (wanted > 0) & (facts.best_throughput_rps <= 0)
     if impossible.any():
         v, n = np.argwhere(impossible)[0]
@@ -98,19 +105,19 @@ class _Run:
         self._facts = fleet_facts(scenario)
         self._trace = scenario.trace_for(seed)
         numbering = number(scenario)
-        self._slots = slot_count(scenario)
+        self._ends_s = slot_ends_s(scenario)
         self._env = simpy.Environment()
         self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks())
         self._actuator = Actuator(self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s)
         self._readings = Readings(
-            self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], self._slots
+            self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], len(self._ends_s)
         )
         self._decisions: list[Decision] = []
 
     def result(self) -> RunResult:
         """Run to the end of the trace, then serve what is in flight."""
         self._env.run(until=self._env.process(self._control_loop()))
-        served = {name: self._readings.by_run(name) for name in ("requests", "batches")}
+        served = {name: self._readings.by_run(name) for name in ("requests", "batches", "extrapolated")}
         self._fleet.finish()
         state = self._fleet.state
         services = {
@@ -132,7 +139,7 @@ class _Run:
             histogram=state.histogram.copy(),
             served_requests=served["requests"],
             served_batches=served["batches"],
-            extrapolated_batches=self._readings.by_run("extrapolated"),
+            extrapolated_batches=served["extrapolated"],
             stage_wait_s=state.stages["wait_s"].copy(),
             stage_compute_s=state.stages["compute_s"].copy(),
             cold_starts=self._actuator.cold_starts,
@@ -141,15 +148,14 @@ class _Run:
         )
 
     def _control_loop(self) -> Generator[simpy.Event, Any, None]:
-        interval_s, duration_s = self._scenario.control_interval_s, self._scenario.duration_s
         unplaced = np.zeros(self._facts.throughput_rps.shape, np.int64)
-        for slot in range(self._slots):
-            start_s = slot * interval_s
-            end_s = min(start_s + interval_s, duration_s)
+        start_s = 0.0
+        for slot, end_s in enumerate(self._ends_s.tolist()):
             unplaced = self._decide(slot, start_s, unplaced)
-            yield self._env.timeout(end_s - self._env.now)
+            yield self._env.timeout(end_s - start_s)
             self._readings.take(start_s, end_s)
-            self._progress(end_s / duration_s)
+            self._progress(end_s / self._scenario.duration_s)
+            start_s = end_s
 
     def _decide(self, slot: int, now_s: float, unplaced: np.ndarray) -> np.ndarray:
         """Ask the policy, carry out what it wants, and log it; what could not be placed."""
@@ -159,7 +165,8 @@ class _Run:
         except RecfleetError:
             raise
         except Exception as error:
-            raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {error}",
+            text = " ".join(str(error).split())
+            raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {text}",
                              "mend the policy") from error  # fmt: skip
         wanted = check_allocation(allocation, self._facts, self._where(now_s))
         applied = self._actuator.apply(wanted, at_once=slot == 0)

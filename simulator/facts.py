@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from simulator.scenario import Scenario
 from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
 from workloads.errors import InputError
 
-__all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_count"]
+__all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_ends_s"]
 
 SAMPLE = 4096
 
@@ -21,15 +22,16 @@ SAMPLE = 4096
 def prepare(scenario: Scenario, seed: int) -> PolicyContext:
     """What policies may know before a run of this seed."""
     counts = arrivals_per_slot(scenario, seed)
-    interval_s = scenario.control_interval_s
-    length_s = np.minimum(interval_s, scenario.duration_s - interval_s * np.arange(counts.shape[1]))
-    rates = frozen(counts / length_s)
+    rates = frozen(counts / np.diff(slot_ends_s(scenario), prepend=0.0))
     return PolicyContext(facts=fleet_facts(scenario), peak_rps=frozen(rates.max(axis=1)), future_rps=rates)
 
 
-def slot_count(scenario: Scenario) -> int:
-    """Control intervals of a run; the last may be shorter than the others."""
-    return max(1, math.ceil(scenario.duration_s / scenario.control_interval_s - 1e-9))
+def slot_ends_s(scenario: Scenario) -> np.ndarray:
+    """``[slot]`` ends of a run's control intervals; the last one is the trace's, and may come sooner than the others."""
+    slots = max(1, math.ceil(scenario.duration_s / scenario.control_interval_s - 1e-9))
+    ends_s = scenario.control_interval_s * np.arange(1, slots + 1)
+    ends_s[-1] = scenario.duration_s
+    return ends_s
 
 
 def frozen(values: np.ndarray) -> np.ndarray:
@@ -38,20 +40,31 @@ def frozen(values: np.ndarray) -> np.ndarray:
     return values
 
 
-_COUNTS: dict[tuple[str, str, int], np.ndarray] = {}
+_COUNTS: WeakKeyDictionary[Scenario, dict[int, np.ndarray]] = WeakKeyDictionary()
 
 
 def arrivals_per_slot(scenario: Scenario, seed: int) -> np.ndarray:
-    """``[service, slot]`` requests of a seed's trace, by one pass over it (remembered within the process)."""
-    key = (str(scenario.path), scenario.file_sha256, seed)
-    if key not in _COUNTS:
-        slots, services = slot_count(scenario), len(scenario.services)
+    """``[service, slot]`` requests of a seed's trace, by one pass over it (remembered with the scenario).
+
+    A request that arrives at the end of an interval belongs to it, as in a run.
+
+    Raises
+    ------
+    InputError
+        If the trace of this seed holds no request.
+    """
+    known = _COUNTS.setdefault(scenario, {})
+    if seed not in known:
+        ends_s, services = slot_ends_s(scenario), len(scenario.services)
+        slots = len(ends_s)
         counts = np.zeros(services * slots, np.int64)
         for block in scenario.trace_for(seed).blocks():
-            slot = np.minimum((block.arrival_s / scenario.control_interval_s).astype(np.int64), slots - 1)
+            slot = np.minimum(np.searchsorted(ends_s, block.arrival_s), slots - 1)
             counts += np.bincount(block.service.astype(np.int64) * slots + slot, minlength=len(counts))
-        _COUNTS[key] = counts.reshape(services, slots)
-    return _COUNTS[key]
+        if not counts.any():
+            raise InputError(f"{scenario.path} trace, seed {seed}", "holds no request", "raise its rate or its duration")
+        known[seed] = counts.reshape(services, slots)
+    return known[seed]
 
 
 def _sample(scenario: Scenario, service: int) -> Load:
@@ -64,25 +77,25 @@ def _sample(scenario: Scenario, service: int) -> Load:
         bytes_in.append(block.bytes_in[mine])
         if sum(map(len, items)) >= SAMPLE or number_of_blocks >= 50:
             break
-    load = Load(np.concatenate(items)[:SAMPLE], np.concatenate(bytes_in)[:SAMPLE])
-    return load if len(load.items) else Load(np.zeros(1, np.int32), np.zeros(1, np.int32))
+    if not sum(map(len, items)):
+        return Load(np.zeros(1, np.int32), np.zeros(1, np.int32))
+    return Load(np.concatenate(items)[:SAMPLE], np.concatenate(bytes_in)[:SAMPLE])
 
 
-_FACTS: dict[tuple[str, str], FleetFacts] = {}
+_FACTS: WeakKeyDictionary[Scenario, FleetFacts] = WeakKeyDictionary()
 
 
 def fleet_facts(scenario: Scenario) -> FleetFacts:
-    """The facts of a scenario (remembered within the process).
+    """The facts of a scenario (remembered with it).
 
     Raises
     ------
     InputError
         If no variant of a stage meets the stage's latency budget on any node type.
     """
-    key = (str(scenario.path), scenario.file_sha256)
-    if key not in _FACTS:
-        _FACTS[key] = _compute(scenario)
-    return _FACTS[key]
+    if scenario not in _FACTS:
+        _FACTS[scenario] = _compute(scenario)
+    return _FACTS[scenario]
 
 
 def _compute(scenario: Scenario) -> FleetFacts:

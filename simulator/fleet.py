@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["ROUTERS", "BatchRule", "Fleet", "FleetPlan", "StagePlan"]
 
 ROUTERS: dict[str, int] = {"least_outstanding": LEAST_OUTSTANDING, "round_robin": ROUND_ROBIN}
-MAX_STAGES = 64
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.cluster import resource_index
 from simulator.fleet import BatchRule, FleetPlan, StagePlan
 from simulator.latency_tables import LatencyTable
 from simulator.scenario import Scenario, Service, Stage, Variant
@@ -87,7 +88,7 @@ def noise_seed(seed: int) -> int:
 
 def fleet_plan(scenario: Scenario, numbering: Numbering, seed: int) -> FleetPlan:
     """The plan of all stages, variants, tables and nodes."""
-    nic = scenario.cluster.capacity[:, -1]
+    nic = scenario.cluster.capacity[:, resource_index("network")]
     return FleetPlan(
         stages=tuple(
             StagePlan(i, s.candidates, s.item_bytes, s.router, s.max_outstanding) for i, s in numbering.stages

@@ -92,11 +92,11 @@ class RunResult:
     histogram
         ``[service, bin]`` latencies (`simulator.histogram`), the tail included.
     served_requests, served_batches
-        ``[variant, node_type]`` requests and batches that replicas completed by ``duration_s``.
+        ``[variant, node_type]`` requests whose batch ended, and batches that began, by ``duration_s``.
     stage_wait_s, stage_compute_s
         ``[stage]`` summed over requests: from reaching the stage to the start of the batch, and in batches.
     extrapolated_batches
-        ``[variant, node_type]`` batches larger than any that was measured.
+        ``[variant, node_type]`` those of ``served_batches`` that were larger than any that was measured.
     cold_starts
         Replicas started after time 0.
     storage_bytes_loaded

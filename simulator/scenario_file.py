@@ -18,11 +18,13 @@ __all__ = [
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NumberOf = Annotated[int, Field(ge=1, le=10**9)]
+Limit = Annotated[int, Field(ge=0, le=10**9)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DeviceFile(_Section):
@@ -40,8 +42,8 @@ class DeviceFile(_Section):
 
 
 class InventoryFile(_Section):
-    """Takes count and shape of a node type from a list of real nodes (columns cpu_milli, memory_mib, gpu_count,
-    gpu_model)."""
+    """Takes count, GPUs, cores and memory of a node type from a list of real nodes (columns cpu_milli, memory_mib,
+    gpu_count, gpu_model)."""
 
     file: str
     gpu_model: str = Field("", description="empty: nodes without a GPU")
@@ -54,8 +56,8 @@ class NodeTypeFile(_Section):
 
     name: Name
     inventory: InventoryFile | None = None
-    count: Annotated[int, Field(ge=1)] | None = Field(None, description="nodes at hand; at most the inventory's")
-    gpus: Annotated[int, Field(ge=0)] | None = None
+    count: Annotated[int, Field(ge=1, le=100_000)] | None = Field(None, description="nodes at hand; at most the inventory's")
+    gpus: Limit | None = None
     gpu_memory_gib: NotNegative = Field(0.0, description="of all GPUs of a node together")
     cpu_cores: Positive | None = None
     memory_gib: Positive | None = None
@@ -65,6 +67,13 @@ class NodeTypeFile(_Section):
     boot_s: NotNegative = Field(description="from renting a node to the first container start on it")
     devices: Annotated[list[DeviceFile], Field(min_length=1)]
     source: str = Field("", description="where shape and price come from, printed in reports")
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> NodeTypeFile:
+        given = [name for name in ("gpus", "cpu_cores", "memory_gib") if getattr(self, name) is not None]
+        if self.inventory is not None and given:
+            raise ValueError(f"{given[0]} comes from the inventory here: leave it out, or leave the inventory out")
+        return self
 
 
 class ClusterFile(_Section):
@@ -81,9 +90,9 @@ class VariantFile(_Section):
 
     profile: str = Field(description="name of a shipped profile, or path of a profile file")
     name: Name | None = None
-    max_batch: Annotated[int, Field(ge=1)] = Field(description="in the profile's unit: items or requests")
+    max_batch: NumberOf = Field(description="in the profile's unit: items or requests")
     max_wait_ms: NotNegative = 0.0
-    queue_limit: Annotated[int, Field(ge=0)] = Field(0, description="requests waiting at one replica; 0: no limit")
+    queue_limit: Limit = Field(0, description="requests waiting at one replica; 0: no limit")
     container_start_s: NotNegative = Field(description="from placement to the start of the weight load")
     warm_up_s: NotNegative = Field(0.0, description="from weights loaded to ready")
     cpu_cores: Positive | None = Field(None, description="cores one replica claims; else the profile's")
@@ -93,10 +102,10 @@ class StageFile(_Section):
     """A stage of a funnel."""
 
     name: Name
-    candidates: Annotated[int, Field(ge=1)] = Field(description="most items that enter the stage")
+    candidates: NumberOf = Field(description="most items that enter the stage")
     item_bytes: NotNegative = Field(0.0, description="bytes on the wire per item")
     router: Literal["least_outstanding", "round_robin"] = "least_outstanding"
-    max_outstanding: Annotated[int, Field(ge=0)] = Field(
+    max_outstanding: Limit = Field(
         0, description="requests that a replica holds before the router holds further ones; 0: no limit"
     )
     slo_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
@@ -108,6 +117,12 @@ class StageFile(_Section):
     def _holding_needs_least_outstanding(self) -> StageFile:
         if self.max_outstanding and self.router != "least_outstanding":
             raise ValueError(f"max_outstanding works with router least_outstanding, not {self.router}")
+        for variant in self.variants:
+            if 0 < variant.queue_limit < self.max_outstanding:
+                raise ValueError(
+                    f"queue_limit {variant.queue_limit} is below max_outstanding {self.max_outstanding}: "
+                    "requests would be held and then rejected; raise the one or lower the other"
+                )
         return self
 
 
@@ -132,7 +147,7 @@ class ScenarioFile(_Section):
 
     name: Name
     description: str = ""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     control_interval_s: Positive = 60.0
     service_noise: bool = Field(True, description="draw latencies from the measured spread; false: means")
     trace: TraceSpec

@@ -96,10 +96,11 @@ class WeightStore:
         rates = max_min_rates([f.node for f in self._flows], self._store_rate, self._node_rate)
         for flow, rate in zip(self._flows, rates):
             flow.rate = rate
-        self._env.process(self._await_first(self._round))
+        first_s = min(f.left_bytes / f.rate for f in self._flows)
+        self._env.process(self._await_first(self._round, first_s))
 
-    def _await_first(self, this_round: int) -> Generator[simpy.Event, Any, None]:
-        yield self._env.timeout(min(f.left_bytes / f.rate for f in self._flows))
+    def _await_first(self, this_round: int, first_s: float) -> Generator[simpy.Event, Any, None]:
+        yield self._env.timeout(first_s)
         if this_round != self._round:
             return
         self.settle()

@@ -97,11 +97,14 @@ def slo_throughput_rps(
         fleet.finish()
         return quantile(fleet.state.histogram[0], budget_quantile) <= budget_s
 
-    feasible = [share for share in GRID if holds(share * best_rps)]
-    if not feasible:
+    low, high = 0.0, 1.0
+    for share in reversed(GRID):
+        if holds(share * best_rps):
+            low = share
+            break
+        high = share
+    if low == 0.0:
         return 0.0
-    low = feasible[-1]
-    high = next((share for share in (*GRID, 1.0) if share > low), 1.0)
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         if holds(middle * best_rps):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
+from numba.core import config as _config
 
 __all__ = ["cache_folder", "compiled", "inlined", "is_cached"]
 
@@ -38,10 +38,10 @@ def cache_folder() -> Path:
 
 def is_cached() -> bool:
     """True where the kernels need not be compiled again (or run uncompiled)."""
-    return bool(config.DISABLE_JIT) or any(cache_folder().glob("**/*.nbc"))
+    return bool(vars(_config)["DISABLE_JIT"]) or any(cache_folder().glob("**/*.nbc"))
 
 
-config.CACHE_DIR = str(cache_folder())
+vars(_config)["CACHE_DIR"] = str(cache_folder())
 
 
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False, "_nrt": False}
