@@ -60,7 +60,9 @@ class NodeType:
     boot_s
         From opening the node to the first container start on it.
     source
-        Where shape and price come from.
+        What shape and price rest on.
+    inventory
+        The list of real nodes that shape and count were taken from; empty where they are the scenario's.
     """
 
     name: str
@@ -70,6 +72,7 @@ class NodeType:
     boot_s: float
     devices: tuple[DeviceOnNode, ...]
     source: str = ""
+    inventory: str = ""
 
     def speed_of(self, device: str) -> float:
         """Speed for a profile's device, 0 where the node does not have it."""

@@ -71,7 +71,9 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
     try:
         wanted = np.asarray(allocation.replicas)
     except ValueError:
-        raise InputError(where, "replicas is no array", f"return numbers of shape {shape}, [variant, node_type]") from None
+        raise InputError(
+            where, "replicas is no array", f"return numbers of shape {shape}, [variant, node_type]"
+        ) from None
     if wanted.shape != shape or wanted.dtype.kind not in "iuf":
         raise InputError(where, f"replicas has shape {wanted.shape} and type {wanted.dtype}",
                          f"return numbers of shape {shape}, [variant, node_type]")  # fmt: skip

@@ -22,12 +22,14 @@ SAMPLE = 4096
 def prepare(scenario: Scenario, seed: int) -> PolicyContext:
     """What policies may know before a run of this seed."""
     counts = arrivals_per_slot(scenario, seed)
-    rates = frozen(counts / np.diff(slot_ends_s(scenario), prepend=0.0))
-    return PolicyContext(facts=fleet_facts(scenario), peak_rps=frozen(rates.max(axis=1)), future_rps=rates)
+    length_s = np.diff(slot_ends_s(scenario), prepend=0.0)
+    rates = frozen(counts / length_s)
+    peak_rps = rates[:, length_s >= 0.5 * length_s[0]].max(axis=1)
+    return PolicyContext(facts=fleet_facts(scenario), peak_rps=frozen(peak_rps), future_rps=rates)
 
 
 def slot_ends_s(scenario: Scenario) -> np.ndarray:
-    """``[slot]`` ends of a run's control intervals; the last one is the trace's, and may come sooner than the others."""
+    """``[slot]`` ends of a run's control intervals; the last is the trace's and may come early."""
     slots = max(1, math.ceil(scenario.duration_s / scenario.control_interval_s - 1e-9))
     ends_s = scenario.control_interval_s * np.arange(1, slots + 1)
     ends_s[-1] = scenario.duration_s
@@ -62,7 +64,9 @@ def arrivals_per_slot(scenario: Scenario, seed: int) -> np.ndarray:
             slot = np.minimum(np.searchsorted(ends_s, block.arrival_s), slots - 1)
             counts += np.bincount(block.service.astype(np.int64) * slots + slot, minlength=len(counts))
         if not counts.any():
-            raise InputError(f"{scenario.path} trace, seed {seed}", "holds no request", "raise its rate or its duration")
+            raise InputError(
+                f"{scenario.path} trace, seed {seed}", "holds no request", "raise its rate or its duration"
+            )
         known[seed] = counts.reshape(services, slots)
     return known[seed]
 

@@ -163,7 +163,8 @@ class PolicyContext:
     Attributes
     ----------
     peak_rps
-        ``[service]`` largest rate of any control interval of the trace, as a planner knows it from earlier days.
+        ``[service]`` largest rate of any control interval of the trace, as a planner knows it from earlier days (a last
+        interval of less than half the length is too short to tell).
     future_rps
         ``[service, slot]`` the true arrival rates. Only for yardsticks that say that they are clairvoyant.
     """

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Scenario", "Service", "Stage", "Variant", "load_scenario"]
 
 GIB = 2.0**30
+MAX_STAGES = 64
+"""Of all services together: the numbering of service noise has room for so many."""
+MAX_INTERVALS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class Service:
     stages: tuple[Stage, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """Everything a run needs but the policy and the seed.
 
@@ -177,6 +184,7 @@ def load_scenario(path: str | Path) -> Scenario:
         for i, node in enumerate(file.cluster.node_types)
     )
     _refuse_twins(document, ("cluster", "node_types"), [n.name for n in node_types])
+    _refuse_many_stages(document, file)
     _refuse_twins(document, ("services",), [s.name for s in file.services])
     cluster = _cluster(file.cluster, node_types)
     services = tuple(
@@ -200,10 +208,19 @@ def load_scenario(path: str | Path) -> Scenario:
         inputs=inputs,
         file=file,
     )
-    trace = scenario.trace_for(scenario.seed)
+    trace_place = ("trace", "counts", "file") if file.trace.counts else ("trace", "file")
     trace_file = file.trace.counts.file if file.trace.counts else file.trace.file
-    if trace_file is not None:
-        inputs[trace_file] = _sha256(resolve_path(trace_file, path.parent))
+    try:
+        trace = scenario.trace_for(scenario.seed)
+        if trace_file is not None:
+            inputs[trace_file] = _sha256(resolve_path(trace_file, path.parent))
+    except InputError as error:
+        raise _placed(document, trace_place, error) from None
+    shortest_s = trace.info.duration_s / MAX_INTERVALS
+    if scenario.control_interval_s < shortest_s:
+        raise InputError(document.where(("control_interval_s",)),
+                         f"{scenario.control_interval_s:g} cuts the trace into more than {MAX_INTERVALS} intervals",
+                         f"give at least {shortest_s:g}")  # fmt: skip
     object.__setattr__(scenario, "assumptions", _assumptions(file, scenario, trace))
     object.__setattr__(scenario, "sources", _sources(scenario, trace))
     return scenario
@@ -220,8 +237,9 @@ def _explain(document: Document, error: ValidationError) -> InputError:
     kind, value = first["type"], first.get("input")
     last = str(location[-1]) if location else ""
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(last, _field_names(ScenarioFile.model_json_schema()), 1)
-        fix = f"did you mean '{near[0]}'?" if near else "remove it, or see `recfleet schema scenario`"
+        known = _section_fields(location[:-1])
+        near = difflib.get_close_matches(last, known, 1)
+        fix = f"did you mean '{near[0]}'?" if near else f"this section takes {', '.join(known)}"
         return InputError(where, f"unknown key '{last}'", fix)
     if kind == "missing":
         return InputError(where, f"'{last}' is missing", f"add {last}: to this section")
@@ -229,12 +247,39 @@ def _explain(document: Document, error: ValidationError) -> InputError:
     if isinstance(value, dict | list):
         return InputError(where, message, "mend this section; see `recfleet schema scenario`")
     message = message[:1].lower() + message[1:]
-    return InputError(where, f"got {value!r}: {message}", "change the value")
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    return InputError(where, f"got {shown}: {message}", "change the value")
 
 
-def _field_names(schema: dict[str, Any]) -> list[str]:
-    sections = [schema, *schema.get("$defs", {}).values()]
-    return sorted({name for section in sections for name in section.get("properties", {})})
+def _section_fields(location: tuple[str | int, ...]) -> list[str]:
+    """Keys of the section at a location, found by walking the scenario file's JSON Schema."""
+    schema: dict[str, Any] = ScenarioFile.model_json_schema()
+    node = schema
+    for part in location:
+        inner = node.get("properties", {}).get(part) or node.get("additionalProperties")
+        node = (node.get("items") if isinstance(part, int) else inner) or node
+        options = node.get("anyOf", [node])
+        node = next((option for option in options if "$ref" in option or "items" in option), node)
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return sorted(node.get("properties", {}))
+
+
+def _placed(document: Document, place: tuple[str | int, ...], error: InputError) -> InputError:
+    """An error of the trace at its line of the scenario: at the field that it names, else at ``place``."""
+    field = re.match(r"trace(\.\w+|\[\d+\])+", error.where)
+    if not field:
+        return InputError(document.where(place), f"{error.where}: {error.problem}", error.fix)
+    parts = re.findall(r"(\w+)|\[(\d+)\]", field[0].replace("[", ".["))
+    location = tuple(name if not index else int(index) for name, index in parts)
+    return InputError(document.where(location) + error.where[field.end() :], error.problem, error.fix)
+
+
+def _refuse_many_stages(document: Document, file: ScenarioFile) -> None:
+    stages = sum(len(service.stages) for service in file.services)
+    if stages > MAX_STAGES:
+        raise InputError(document.where(("services",)), f"{stages} stages in all services together",
+                         f"{MAX_STAGES} at most: divide the scenario")  # fmt: skip
 
 
 def _refuse_twins(document: Document, location: tuple[str | int, ...], names: list[str]) -> None:
@@ -244,7 +289,8 @@ def _refuse_twins(document: Document, location: tuple[str | int, ...], names: li
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- cluster ------------------------------------------------------------------------------------------
@@ -263,11 +309,12 @@ def _node_type(
 ) -> NodeType:
     where = document.where(location)
     count, gpus, cores, memory_gib = file.count, file.gpus, file.cpu_cores, file.memory_gib
-    source = file.source
+    inventory = ""
     if file.inventory is not None:
+        where = document.where((*location, "inventory"))
         at_hand, gpus, cores, memory_gib = _from_inventory(where, file.inventory, base, inputs)
         count = min(count or at_hand, at_hand)
-        source = f"{file.inventory.file.removeprefix(DATA_PREFIX)}: {at_hand} such nodes" + (source and f"; {source}")
+        inventory = f"{at_hand} such nodes in {file.inventory.file.removeprefix(DATA_PREFIX)}"
     missing = [n for n, v in (("count", count), ("cpu_cores", cores), ("memory_gib", memory_gib)) if v is None]
     if missing:
         raise InputError(where, f"'{missing[0]}' is missing", "give it, or an inventory to take it from")
@@ -289,7 +336,8 @@ def _node_type(
         price_usd_per_hour=file.price_usd_per_hour,
         boot_s=file.boot_s,
         devices=tuple(DeviceOnNode(d.device, d.speed, d.assumption) for d in file.devices),
-        source=source,
+        source=file.source,
+        inventory=inventory,
     )
 
 
@@ -298,28 +346,46 @@ def _from_inventory(
 ) -> tuple[int, int, float, float]:
     """Count, GPUs, cores and GiB of the commonest shape that matches."""
     name = inventory.file
-    path = resolve_path(name, base)
+    try:
+        path = resolve_path(name, base)
+    except InputError as error:
+        raise InputError(where, f"{error.where}: {error.problem}", error.fix) from None
     if not path.is_file():
         raise InputError(where, f"inventory file {name} does not exist", "give the path of a CSV of nodes")
     inputs[name] = _sha256(path)
-    shapes: dict[tuple[int, float, float], int] = {}
-    with path.open(newline="") as rows:
-        for number, row in enumerate(csv.DictReader(rows), 2):
-            try:
-                gpus = int(row["gpu_count"])
-                cores, memory_gib = float(row["cpu_milli"]) / 1000, float(row["memory_mib"]) / 1024
-            except (KeyError, ValueError, TypeError) as error:
-                raise InputError(f"{name}:{number}", f"not a node ({error})",
-                    "columns cpu_milli, memory_mib, gpu_count, gpu_model are needed") from None  # fmt: skip
-            if row.get("gpu_model", "") != inventory.gpu_model:
-                continue
-            if inventory.cpu_cores not in (None, cores) or inventory.memory_gib not in (None, memory_gib):
-                continue
-            shapes[gpus, cores, memory_gib] = shapes.get((gpus, cores, memory_gib), 0) + 1
+    shapes: Counter[tuple[int, float, float]] = Counter()
+    for gpu_model, shape in _read_nodes(path, name):
+        _, cores, memory_gib = shape
+        if (
+            gpu_model == inventory.gpu_model
+            and inventory.cpu_cores in (None, cores)
+            and inventory.memory_gib in (None, memory_gib)
+        ):
+            shapes[shape] += 1
     if not shapes:
         raise InputError(where, f"no node of {name} matches the inventory's filter", "loosen the filter")
-    shape = max(sorted(shapes), key=lambda s: shapes[s])
-    return shapes[shape], *shape
+    commonest = max(sorted(shapes), key=lambda s: shapes[s])
+    return shapes[commonest], *commonest
+
+
+def _read_nodes(path: Path, name: str) -> Iterator[tuple[str, tuple[int, float, float]]]:
+    """GPU model of each node, and its GPUs, cores and GiB."""
+    fix = "columns cpu_milli, memory_mib, gpu_count, gpu_model are needed"
+    line = 1
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            for row in rows:
+                line = rows.line_num
+                gpus, model = int(row["gpu_count"]), row["gpu_model"]
+                cores, memory_gib = float(row["cpu_milli"]) / 1000, float(row["memory_mib"]) / 1024
+                if not (gpus >= 0 and 0 < cores < math.inf and 0 < memory_gib < math.inf):
+                    raise ValueError(f"{gpus} GPUs, {cores:g} cores, {memory_gib:g} GiB")
+                yield model or "", (gpus, cores, memory_gib)
+    except KeyError as error:
+        raise InputError(f"{name}:{line}", f"there is no column {error}", fix) from None
+    except (ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{name}:{line}", f"not a node ({error})", fix) from None
 
 
 # --- services -----------------------------------------------------------------------------------------
@@ -378,7 +444,7 @@ def _variant(
     try:
         profile = load_profile(path if is_path else name)
     except InputError as error:
-        raise InputError(where, error.problem, error.fix) from None
+        raise InputError(where, f"{error.where}: {error.problem}", error.fix) from None
     if is_path:
         inputs[name] = _sha256(path)
     largest = int(profile.batch_sizes[-1])
@@ -431,6 +497,8 @@ def _assumptions(file: ScenarioFile, scenario: Scenario, trace: Trace) -> tuple[
     if trace.info.synthetic:
         lines.append(f"The arrivals are synthetic: {trace.info.name}.")
     for node in scenario.cluster.node_types:
+        price = f"Node type {node.name}, {node.count} at {node.price_usd_per_hour:g} USD/h"
+        lines.append(f"{price}: {node.source}." if node.source else f"{price}, as the scenario file says.")
         for device in node.devices:
             if device.speed != 1.0:
                 lines.append(
@@ -459,7 +527,7 @@ def _sources(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
         lines += [f"Trace: {note}" for note in info.notes]
     if scenario.cluster.source:
         lines.append(f"Cluster: {scenario.cluster.source}")
-    lines += [f"Node type {n.name} ({n.count}): {n.source}" for n in scenario.cluster.node_types if n.source]
+    lines += [f"Node type {n.name}: {n.inventory}." for n in scenario.cluster.node_types if n.inventory]
     for p in scenario.profiles:
         lines.append(f"Profile {p.name}: {p.provenance} on {p.device_name or p.device}, {p.date}.")
     return tuple(lines)

@@ -56,7 +56,9 @@ class NodeTypeFile(_Section):
 
     name: Name
     inventory: InventoryFile | None = None
-    count: Annotated[int, Field(ge=1, le=100_000)] | None = Field(None, description="nodes at hand; at most the inventory's")
+    count: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="nodes at hand; at most the inventory's"
+    )
     gpus: Limit | None = None
     gpu_memory_gib: NotNegative = Field(0.0, description="of all GPUs of a node together")
     cpu_cores: Positive | None = None
@@ -66,7 +68,7 @@ class NodeTypeFile(_Section):
     price_usd_per_hour: Positive
     boot_s: NotNegative = Field(description="from renting a node to the first container start on it")
     devices: Annotated[list[DeviceFile], Field(min_length=1)]
-    source: str = Field("", description="where shape and price come from, printed in reports")
+    source: str = Field("", description="what shape and price rest on, printed in reports as assumed")
 
     @model_validator(mode="after")
     def _one_shape(self) -> NodeTypeFile:

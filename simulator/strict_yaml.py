@@ -1,7 +1,7 @@
 """YAML as people mean it: a safe reader that refuses what YAML 1.1 would quietly turn into something else.
 
-Duplicate keys, anchors and aliases, tags, ``no`` for false, ``12:30`` for 750, ``010`` for 8, ``.inf``, and ``1e3`` that
-stays a string are errors that name the line. Every value remembers its line, so that later checks can name it too.
+Duplicate keys, anchors, aliases and tags, ``no`` for false, ``12:30`` for 750, ``010`` for 8, ``.inf``, and ``1e3``
+that stays a string are errors that name the line. Every value remembers its line, so that later checks can name it too.
 """
 
 from __future__ import annotations
