@@ -7,6 +7,7 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -57,6 +58,9 @@ class ModelProfile:
         Bytes of the weights; seconds from weights on disk to the first answer.
     provenance, date, versions, notes
         ``measured`` or ``assumed``; day; versions of what ran; remarks that a reader must see.
+    idle_power_w, busy_power_w
+        Power of the device when a loaded replica serves nothing (NaN where not measured), and ``busy_power_w[size]``
+        while batches of one size follow one another (empty where not measured).
     embedding_bytes, config, runs, transfer_in_s, compute_s, transfer_out_s, drift, two_modes, document
         Further fields of the file; the split by size is empty where it was not measured.
     """
@@ -90,6 +94,8 @@ class ModelProfile:
     transfer_in_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     compute_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     transfer_out_s: np.ndarray = field(default_factory=lambda: np.empty(0))
+    idle_power_w: float = math.nan
+    busy_power_w: np.ndarray = field(default_factory=lambda: np.empty(0))
     drift: np.ndarray = field(default_factory=lambda: np.empty(0))
     two_modes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     document: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -122,6 +128,7 @@ _ARRAY_DTYPES: dict[str, Any] = {
     "transfer_in_s": np.float64,
     "compute_s": np.float64,
     "transfer_out_s": np.float64,
+    "busy_power_w": np.float64,
     "drift": np.float64,
     "two_modes": np.bool_,
 }
@@ -173,7 +180,7 @@ def profile_from_document(document: Mapping[str, Any], where: str = "profile") -
     checked = _validate(document, where)
     model, device, execution = checked.model, checked.device, checked.execution
     latency, resources, provenance = checked.latency, checked.resources, checked.provenance
-    split = latency.split
+    split, power = latency.split, checked.power
     empty = np.empty(0)
     return ModelProfile(
         name=checked.name,
@@ -205,6 +212,8 @@ def profile_from_document(document: Mapping[str, Any], where: str = "profile") -
         transfer_in_s=empty if split is None else split.transfer_in_s,
         compute_s=empty if split is None else split.compute_s,
         transfer_out_s=empty if split is None else split.transfer_out_s,
+        idle_power_w=math.nan if power is None else power.idle_w,
+        busy_power_w=empty if power is None else power.busy_w,
         drift=latency.drift,
         two_modes=latency.two_modes,
         document=checked.model_dump(mode="json"),

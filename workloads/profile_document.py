@@ -147,6 +147,16 @@ class ResourcePart(_Part):
     load: LoadPart
 
 
+class PowerPart(_Part):
+    """Electric power of the device."""
+
+    idle_w: Annotated[float, Field(ge=0, le=1e5)] = Field(description="a loaded replica that serves nothing")
+    busy_w: list[Annotated[float, Field(ge=0, le=1e5)]] = Field(
+        description="while batches of one size follow one another, by size"
+    )
+    source: Text
+
+
 class ProvenancePart(_Part):
     """Where the numbers come from."""
 
@@ -180,6 +190,7 @@ class ProfileDocument(_Part):
     execution: ExecutionPart
     latency: LatencyPart
     resources: ResourcePart
+    power: PowerPart | None = Field(default=None, description="absent where it was not measured")
     provenance: ProvenancePart
     notes: list[Text]
 
@@ -189,6 +200,8 @@ class ProfileDocument(_Part):
             raise ValueError("execution.mode: cuda_graph needs a device of kind cuda")
         if self.device.kind == "cpu" and self.resources.device_memory_bytes != 0:
             raise ValueError("resources.device_memory_bytes: must be 0 on a CPU, which has no memory of its own")
+        if self.power is not None and len(self.power.busy_w) != len(self.latency.batch_sizes):
+            raise ValueError("power.busy_w: must have one entry for each batch size")
         if self.model.embedding_bytes > self.model.weights_bytes:
             raise ValueError("model.embedding_bytes: exceeds model.weights_bytes, of which it is a part")
         return self

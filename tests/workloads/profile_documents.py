@@ -56,6 +56,7 @@ def small_document() -> dict[str, Any]:
                 "file_cache": "read from disk",
             },
         },
+        "power": None,
         "provenance": {
             "kind": "measured",
             "date": "2026-11-22",

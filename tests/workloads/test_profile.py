@@ -54,6 +54,8 @@ PATHS_AND_DAMAGE: list[tuple[str, Any, str]] = [
     ("resources.device_memory_bytes", 1, "resources.device_memory_bytes"),
     ("resources.host_memory_bytes", 2**70, "resources.host_memory_bytes"),
     ("resources.load.total_s", float("inf"), "resources.load.total_s"),
+    ("power", {"idle_w": 70.0, "busy_w": [100.0], "source": "counter"}, "power.busy_w"),
+    ("power", {"idle_w": -1.0, "busy_w": [100.0, 120.0], "source": "counter"}, "power.idle_w"),
     ("provenance.kind", "guessed", "provenance.kind"),
     ("provenance.date", "22.11.2026", "provenance.date"),
     ("provenance.date", "2026-02-30", "provenance.date"),
@@ -89,7 +91,13 @@ def _all_keys(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return found
 
 
-OPTIONAL = {("latency", "split"), ("device", "driver"), ("provenance", "command"), ("provenance", "other_load_cores")}
+OPTIONAL = {
+    ("power",),
+    ("latency", "split"),
+    ("device", "driver"),
+    ("provenance", "command"),
+    ("provenance", "other_load_cores"),
+}
 FREE = (("model", "config"), ("provenance", "versions"))
 KEYS = [path for path in _all_keys(small_document()) if not any(path[:2] == free and len(path) > 2 for free in FREE)]
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from workloads.models.base import ModelModule
+from workloads.profiler.quiet import QUIET_CORES
 from workloads.profiler.settings import QUANTILE_LEVELS, ProfileSettings
 from workloads.profiler.statistics import DRIFT_LIMIT, drift, has_two_modes
 from workloads.profiler.timing import SizeTimings
 
-__all__ = ["execution_part", "latency_part", "model_part", "notes", "profile_name"]
+__all__ = ["execution_part", "latency_part", "model_part", "notes", "other_cores_while_timing", "profile_name"]
 
 
 def profile_name(settings: ProfileSettings, device_id: str) -> str:
@@ -88,11 +89,21 @@ def notes(timings: list[SizeTimings], settings: ProfileSettings) -> list[str]:
             f"Medians moved by more than {DRIFT_LIMIT:.0%} from the first third of the timings to the last "
             f"at batch sizes {drifting}."
         )
+    if settings.device_kind == "cpu":
+        other_cores = other_cores_while_timing(timings)
+        if other_cores > QUIET_CORES:
+            remarks.append(f"Other work used {other_cores:.2f} cores of the machine on average while timing.")
     disturbed = {timing.size: timing.disturbed_kept for timing in timings if timing.disturbed_kept}
     if disturbed:
         shown = ", ".join(f"{count} at {size}" for size, count in disturbed.items())
-        remarks.append(f"Other work used the cores during some kept timings: {shown}.")
+        remarks.append(f"Threads waited for a core held by other work during some kept timings: {shown}.")
     return remarks
+
+
+def other_cores_while_timing(timings: list[SizeTimings]) -> float:
+    """Mean cores that other work used beside the timings kept, each weighted by its time."""
+    weights = [timing.latency_s.sum() for timing in timings]
+    return round(float(np.average([timing.other_cores for timing in timings], weights=weights)), 3)
 
 
 def rounded(values: Any) -> list[float]:

@@ -17,6 +17,7 @@ from workloads.models import model_module
 from workloads.models.base import ModelModule
 from workloads.profiler import document, machine
 from workloads.profiler.inputs import InputPool
+from workloads.profiler.power import measure_power
 from workloads.profiler.runners import CpuRunner, CudaEagerRunner, CudaGraphRunner, Runner
 from workloads.profiler.settings import ProfileSettings, default_batch_sizes
 from workloads.profiler.timing import Progress, SizeTimings, time_sizes
@@ -67,6 +68,8 @@ def profile_model(settings: ProfileSettings, progress: Progress = _silent) -> di
     meter = machine.LoadMeter()
     with runner.context():
         timings = time_sizes(runner, pool, sizes, settings, np.random.default_rng(order_seed), progress)
+        progress("measuring power", 0, 1)
+        power = measure_power(runner, pool, sizes) if settings.device_kind == "cuda" else None
 
     return {
         "format": "recfleet-profile",
@@ -82,6 +85,7 @@ def profile_model(settings: ProfileSettings, progress: Progress = _silent) -> di
             "host_cores": settings.host_threads(),
             "load": load,
         },
+        "power": power,
         "provenance": {
             "kind": "measured",
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -141,7 +145,7 @@ def _other_cores(timings: list[SizeTimings], meter: machine.LoadMeter, device_ki
     """Cores that other work used: during the timings kept on a CPU, over the whole measurement beside CUDA."""
     if device_kind == "cuda":
         return meter.other_cores()
-    return round(float(np.average([t.other_cores for t in timings], weights=[t.latency_s.sum() for t in timings])), 3)
+    return document.other_cores_while_timing(timings)
 
 
 def _device_memory_bytes(device: torch.device) -> int:

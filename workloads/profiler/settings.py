@@ -20,11 +20,11 @@ QUANTILE_LEVELS = (
 )
 # fmt: on
 _LARGEST_BATCH = {
-    ("two_tower", "cpu"): 256,
+    ("two_tower", "cpu"): 128,
     ("two_tower", "cuda"): 1024,
     ("dlrm", "cpu"): 2048,
     ("dlrm", "cuda"): 32768,
-    ("bert_reranker", "cpu"): 32,
+    ("bert_reranker", "cpu"): 16,
     ("bert_reranker", "cuda"): 512,
 }
 
@@ -48,7 +48,8 @@ class ProfileSettings:
     threads
         Threads of one operator on the host; 0 for every core on a CPU and for one beside a CUDA device.
     patience_s
-        On a CPU, time that may be spent waiting for other work on the machine to stop.
+        On a CPU, time that may be spent waiting for other work on the machine to stop. When above 0, timings beside
+        other work count as disturbed even where this process did not wait for a core.
     seed
         Seed of weights, inputs and the order of timings.
     weights_folder

@@ -48,11 +48,11 @@ class _Timing:
     cpu_core_s: float
     wait_s: float
     other_cores: float = 0.0
+    company: bool = False
 
     @property
     def disturbed(self) -> bool:
-        waited = self.wait_s > max(_WAIT_FLOOR_S, _WAIT_SHARE * self.latency_s)
-        return waited or self.other_cores > QUIET_CORES
+        return self.company or self.wait_s > max(_WAIT_FLOOR_S, _WAIT_SHARE * self.latency_s)
 
     @property
     def disturbance(self) -> float:
@@ -124,7 +124,8 @@ class SizeTimer:
         """Close the window: its timings learn how busy other work was; wait while it still is."""
         assert self.watch is not None
         other_cores = self.watch.close_window()
-        timings[first:] = [replace(timing, other_cores=other_cores) for timing in timings[first:]]
+        company = self.settings.patience_s > 0 and other_cores > QUIET_CORES
+        timings[first:] = [replace(t, other_cores=other_cores, company=company) for t in timings[first:]]
         if other_cores > QUIET_CORES and self.watch.patience_s > 0:
             self.watch.wait_for_quiet(lambda: progress("waiting for other work to stop", 0, 1))
         return len(timings)
@@ -141,8 +142,9 @@ def time_sizes(
     """Time every size, in an order shuffled over all sizes and runs.
 
     On a CPU, a timing is set aside and repeated when this process's threads waited for a core more than 2 % of its
-    time, or when other processes used more than 0.15 cores in the second around it. Repeating stops after the planned
-    time and the waiting that the settings allow; where too few quiet timings remain, the least disturbed are kept.
+    time and, if the settings allow waiting, when other processes used more than 0.15 cores in the second around it.
+    Repeating stops after the planned time and the waiting allowed; where too few quiet timings remain, the least
+    disturbed are kept.
     """
     timer = SizeTimer(runner, pool, settings, generator)
     warm_s: dict[int, float] = {}
