@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,7 @@ def compare(
     from recfleet.progress import Silent
     from simulator.scenario import load_scenario
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     specs = _split(policies)
     out = out or Path("out") / scenario.stem
     check_target(out)
@@ -115,9 +116,9 @@ def _introduce(console: Console, scenario: Scenario) -> None:
 
     console.print(f"[bold]{escape(scenario.name)}[/bold]  {escape(scenario.description)}".rstrip())
     for line in scenario.sources:
-        console.print(f"  real     {escape(line)}", soft_wrap=False)
+        console.print(f"  real     {escape(line)}")
     for line in scenario.assumptions:
-        console.print(f"  assumed  {escape(line)}", soft_wrap=False)
+        console.print(f"  assumed  {escape(line)}")
 
 
 def _conclude(console: Console, comparison: Comparison, out: Path, quiet: bool) -> None:
@@ -132,7 +133,7 @@ def _conclude(console: Console, comparison: Comparison, out: Path, quiet: bool) 
             console.print(f"[bold red]INVARIANT FAILED[/bold red] {escape(check.name)}: {escape(failure)}")
     if not quiet:
         console.print(f"report: {escape(str(out / 'report.html'))}\n")
-    console.print(f"[bold]Verdict:[/bold] {escape(comparison.verdict.text)}")
+    console.print(f"[bold]Verdict:[/bold] {escape(comparison.verdict.text)}", soft_wrap=True)
 
 
 def _ranking(console: Console, comparison: Comparison) -> None:
@@ -140,28 +141,39 @@ def _ranking(console: Console, comparison: Comparison) -> None:
 
     from recfleet.report.ranking import COLUMNS, ranked_rows
 
-    shown = (
-        "cost_usd",
-        "gap",
-        "slo_attainment",
-        "p99_ms",
-        "waste_gpu_hours",
-        "utilisation_gpu",
-        "cold_starts",
-    )
+    shown = _SHOWN if console.width >= _TABLE_WIDTH else _SHOWN[:4]
     columns = [(i, c) for i, c in enumerate(COLUMNS) if c.metric in shown]
+    rows = ranked_rows(comparison)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("policy")
-    table.add_column("objectives")
+    table.add_column("policy", no_wrap=True)
+    table.add_column("objectives", no_wrap=True)
     for _, column in columns:
-        table.add_column(f"{column.heading}\n{column.unit}", justify="right")
-    for row in ranked_rows(comparison):
-        held = "held" if row.holds else f"missed: {row.misses}"
-        name = f"{row.policy} (sees the future)" if row.clairvoyant else row.policy
+        table.add_column(f"{column.heading}\n{column.unit}", justify="right", no_wrap=True)
+    for row in rows:
+        style = "bold green" if row.winner else "dim" if row.clairvoyant else ""
         cells = [row.cells[i].mean for i, _ in columns]
-        table.add_row(name, held, *cells, style="bold green" if row.winner else "dim" if row.clairvoyant else "")
+        name = f"{row.policy} *" if row.clairvoyant else row.policy
+        table.add_row(name, "held" if row.holds else "missed", *cells, style=style)
     console.print(table)
+    if any(row.clairvoyant for row in rows):
+        console.print("* sees the future: a yardstick")
+    for row in rows:
+        if not row.holds:
+            console.print(f"{row.policy} misses: {row.misses}", markup=False, soft_wrap=True)
     console.print()
+
+
+_SHOWN = (
+    "cost_usd",
+    "gap",
+    "slo_attainment",
+    "p99_ms",
+    "waste_gpu_hours",
+    "utilisation_gpu",
+    "utilisation_cpu",
+)
+"""Columns of the ranking in a terminal; only the first four in a narrow one."""
+_TABLE_WIDTH = 120
 
 
 def _accounts(console: Console, comparison: Comparison) -> None:
@@ -170,7 +182,9 @@ def _accounts(console: Console, comparison: Comparison) -> None:
 
     width = max(len(policy) for policy in comparison.policies)
     for run in comparison.runs:
-        console.print(f"  {run.policy:<{width}} seed {run.seed}  {conservation_line([run])}", markup=False)
-    console.print(comparison.conservation, markup=False)
+        console.print(
+            f"  {run.policy:<{width}} seed {run.seed}  {conservation_line([run])}", markup=False, soft_wrap=True
+        )
+    console.print(comparison.conservation, markup=False, soft_wrap=True)
     passed = sum(check.ok for check in comparison.checks)
     console.print(f"{passed} of {len(comparison.checks)} invariants hold in every run")

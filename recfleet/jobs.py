@@ -107,8 +107,9 @@ def simulate_job(scenario: Scenario, job: Job, progress: Callable[[float], None]
     from simulator.engine import prepare, simulate
 
     began = time.perf_counter()
-    policy = build_policy(job.spec, prepare(scenario, job.seed), job.base)
-    result = simulate(scenario, policy, seed=job.seed, policy_name=job.label, progress=progress)
+    context = prepare(scenario, job.seed)
+    policy = build_policy(job.spec, context, job.base)
+    result = simulate(scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress)
     bound_usd, status = _bound(result)
     clairvoyant = bool(getattr(policy, "clairvoyant", False))
     return RunRecord(result, bound_usd, status, clairvoyant, time.perf_counter() - began)

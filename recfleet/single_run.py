@@ -40,5 +40,6 @@ def simulate(
     if isinstance(scenario, str | Path):
         scenario = load_scenario(Path(scenario))
     seed = scenario.seed if seed is None else seed
-    built = build_policy(policy, prepare(scenario, seed))
-    return run(scenario, built, seed=seed, policy_name=label_of(policy), progress=progress)
+    context = prepare(scenario, seed)
+    built = build_policy(policy, context)
+    return run(scenario, built, seed=seed, policy_name=label_of(policy), context=context, progress=progress)

@@ -122,7 +122,7 @@ def judge(runs: Sequence[RunRecord]) -> Verdict:
     """The cheapest policy that holds every objective, against what is done today and against the bound."""
     table = standings(runs)
     deployable = [s for s in table if not s.clairvoyant]
-    holding = sorted((s for s in deployable if s.holds), key=lambda s: (s.cost_usd.mean, -s.margin.mean, s.policy))
+    holding = _cheapest_first([s for s in deployable if s.holds])
     if not holding:
         return _none_holds(table, deployable)
     winner = holding[0]
@@ -135,6 +135,11 @@ def judge(runs: Sequence[RunRecord]) -> Verdict:
         *_doubts(winner),
     ]
     return Verdict(winner.policy, None, tuple(sentences))
+
+
+def _cheapest_first(table: Sequence[Standing]) -> list[Standing]:
+    """By cost; of those that cost the same, the one that holds its objectives with the larger margin."""
+    return sorted(table, key=lambda s: (float(f"{s.cost_usd.mean:.7g}"), -s.margin.mean))
 
 
 def _headline(winner: Standing, runs: Sequence[RunRecord]) -> str:
@@ -185,15 +190,28 @@ def _against_references(winner: Standing, table: Sequence[Standing]) -> list[str
 def _against_runner_up(winner: Standing, holding: Sequence[Standing]) -> list[str]:
     if len(holding) < 2:
         return ["No other policy that could be deployed holds every objective."]
+    tied = [s.policy for s in holding[1:] if _same(winner.cost_usd.mean, s.cost_usd.mean)]
+    if tied:
+        verbs = ("costs", "holds") if len(tied) == 1 else ("cost", "hold")
+        return [f"{_listed(tied)} {verbs[0]} the same and {verbs[1]} every objective too."]
     second = holding[1]
     difference = estimate([b - a for a, b in zip(winner.costs, second.costs)])
-    if abs(difference.mean) <= 1e-9 * max(1.0, winner.cost_usd.mean):
-        return [f"{second.policy} costs the same."]
+    if difference.n < 2:
+        known = {policy for policy, _ in REFERENCES}
+        return [] if second.policy in known else [f"Next is {second.policy}, {_usd(difference)} dearer."]
     if difference.half_width > difference.mean:
         return [
             f"The difference from {second.policy}, {_usd(difference)} on the same seeds, is within the uncertainty."
         ]
     return [f"Next is {second.policy}, {_usd(difference)} dearer on the same seeds."]
+
+
+def _same(one_usd: float, other_usd: float) -> bool:
+    return abs(one_usd - other_usd) <= 1e-6 * max(abs(one_usd), abs(other_usd))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _against_bound(winner: Standing) -> list[str]:

@@ -29,7 +29,7 @@ def draw(comparison: Comparison) -> Picture:
         axes.axhspan(_FLOOR / 2, 1, color="#eef6f1", zorder=0, linewidth=0)
         axes.axhline(1, color=MUTED, linewidth=1)
         top = max([3.0, *(_spent(s) for s in table)]) * 1.8
-        right = max(s.cost_usd.mean for s in table) * 1.16
+        right = max(s.cost_usd.mean for s in table) * 1.16 or 1.0
         axes.text(
             0.995,
             1.06,

@@ -148,6 +148,7 @@ def run_result(
         stage_wait_s=total * 0.004,
         stage_compute_s=total * 0.006,
         cold_starts=int(np.maximum(np.diff(ready, axis=0), 0).sum()),
+        duration_s=intervals * interval_s,
         storage_bytes_loaded=3e11,
     )
 

@@ -1,0 +1,199 @@
+"""The command: help, one line and exit code 2 for bad input, and a run end to end with a fake simulator."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recfleet as rf
+from recfleet import cli
+from recfleet.jobs import Job
+from recfleet.run_record import RunRecord
+from tests.recfleet.fakes import FakeScenario, fake_runner, replaced
+from tests.recfleet.test_comparing import write_verdict
+from workloads.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def fresh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "recfleet", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | environment,
+        timeout=120,
+    )
+
+
+def one_line(text: str, start: str) -> None:
+    assert text.startswith(f"recfleet: {start}"), text
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+
+
+def test_help_names_every_part_and_a_first_example() -> None:
+    done = fresh("--help")
+    assert done.returncode == 0
+    for part in ("compare", "policies", "schema", "trace", "profile", "lp", "recfleet compare scenarios/demo.yaml"):
+        assert part in done.stdout
+    assert fresh().stdout == done.stdout
+
+
+def test_help_and_import_are_quick_and_load_nothing_heavy() -> None:
+    code = (
+        "import sys, recfleet; from recfleet.cli import run; run(['--help'])\n"
+        "heavy = {'numpy', 'pandas', 'numba', 'matplotlib', 'torch', 'simpy', 'pulp', 'ortools', 'scipy', 'pydantic'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    began = time.process_time()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "HEAVY []" in done.stdout
+    assert time.process_time() - began < 5
+
+
+def test_version() -> None:
+    assert rf.__version__ in fresh("--version").stdout or rf.__version__
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "absent.yaml"],
+        ["compare"],
+        ["compare", "--nonsense"],
+        ["compare", "absent.yaml", "--seeds", "0"],
+        ["compare", "absent.yaml", "--seeds", "many"],
+        ["nonsense"],
+        ["schema", "nonsense"],
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], tmp_path: Path, capsys: Any) -> None:
+    assert cli.run(arguments) == 2
+    captured = capsys.readouterr()
+    one_line(captured.err, "error: ")
+    assert captured.out == ""
+
+
+def test_bad_input_in_a_process_of_its_own() -> None:
+    done = fresh("compare", "absent.yaml")
+    assert done.returncode == 2
+    one_line(done.stderr, "error: absent.yaml")
+
+
+def test_a_defect_is_one_line_unless_asked(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("oh\nno")
+
+    monkeypatch.setattr("recfleet.cli_listings.policies", broken)
+    assert cli.run(["policies"]) == 1
+    one_line(capsys.readouterr().err, "defect: ZeroDivisionError: oh no")
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["--debug", "policies"])
+    monkeypatch.setenv("RECFLEET_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["policies"])
+
+
+def test_policies_and_schemas(capsys: Any) -> None:
+    assert cli.run(["policies"]) == 0
+    assert "static_peak" in capsys.readouterr().out
+    for kind in ("scenario", "profile"):
+        assert cli.run(["schema", kind]) == 0
+        assert '"$schema"' in capsys.readouterr().out
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """``recfleet compare`` of a scenario that needs no simulator; returns the exit code."""
+    scenario: Any = FakeScenario(intervals=24)
+    monkeypatch.setattr("simulator.scenario.load_scenario", lambda path: scenario)
+    monkeypatch.setattr("recfleet.report.write_page", write_verdict)
+
+    def run(*arguments: str, runner: Any = fake_runner) -> int:
+        from recfleet import comparing
+
+        real = comparing.compare
+        monkeypatch.setattr(comparing, "compare", lambda *a, **k: real(*a, **{**k, "runner": runner}))
+        try:
+            return cli.run(["compare", "fake.yaml", "--out", str(tmp_path / "out"), "--workers", "1", *arguments])
+        finally:
+            monkeypatch.setattr(comparing, "compare", real)
+
+    return run
+
+
+def test_compare_ends_in_a_verdict(fake: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+    assert fake("--seeds", "2", "--policies", "static_peak,hpa", "--policies", "mip") == 0
+    out = capsys.readouterr().out
+    assert out.strip().splitlines()[-1].startswith("Verdict: ")
+    assert out.count("every request accounted for") == 7
+    assert "8 of 8 invariants hold" in out
+    assert "assumed  The arrivals are synthetic." in out
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_quiet_prints_the_verdict_only(fake: Callable[..., int], capsys: Any) -> None:
+    assert fake("--quiet") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("Verdict: ")
+    assert captured.out.count("\n") == 1
+    assert captured.err == ""
+
+
+def lossy_runner(scenario: Any, job: Job, progress: Callable[[float], None]) -> RunRecord:
+    record = fake_runner(scenario, job, progress)
+    return replaced(record, failed=record.result.failed + 1)
+
+
+def test_a_failed_invariant_is_exit_code_1(fake: Callable[..., int], capsys: Any) -> None:
+    assert fake("--quiet", runner=lossy_runner) == 1
+    assert "INVARIANT FAILED conservation" in capsys.readouterr().out
+
+
+def test_an_interrupt_says_how_to_go_on(fake: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+    def interrupted(scenario: Any, job: Job, progress: Callable[[float], None]) -> RunRecord:
+        if job.index == 1:
+            raise KeyboardInterrupt
+        return fake_runner(scenario, job, progress)
+
+    assert fake("--quiet", runner=interrupted) == 130
+    err = capsys.readouterr().err
+    one_line(err, "interrupted; finished runs are kept in ")
+    assert fake("--quiet") == 0
+    assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize("names", ["hpa,,mip", "", "hpa,hpa"])
+def test_bad_policy_lists(fake: Callable[..., int], names: str, capsys: Any) -> None:
+    assert fake("--policies", names) == 2
+    one_line(capsys.readouterr().err, "error: ")
+
+
+def test_output_folder_of_somebody_else(fake: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    assert fake() == 2
+    captured = capsys.readouterr()
+    one_line(captured.err, "error: --out ")
+    assert captured.out == ""
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "mine"
+
+
+def test_the_friendly_names_all_lead_somewhere() -> None:
+    for name in rf.__all__:
+        assert getattr(rf, name) is not None
+    assert rf.InputError is InputError
+    assert callable(rf.compare)
+    assert set(rf.__all__) <= set(dir(rf))
+    with pytest.raises(AttributeError, match="it offers"):
+        _ = rf.nothing
