@@ -230,8 +230,10 @@ def load_scenario(path: str | Path) -> Scenario:
 
 
 def _explain(document: Document, error: ValidationError) -> InputError:
-    """The first problem that pydantic found, at its line."""
-    first = error.errors()[0]
+    """One problem that pydantic found, at its line."""
+    errors = error.errors()
+    # A misspelt key is both unknown and missing: the first tells more.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     location = tuple(first["loc"])
     where = document.where(location)
     kind, value = first["type"], first.get("input")
