@@ -71,7 +71,7 @@ def grid(rows: int, columns: int, row_inches: float) -> tuple[Figure, np.ndarray
 
 def share_scales(panels: np.ndarray, rows: int, blocks: int) -> None:
     """One scale a row, also where policies go on below; numbers beside the first column only."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     for row in range(rows):
         same = [axes for b in range(blocks) for axes in panels[b * rows + row] if axes.get_visible()]
@@ -82,7 +82,7 @@ def share_scales(panels: np.ndarray, rows: int, blocks: int) -> None:
             axes.set_ylim(bottom, top * (1.3 if logarithmic else 1.06) or 1.0)
             if logarithmic:
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-                axes.yaxis.set_minor_formatter(FuncFormatter(lambda y, _: ""))
+                axes.yaxis.set_minor_locator(NullLocator())
             else:
                 axes.locator_params(axis="y", nbins=4)
     for b in range(blocks * rows):

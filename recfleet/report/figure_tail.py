@@ -19,7 +19,7 @@ __all__ = ["draw"]
 def draw(comparison: Comparison) -> Picture:
     """Share of completed requests slower than t, a panel a service, seeds pooled, both axes logarithmic."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     colours = policy_colours(comparison)
     facts = comparison.runs[0].result.facts
@@ -39,6 +39,8 @@ def draw(comparison: Comparison) -> Picture:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
             axes.set_yscale("log")
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
             axes.set(ylim=(1e-6, 1.3), title=service)
         for axes in panels[len(facts.services) :]:

@@ -101,7 +101,8 @@ def test_the_same_bytes_again_and_with_two_processes(tmp_path: Path) -> None:
 
 def test_the_same_bytes_under_another_hash_seed_with_the_page(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tests.recfleet.test_comparing import SCENARIO, compare, fake_runner; "
+        "import sys; from pathlib import Path\n"
+        "from tests.recfleet.test_comparing import SCENARIO, compare, fake_runner\n"
         "compare(SCENARIO, ['hpa', 'mip'], 1, out=Path(sys.argv[1]), runner=fake_runner)"
     )
     root = Path(__file__).parents[2]
