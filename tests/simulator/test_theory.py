@@ -1,7 +1,7 @@
 """The compiled data plane against queueing theory: sample paths to 1e-9 s, means and tails within intervals.
 
 Exponential service is a table of 2,000 quantiles. Laws that need its mean get the table's own; that its second moment
-differs from the exponential's by 1e-5 is far below every interval here (`test_exponential_table`).
+differs from an exponential's by 3e-5 of it is far below every interval here (`test_exponential_table`).
 Intervals are by batch means at 99.9 %, with fixed seeds; each is narrow enough to refuse the neighbouring law.
 """
 
@@ -133,7 +133,7 @@ class TestOneQueue:
         assert_inside(waits > tail_s, float(theory.mmc_wait_tail(tail_s, rate_rps, mean_s, servers)), 0.35)
 
     def test_mmc_refuses_the_law_of_bound_requests(self) -> None:
-        # The same replicas without holding: join the shortest queue, whose wait is 18 % longer at this load.
+        # The same replicas without holding: join the shortest queue, whose wait is 15 % longer at this load.
         rate_rps = 1.4 / EXPONENTIAL.mean_s
         arrival_s = poisson_arrivals_s(np.random.default_rng(3), rate_rps, 1_000_000)
         mean, half = theory.batch_means_interval(waits_s(PlainQueue(EXPONENTIAL, 2), arrival_s)[:, 0], confidence=0.999)

@@ -1,0 +1,30 @@
+"""``python -m tests.benchmarks``: measure, print, and write build/bench.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tests.benchmarks.figures import FULL, QUICK, measure, show
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Where the figures go, as JSON.")] = Path("build/bench.json"),
+    quick: Annotated[bool, typer.Option(help="Small sizes, for a look; the figures mean little.")] = False,
+) -> None:
+    """Measure the data plane beside a SimPy oracle and Ciw, in one run. Takes a few minutes; fails on no clock."""
+    console = Console()
+    progress = Console(stderr=True)
+    figures = measure(QUICK if quick else FULL, lambda what: progress.print(f"[dim]measuring {what} ...[/dim]"))
+    show(figures, console)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    console.print(f"Written to {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
