@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 
-from workloads.catalogue import profile_path, shipped_profiles
+from workloads.catalogue import catalogue_table, profile_path, shipped_profiles
 from workloads.errors import InputError
 from workloads.profile import ModelProfile, load_profile, profile_text
 from workloads.profile_document import json_schema
@@ -110,3 +111,20 @@ def test_an_unknown_name_lists_near_ones() -> None:
         load_profile("dlrm-h200-bf16-grap")
     with pytest.raises(InputError, match=r"use one of .*two_tower-h200-fp32-eager"):
         load_profile("zzz")
+
+
+def test_the_documentation_shows_the_catalogue_and_every_field() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "profile-format.md").read_text()
+    assert catalogue_table() in text
+    document = json.loads(profile_path(NAMES[0]).read_text())
+    for key, part in document.items():
+        assert f"`{key}`" in text or f"`{key}." in text, key
+        for field in part if isinstance(part, dict) else ():
+            assert f"`{key}.{field}`" in text or f"`{field}`" in text, f"{key}.{field}"
+
+
+def test_power(shipped: ModelProfile) -> None:
+    if shipped.device_kind == "cuda":
+        assert 50 < shipped.idle_power_w < 200
+        assert np.all(shipped.busy_power_w > 0.9 * shipped.idle_power_w)
+        assert np.all(shipped.busy_power_w < 1.1 * 700)

@@ -1,0 +1,1 @@
+"""The shipped profiles, one JSON file each; `workloads.catalogue` finds them."""
