@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ class ParquetTrace(Trace):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with _open(self.path) as file:
+        with _blamed_on(self.path), _open(self.path) as file:
             self.info = _read_info(self.path, file.schema_arrow)
             _check_schema(self.path, file.schema_arrow)
             self._row_total = int(file.metadata.num_rows)
@@ -54,19 +55,13 @@ class ParquetTrace(Trace):
         return float(self._row_total)
 
     def _chunks(self, columns: tuple[str, ...]) -> Iterator[Rows]:
-        import pyarrow as pa
-
         checker = RowChecker(str(self.path), self.info)
         first_row = 0
-        with _open(self.path) as file:
-            try:
-                for batch in file.iter_batches(batch_size=_ROW_GROUP, columns=list(columns)):
-                    if not batch.num_rows:
-                        continue
+        with _blamed_on(self.path), _open(self.path) as file:
+            for batch in file.iter_batches(batch_size=_ROW_GROUP, columns=list(columns)):
+                if batch.num_rows:
                     yield checker.check(_to_numpy(self.path, batch, columns, first_row))
                     first_row += batch.num_rows
-            except (pa.ArrowException, OSError) as error:
-                raise _damaged(self.path, f"cannot be read after row {first_row}", error) from error
 
 
 def open_trace(path: str | Path, check_all: bool | None = None) -> ParquetTrace:
@@ -136,19 +131,26 @@ def _to_arrow(block: Any, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise InputError(str(path), "is no file", "give the path of a trace's Parquet file")
+    return pq.ParquetFile(path)
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder makes of damaged bytes (not only Arrow's own errors) into one that names the file."""
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
         raise _damaged(path, "is not a readable Parquet file", error) from error
 
 
 def _damaged(path: Path, problem: str, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
     return InputError(str(path), f"{problem} ({reason})", "write or copy the file again")
 
 

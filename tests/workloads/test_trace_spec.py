@@ -1,5 +1,6 @@
 """The ``trace:`` section of a scenario: each form builds what it says, each mistake gets one clear line."""
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from workloads.data_folder import data_folder
 from workloads.errors import InputError
@@ -255,3 +257,13 @@ def test_world_cup_days_replay_exactly_and_in_expectation() -> None:
     tenth = build({"counts": {**section, "scale": 0.1, "mode": "poisson"}})
     assert tenth.expected_rows == pytest.approx(day.sum() * 0.1)
     assert tenth.describe().requests == pytest.approx(day.sum() * 0.1, abs=4 * np.sqrt(day.sum() * 0.1))
+
+
+def test_the_examples_in_the_documentation_are_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "trace-format.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    forms = [parse_trace_spec(yaml.safe_load(example)["trace"], "page") for example in examples]
+    assert [bool(f.file) for f in forms] == [True, False, False]
+    trace = forms[1].build(1)
+    assert trace.expected_rows is not None
+    assert trace.expected_rows > 9e6

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workloads.errors import InputError
-from workloads.importers.tables import number_column, read_table, require_columns, seconds_column
+from workloads.importers.tables import number_column, one_line, read_table, require_columns, seconds_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ def _chosen_rows(path: Path, frame: pd.DataFrame, where: Mapping[str, str]) -> p
         require_columns(path, frame, [column])
         kept = frame[frame[column].astype(str) == str(value)]
         if not len(kept):
-            known = ", ".join(frame[column].astype(str).unique()[:8])
+            known = ", ".join(one_line(value) for value in frame[column].unique()[:8])
             raise InputError(f"{path} {column}", f"no row has {value!r}", f"choose one of: {known}")
         frame = kept
     return frame.reset_index(drop=True)

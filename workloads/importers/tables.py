@@ -13,10 +13,18 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["number_column", "origin_of", "read_table", "require_columns", "seconds_column"]
+__all__ = ["number_column", "one_line", "origin_of", "read_table", "require_columns", "seconds_column"]
+
+_SHOWN = 60
 
 UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """Seconds in each unit that a column of times may be in."""
+
+
+def one_line(value: object) -> str:
+    """A value as a message shows it: without line breaks, and short."""
+    text = " ".join(str(value).split()) or repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def read_table(path: Path, **csv_options: Any) -> pd.DataFrame:
@@ -34,7 +42,7 @@ def read_table(path: Path, **csv_options: Any) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, **csv_options)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(str(path), f"cannot be read as a table ({reason})", "check the file") from error
     if not len(frame):
         raise InputError(str(path), "holds no row", "give a file with at least one row")
@@ -45,7 +53,7 @@ def require_columns(path: Path, frame: pd.DataFrame, columns: list[str]) -> None
     """Refuse a table that lacks one of `columns`."""
     for column in columns:
         if column not in frame.columns:
-            has = ", ".join(str(name) for name in frame.columns)
+            has = ", ".join(one_line(name) for name in frame.columns)
             raise InputError(str(path), f"has no column {column!r}", f"name one of its columns: {has}")
 
 
@@ -61,7 +69,7 @@ def number_column(path: Path, frame: pd.DataFrame, column: str, most: int = 2**6
         given = frame[column].iloc[row]
         raise InputError(
             f"{path} row {row} {column}",
-            f"{given!s} is not a whole number from 0 to {most}",
+            f"{one_line(given)} is not a whole number from 0 to {most}",
             "correct the row or remove it",
         )
     return values.astype(np.int64)
@@ -88,7 +96,8 @@ def seconds_column(path: Path, frame: pd.DataFrame, column: str, unit: str = "s"
         first = float(finite.min()) if len(finite) else 0.0
         seconds, origin_s = (seconds - first) * UNITS_S[unit], first * UNITS_S[unit]
     else:
-        stamps = pd.to_datetime(series, errors="coerce", utc=True, format="ISO8601")
+        text = series if pd.api.types.is_datetime64_any_dtype(series) else series.astype(str)
+        stamps = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
         missing = stamps.isna().to_numpy()
         seconds = (stamps - stamps.min()).dt.total_seconds().to_numpy(dtype=np.float64, copy=True)
         seconds[missing] = np.nan
@@ -98,7 +107,7 @@ def seconds_column(path: Path, frame: pd.DataFrame, column: str, unit: str = "s"
         row = int(np.argmax(bad))
         raise InputError(
             f"{path} row {row} {column}",
-            f"{series.iloc[row]!s} is not a time",
+            f"{one_line(series.iloc[row])} is not a time",
             f"give numbers in {unit} or ISO 8601 timestamps",
         )
     return seconds, origin_s
