@@ -83,9 +83,10 @@ class Actuator:
         """Start and drain the difference to ``wanted[variant, node_type]`` starting or ready replicas.
 
         Replicas leave before others come, so that their claims can be taken over where they end at once. ``at_once``
-        skips all delays (the fleet as it stands before the run).
+        skips all delays (the fleet as it stands before the run, and before a request that arrives at 0).
         """
-        self._catch_up()
+        if not at_once:
+            self._catch_up()
         change = wanted - self.count(STARTING) - self.count(READY)
         drained = 0
         for v, n in np.argwhere(change < 0):

@@ -87,8 +87,35 @@ policies: [static_peak]
 planning: {headroom: 0.2}
 """
 
-NANOS = 1e-9
-VARIANTS = ("feed/rank", "feed/retrieve", "ads/cpu", "ads/gpu")
+HAND = """\
+name: by-hand
+seed: 1
+control_interval_s: 20
+service_noise: false
+trace: {file: t.parquet}
+cluster:
+  storage_gbyte_per_s: 0.8
+  hop_delay_ms: 0
+  node_types:
+    - name: box
+      count: 3
+      cpu_cores: 8
+      memory_gib: 16
+      storage_gbyte_per_s: 0.5
+      network_gbit_per_s: 10
+      price_usd_per_hour: 3.6
+      boot_s: 30
+      devices: [{device: mini-cpu}]
+services:
+  - name: ads
+    slo_ms: 1000
+    stages:
+      - name: rank
+        candidates: 1
+        variants: [{profile: ads-cpu.json, max_batch: 1, container_start_s: 2, warm_up_s: 1}]
+policies: [static_peak]
+"""
+"""Two replicas a node, 0.1 s a request, 2 GB of weights: 4 s alone; a node costs 0.001 USD a second."""
 
 
 def profile_document(
@@ -171,6 +198,14 @@ def write_mini(folder: Path, text: str = SCENARIO, changes: dict[str, str] | Non
 def load_mini(folder: Path, changes: dict[str, str] | None = None) -> Scenario:
     """The scenario, with ``changes``."""
     return load_scenario(write_mini(folder, changes=changes))
+
+
+def load_hand(
+    folder: Path, arrival_s: Sequence[float], duration_s: float, changes: dict[str, str] | None = None
+) -> Scenario:
+    """The scenario to follow by hand, with requests at these times."""
+    write_trace(folder / "t.parquet", arrival_s, duration_s)
+    return load_scenario(write_mini(folder, HAND, changes))
 
 
 def write_trace(path: Path, arrival_s: Sequence[float], duration_s: float, **columns: Any) -> Path:

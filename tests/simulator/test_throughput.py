@@ -1,0 +1,138 @@
+"""Throughput of one replica: against the theory of M/D/1, and against trying every batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from simulator.fleet import BatchRule, StagePlan
+from simulator.latency_tables import LatencyTable
+from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
+from tests.oracle.theory import md1_wait_cdf
+
+FAST_CARD = 1e15
+ONE = Load(np.zeros(8, np.int32), np.full(8, 1000, np.int32))
+
+
+def table_of(latency_s: dict[int, float]) -> LatencyTable:
+    sizes = np.array(list(latency_s))
+    return LatencyTable(sizes, np.zeros(1), np.array(list(latency_s.values())).reshape(-1, 1), np.zeros(len(sizes)))
+
+
+def stage_of(candidates: int = 1, item_bytes: float = 0.0) -> StagePlan:
+    return StagePlan(0, candidates, item_bytes, "least_outstanding")
+
+
+def feasible_rps(table: LatencyTable, rule: BatchRule, budget_s: float, level: float, **changed: float) -> float:
+    best_rps = best_throughput_rps(stage_of(), rule, table, ONE, FAST_CARD)
+    keywords = {"nic_bytes_per_s": FAST_CARD, "hop_delay_s": 0.0, "best_rps": best_rps} | changed
+    return slo_throughput_rps(stage_of(), rule, table, ONE, budget_s=budget_s, budget_quantile=level, **keywords)
+
+
+SERVICE_S = 0.010
+ALONE = BatchRule(0, False, 1, 0.0, 0)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.99])
+@pytest.mark.parametrize("services", [2.0, 3.0, 5.0, 8.0])
+def test_one_replica_without_batches_is_m_d_1(services: float, level: float) -> None:
+    """The rate at which P(wait + service <= budget) = level, within what 20 000 requests and 1 % bins can tell."""
+    budget_s = services * SERVICE_S
+
+    def surplus(load: float) -> float:
+        return md1_wait_cdf(budget_s - SERVICE_S, load / SERVICE_S, SERVICE_S) - level
+
+    expected_rps = brentq(surplus, 0.01, 0.995) / SERVICE_S
+    found_rps = feasible_rps(table_of({1: SERVICE_S}), ALONE, budget_s, level)
+    # At light load the level hangs on few requests: 1 % of 20 000, give or take 14, who met a queue.
+    assert found_rps == pytest.approx(expected_rps, rel=0.08 if services == 2.0 else 0.04)
+
+
+def test_hop_and_card_count_against_the_budget() -> None:
+    table = table_of({1: SERVICE_S})
+    at_3 = feasible_rps(table, ALONE, 3 * SERVICE_S, 0.99)
+    assert feasible_rps(table, ALONE, 4 * SERVICE_S, 0.99, hop_delay_s=SERVICE_S) == pytest.approx(at_3, rel=0.02)
+    slow_card = 1000 / SERVICE_S * 2  # half a service time for each request's 1000 bytes
+    assert feasible_rps(table, ALONE, 3 * SERVICE_S, 0.99, nic_bytes_per_s=slow_card) < at_3
+
+
+@pytest.mark.parametrize("budget_s", [0.5 * SERVICE_S, 0.99 * SERVICE_S])
+def test_a_budget_below_the_service_time_is_hopeless(budget_s: float) -> None:
+    assert feasible_rps(table_of({1: SERVICE_S}), ALONE, budget_s, 0.9) == 0.0
+
+
+def test_a_long_wait_for_batches_is_hopeless_at_any_rate_below_full_batches() -> None:
+    """Batches of 64 that wait 1 s for company: within 0.2 s only where they fill by themselves."""
+    table = table_of({1: 0.010, 64: 0.020})
+    patient = BatchRule(0, False, 64, 1.0, 0)
+    found = feasible_rps(table, patient, 0.2, 0.99)
+    assert found > 64 / 0.2
+    assert feasible_rps(table, BatchRule(0, False, 64, 0.0, 0), 0.2, 0.99) >= found
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(1.5, 10.0), st.floats(1.05, 2.0))
+def test_more_budget_is_never_less_throughput(services: float, factor: float) -> None:
+    table = table_of({1: SERVICE_S})
+    less = feasible_rps(table, ALONE, services * SERVICE_S, 0.95)
+    assert feasible_rps(table, ALONE, factor * services * SERVICE_S, 0.95) >= less
+
+
+# --- best throughput ----------------------------------------------------------------------------------
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> LatencyTable:
+    sizes = sorted(draw(st.sets(st.integers(1, 24), min_size=1, max_size=5)))
+    levels = draw(st.sampled_from([(0.0,), (0.0, 1.0), (0.0, 0.3, 1.0)]))
+    first = draw(st.lists(st.floats(0.001, 1.0), min_size=len(sizes), max_size=len(sizes)))
+    latency_s = np.array([[x * (1 + 0.4 * level) for level in levels] for x in sorted(first)])
+    return LatencyTable(np.array(sizes), np.array(levels), latency_s, np.zeros(len(sizes)))
+
+
+def mean_latency_s(table: LatencyTable, units: int) -> float:
+    """docs/request-path.md, step 7, on means."""
+    levels = table.levels
+    means = [row[0] if len(levels) == 1 else np.trapezoid(row, levels) for row in table.latency_s]
+    sizes = table.batch_sizes
+    if units <= sizes[0]:
+        return float(means[0])
+    if len(sizes) == 1:
+        return float(means[0] * units / sizes[0])
+    high = min(int(np.searchsorted(sizes, units)), len(sizes) - 1)
+    low = high - 1
+    return float(means[low] + (means[high] - means[low]) * (units - sizes[low]) / (sizes[high] - sizes[low]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables(), st.integers(1, 40))
+def test_best_batch_of_single_units(table: LatencyTable, max_batch: int) -> None:
+    expected = max(b / mean_latency_s(table, b) for b in range(1, max_batch + 1))
+    found = best_throughput_rps(stage_of(), BatchRule(0, False, max_batch, 0.0, 0), table, ONE, FAST_CARD)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(tables(), st.integers(1, 40), st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 30))
+def test_no_batch_of_items_beats_the_best(
+    table: LatencyTable, max_batch: int, items: list[int], candidates: int
+) -> None:
+    """Any size up to the cap, or one oversized request, in units of the mean request."""
+    units = np.minimum(items, candidates)
+    largest = max(max_batch, int(units.max()))
+    expected = max(b / mean_latency_s(table, b) for b in range(1, largest + 1)) / units.mean()
+    load = Load(np.array(items, np.int32), np.zeros(len(items), np.int32))
+    rule = BatchRule(0, True, max_batch, 0.0, 0)
+    found = best_throughput_rps(stage_of(candidates), rule, table, load, FAST_CARD)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_slow_card_is_the_limit() -> None:
+    load = Load(np.array([0, 10, 99], np.int32), np.array([500, 500, 500], np.int32))
+    stage = StagePlan(0, 50, 10.0, "round_robin")
+    payload = 500 + 10.0 * (50 + 10 + 50) / 3
+    found = best_throughput_rps(stage, BatchRule(0, False, 8, 0.0, 0), table_of({1: 1e-4}), load, 1e6)
+    assert found == pytest.approx(1e6 / payload)
