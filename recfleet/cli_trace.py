@@ -13,6 +13,7 @@ import typer
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
+    from workloads.trace_spec import TraceSpec
     from workloads.trace_summary import TraceSummary
     from workloads.trace_types import Trace
 
@@ -141,8 +142,7 @@ def generate(
     if spec is not None:
         if rate_rps is not None or duration_s is not None:
             raise InputError("options of generate", "--rate-rps and --duration-s do not go with SPEC", "drop them")
-        parsed = parse_trace_spec(_trace_section(spec), str(spec))
-        _write(parsed.build(seed, base_dir=spec.parent), out)
+        _write(_read_spec(spec).build(seed, base_dir=spec.parent), out)
         return
     if rate_rps is None or duration_s is None:
         raise InputError("options of generate", "no SPEC.yaml given", "give it, or --rate-rps and --duration-s")
@@ -197,21 +197,17 @@ def _sped_up(trace: Trace, speed: float) -> Trace:
     return trace if speed == 1 else SpedUpTrace(trace, speed)
 
 
-def _trace_section(path: Path) -> dict[str, Any]:
+def _read_spec(path: Path) -> TraceSpec:
     """The ``trace:`` section of a YAML file, or the whole file where it has none."""
-    import yaml
+    from simulator.strict_yaml import read_yaml
+    from workloads.trace_spec import parse_trace_spec
 
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})", "give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(str(path), f"is not YAML ({reason})", "correct it") from error
-    section = document.get("trace", document) if isinstance(document, dict) else document
-    if not isinstance(section, dict):
+    document = read_yaml(path)
+    if not isinstance(document.value, dict):
         raise InputError(str(path), "holds no trace section", "see docs/trace-format.md")
-    return section
+    prefix = ("trace",) if "trace" in document.value else ()
+    section = document.value["trace"] if prefix else document.value
+    return parse_trace_spec(section, str(path), lambda location: document.where((*prefix, *location)))
 
 
 def _write(trace: Trace, out: Path) -> None:

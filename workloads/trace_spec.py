@@ -6,7 +6,7 @@ It takes one of three forms: ``file`` (a trace on disk), ``streams`` (drawn from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -165,8 +165,19 @@ class TraceSpec(_Strict):
         return trace_build.from_file(self, seed, services, folder)
 
 
-def parse_trace_spec(document: Mapping[str, Any], where: str) -> TraceSpec:
-    """Read a ``trace:`` section; `where` is the file that messages name.
+def parse_trace_spec(
+    document: Mapping[str, Any], where: str, locate: Callable[[tuple[str | int, ...]], str] | None = None
+) -> TraceSpec:
+    """Read a ``trace:`` section.
+
+    Parameters
+    ----------
+    document
+        The section.
+    where
+        The file that messages name.
+    locate
+        Gives the place in the file, with its line, of a location in the section; by default `where` and the path.
 
     Raises
     ------
@@ -176,12 +187,16 @@ def parse_trace_spec(document: Mapping[str, Any], where: str) -> TraceSpec:
     try:
         return TraceSpec.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also makes the right one missing: name the misspelling.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            problem = "is not a known field"
-        elif not isinstance(first["input"], dict | list) and first["type"] != "missing":
+            problem = f"{first['loc'][-1]!r} is not a known field"
+        elif first["type"] == "missing":
+            problem = f"{first['loc'][-1]!r} is missing"
+        elif not isinstance(first["input"], dict | list):
             problem = f"{first['input']!r}: {problem}"
         fix = "see docs/trace-format.md for the fields and their units"
-        raise InputError(f"{where} trace{place}", problem, fix) from None
+        spot = f"{where} trace{place}" if locate is None else locate(first["loc"])
+        raise InputError(spot, problem, fix) from None

@@ -73,7 +73,8 @@ def test_import_each_kind(tmp_path: Path) -> None:
         (["generate"], "no SPEC.yaml given"),
         (["generate", "absent.yaml"], "cannot be read"),
         (["generate", "--rate-rps", "-1", "--duration-s", "5"], "-1.0"),
-        (["generate", "bad.yaml"], "is not YAML"),
+        (["generate", "bad.yaml"], "bad.yaml:1: not valid YAML"),
+        (["generate", "typo.yaml"], "typo.yaml:4 trace.streams[0].rate: 'rate' is not a known field"),
         (["generate", "list.yaml"], "holds no trace section"),
         (["import", "csv", "absent.csv"], "is no file"),
         (["import", "csv", "data:nothing"], "not in the data folder"),
@@ -86,8 +87,9 @@ def test_a_mistake_is_one_error_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     Path("bad.yaml").write_text("trace: [")
     Path("list.yaml").write_text("- 1\n")
+    Path("typo.yaml").write_text("trace:\n  duration_s: 5\n  streams:\n    - {service: a, rate: 5}\n")
     done = run(*words, "--out", "out.parquet")
     assert isinstance(done.exception, InputError)
     assert message in str(done.exception)
     assert "\n" not in str(done.exception)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.yaml", "list.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.yaml", "list.yaml", "typo.yaml"]

@@ -160,6 +160,7 @@ def test_file_is_cropped_sped_up_scaled_and_divided(tmp_path: Path) -> None:
         ({"streams": [STREAM], "duration_s": 5, "scale": 2}, "trace", "scale does not go with streams"),
         ({"streams": [STREAM], "duration_s": -5}, "trace.duration_s", "-5"),
         ({"streams": [STREAM], "duration_s": float("nan")}, "trace.duration_s", "nan"),
+        ({"streams": [{"service": "home"}], "duration_s": 5}, "trace.streams[0].arrivals", "'arrivals' is missing"),
         ({"streams": [{**STREAM, "rate": 5}], "duration_s": 5}, "trace.streams[0].rate", "is not a known field"),
         (
             {"streams": [{**STREAM, "arrivals": {"rate_rps": 0}}], "duration_s": 5},
