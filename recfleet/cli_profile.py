@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from workloads.profile import ModelProfile
     from workloads.profiler.settings import ProfileSettings
 
-__all__ = ["profile"]
+__all__ = ["app", "profile"]
 
 
 def profile(
@@ -71,12 +69,15 @@ def profile(
                 patience_s=patience_s,
                 seed=seed,
                 weights_folder=weights_folder,
-                command=shlex.join(["recfleet", *sys.argv[1:]]),
             )
             _measure(settings, out)
     except RecfleetError as error:
         typer.echo(f"recfleet: error: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+app = profile
+"""What the command line mounts."""
 
 
 def _sizes(text: str | None) -> tuple[int, ...]:
@@ -130,19 +131,19 @@ def _print_shipped() -> None:
     from workloads.catalogue import shipped_profiles
     from workloads.profile import load_profile
 
-    table = Table("name", "stage", "unit", "device", "sizes", "p50 of largest", "per second", "date", "provenance")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("name", no_wrap=True)
+    for header in ("stage", "largest batch", "its p50, ms", "most a second", ""):
+        table.add_column(header, justify="left" if header == "stage" else "right")
     for name in shipped_profiles():
         found = load_profile(name)
         table.add_row(
             name,
             found.stage,
-            found.unit,
-            found.device,
-            f"{found.batch_sizes[0]}-{found.batch_sizes[-1]}",
-            f"{found.quantile_s(0.5)[-1] * 1e3:.3f} ms",
+            f"{found.batch_sizes[-1]} {found.unit}",
+            f"{found.quantile_s(0.5)[-1] * 1e3:.2f}",
             f"{found.throughput_per_s().max():,.0f}",
-            found.date,
-            found.provenance,
+            "" if found.provenance == "measured" else found.provenance,
         )
     Console().print(table)
 
@@ -153,7 +154,10 @@ def _print_profile(found: ModelProfile) -> None:
 
     console = Console()
     console.print(f"[bold]{found.name}[/bold]  {found.stage}, {found.precision}, {found.mode}, on {found.device_name}")
-    table = Table(found.unit, "p50 ms", "p95 ms", "p99 ms", f"{found.unit} a second", "CPU core-ms", "timings", "")
+    headers = (found.unit, "p50 ms", "p95 ms", "p99 ms", "a second", "CPU core-ms", "timings", "")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header else "left")
     columns = (found.quantile_s(0.5), found.quantile_s(0.95), found.quantile_s(0.99))
     throughput = found.throughput_per_s()
     for index, size in enumerate(found.batch_sizes):

@@ -53,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _profile(model: str, precision: str, mode: str, options: argparse.Namespace) -> None:
     profile_model = import_profiler()
-    command = f"recfleet profile {model} --device {options.device} --precision {precision} --mode {mode}"
     settings = ProfileSettings(
         model=model,
         device_kind=options.device,
@@ -67,7 +66,6 @@ def _profile(model: str, precision: str, mode: str, options: argparse.Namespace)
         patience_s=options.patience_s,
         seed=options.seed,
         weights_folder=options.weights_folder,
-        command=f"{command} --timing-s {options.timing_s:g} --fewest-runs {options.fewest_runs}",
     )
     start_s = time.perf_counter()
     document = profile_model(settings)

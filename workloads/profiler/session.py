@@ -90,7 +90,7 @@ def profile_model(settings: ProfileSettings, progress: Progress = _silent) -> di
             "kind": "measured",
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "versions": machine.versions(),
-            "command": settings.command,
+            "command": settings.command(),
             "other_load_cores": _other_cores(timings, meter, settings.device_kind),
         },
         "notes": document.notes(timings, settings),

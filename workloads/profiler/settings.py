@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,6 @@ class ProfileSettings:
     seed: int = 20_261
     config: Any = None
     weights_folder: Path | None = None
-    command: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _one_of("--device", self.device_kind, DEVICE_KINDS)
@@ -91,6 +90,19 @@ class ProfileSettings:
             raise InputError("--timing-s", f"{self.timing_s:g} is no time", "give a number of seconds above 0")
         if self.threads < 0:
             raise InputError("--threads", f"{self.threads} is negative", "give a number of threads")
+
+    def command(self) -> str:
+        """The command that makes this profile."""
+        words = ["recfleet profile", self.model, "--device", self.device_kind]
+        words += ["--precision", self.precision, "--mode", self.mode]
+        if self.batch_sizes:
+            words += ["--sizes", ",".join(str(size) for size in self.batch_sizes)]
+        words += ["--timing-s", f"{self.timing_s:g}", "--fewest-runs", str(self.fewest_runs)]
+        if self.threads:
+            words += ["--threads", str(self.threads)]
+        if self.patience_s:
+            words += ["--patience-s", f"{self.patience_s:g}"]
+        return " ".join([*words, "--seed", str(self.seed)])
 
     def host_threads(self) -> int:
         """Threads of one operator, the default resolved."""
