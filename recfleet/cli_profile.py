@@ -133,17 +133,17 @@ def _print_shipped() -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", no_wrap=True)
-    for header in ("stage", "largest batch", "its p50, ms", "most a second", ""):
-        table.add_column(header, justify="left" if header == "stage" else "right")
+    for header in ("stage", "unit", "up to", "p50 there, ms", "a second"):
+        table.add_column(header, justify="left" if header in ("stage", "unit") else "right")
     for name in shipped_profiles():
         found = load_profile(name)
         table.add_row(
             name,
             found.stage,
-            f"{found.batch_sizes[-1]} {found.unit}",
+            found.unit,
+            str(found.batch_sizes[-1]),
             f"{found.quantile_s(0.5)[-1] * 1e3:.2f}",
             f"{found.throughput_per_s().max():,.0f}",
-            "" if found.provenance == "measured" else found.provenance,
         )
     Console().print(table)
 
