@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from optimizer.fleet_lp import FluidModel
@@ -32,7 +34,7 @@ def plan_fleet(problem: FleetProblem, limits: MipLimits | None = None) -> FleetP
             continue
         if not failures:
             return plan
-        return _restated(plan, "fallback", f"{name}, because {'; '.join(failures)}")
+        return replace(plan, status="fallback", note=f"{name}, because {'; '.join(failures)}")
     return hold(problem, "; ".join(failures))
 
 
@@ -42,14 +44,7 @@ def round_fluid(problem: FleetProblem) -> FleetPlan:
     if fluid.status != "optimal":
         raise RuntimeError(f"GLOP: {fluid.status}")
     plan = solve_greedy(problem, start=np.floor(fluid.replicas + 1e-9).astype(np.int64))
-    return FleetPlan(
-        plan.replicas,
-        plan.open_nodes,
-        plan.unserved_rps,
-        "feasible",
-        plan.objective_usd_per_hour,
-        fluid.usd_per_hour,
-    )
+    return replace(plan, bound_usd_per_hour=fluid.usd_per_hour, note="rounded LP")
 
 
 def hold(problem: FleetProblem, reason: str) -> FleetPlan:
@@ -60,15 +55,3 @@ def hold(problem: FleetProblem, reason: str) -> FleetPlan:
     unserved = np.maximum(problem.required_rps - problem.served_rps(replicas), 0.0)
     value = problem.objective_usd_per_hour(replicas, nodes)
     return FleetPlan(replicas, nodes, unserved, "hold", value, None, reason)
-
-
-def _restated(plan: FleetPlan, status: str, note: str) -> FleetPlan:
-    return FleetPlan(
-        plan.replicas,
-        plan.open_nodes,
-        plan.unserved_rps,
-        status,
-        plan.objective_usd_per_hour,
-        plan.bound_usd_per_hour,
-        note,
-    )

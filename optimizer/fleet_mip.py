@@ -9,7 +9,7 @@ of the first model, which every real placement satisfies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ortools.math_opt.python import mathopt
@@ -93,13 +93,7 @@ def solve_fleet_mip(problem: FleetProblem, limits: MipLimits | None = None) -> F
     best = min(plans, key=lambda p: p.objective_usd_per_hour)
     within = best.objective_usd_per_hour - max(0.0, bound) <= limits.gap * _price_scale(problem) + 1e-6
     note = "" if len(plans) == 1 else f"placed after {len(plans) - 1} repairs"
-    return validate_plan(
-        problem,
-        best.replicas,
-        status="optimal" if within else "feasible",
-        bound=best.bound_usd_per_hour,
-        note=note,
-    )
+    return replace(best, status="optimal" if within else "feasible", note=note)
 
 
 def _price_scale(problem: FleetProblem) -> float:

@@ -13,9 +13,17 @@ __all__ = ["Preference", "spread"]
 class Preference:
     """Pairs (variant, node type) of each stage, cheapest first.
 
-    The cost of a request is ``price dominant_share / (3600 throughput)`` in USD: the part of a node that
-    one replica claims of its scarcest resource, at the node's price, over what the replica serves within
-    its budget.
+    What counts is ``price dominant_share replicas`` over the demand, in USD per request: the part of a node that one
+    replica claims of its scarcest resource, at the node's price, times the whole replicas that serve the stage's known
+    peak. A large accelerator that one small stage would leave idle is dear by this measure, as it is on the bill.
+
+    Parameters
+    ----------
+    facts
+        The fleet.
+    peak_rps
+        ``[stage]`` peak that each stage is meant for. Without it, or where it is 0, replicas count in fractions:
+        ``price dominant_share / (3600 throughput)``, what large stages tend to.
 
     Attributes
     ----------
@@ -29,14 +37,19 @@ class Preference:
         ``pairs[stage]`` in order of cost, ties in order of variant and node type; empty where nothing runs.
     """
 
-    def __init__(self, facts: FleetFacts) -> None:
+    def __init__(self, facts: FleetFacts, peak_rps: np.ndarray | None = None) -> None:
         self.facts = facts
         self.share = shares(facts.need, facts.capacity)
         dominant = self.share.max(axis=2)
         usable = facts.runs_on() & (per_node(self.share) >= 1) & (np.asarray(facts.node_count) >= 1)
         self.usd_per_request = np.full(usable.shape, np.inf)
         price = np.broadcast_to(np.asarray(facts.price_usd_per_hour, dtype=np.float64), usable.shape)
-        self.usd_per_request[usable] = (price * dominant)[usable] / (3600.0 * facts.throughput_rps[usable])
+        served = np.where(usable, facts.throughput_rps, 1.0)
+        if peak_rps is not None:
+            peak = np.asarray(peak_rps, dtype=np.float64)[facts.variant_stage][:, None]
+            whole = np.maximum(np.ceil(peak / served - 1e-9), 1.0)
+            served = np.where(peak > 0.0, peak / whole, served)
+        self.usd_per_request[usable] = (price * dominant)[usable] / (3600.0 * served[usable])
         self.pairs = tuple(self._order(stage) for stage in range(len(facts.stages)))
 
     def _order(self, stage: int) -> tuple[tuple[int, int], ...]:

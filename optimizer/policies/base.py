@@ -34,7 +34,8 @@ class BuiltinPolicy:
     def __init__(self, context: PolicyContext, options: Any) -> None:
         self.facts = context.facts
         self.options = options
-        self.preference = Preference(context.facts)
+        peak_rps = self.facts.stage_demand(context.peak_rps) * (1.0 + self.facts.headroom)
+        self.preference = Preference(self.facts, peak_rps)
 
     @classmethod
     def from_context(cls, context: PolicyContext, **options: Any) -> BuiltinPolicy:

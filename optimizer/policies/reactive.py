@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from optimizer.feedback import LatencyFeedback
 from optimizer.fleet_problem import FleetPlan, FleetProblem
 from optimizer.forecast import peak_and_trend
+from optimizer.handover import hold_until_ready
 from optimizer.options import check_flag, check_number
 from optimizer.packing import shares
 from optimizer.policies.base import BuiltinPolicy
@@ -32,9 +34,13 @@ class ReactiveOptions:
     window_s
         The forecast looks back so far, at least three intervals; the plan follows a fall only after it.
     trend
-        Whether a rising trend is continued over the start-up time.
+        Whether a rising trend is continued until replicas decided at the next instant would be ready.
+    trend_s
+        The trend is that of so many last seconds, at least three intervals.
     churn
         Weight of the cost of starting and draining replicas.
+    feedback
+        Whether demand is corrected by the latency met (`optimizer.feedback`).
     hysteresis
         Demand may fall this fraction below what was planned for before a new plan is made.
     """
@@ -42,7 +48,9 @@ class ReactiveOptions:
     headroom: float | None = None
     window_s: float = 300.0
     trend: bool = True
+    trend_s: float = 180.0
     churn: float = 1.0
+    feedback: bool = True
     hysteresis: float = 0.05
 
     def __post_init__(self) -> None:
@@ -50,7 +58,9 @@ class ReactiveOptions:
             check_number("headroom", self.headroom, 0.0)
         check_number("window_s", self.window_s, 0.0, above=True)
         check_flag("trend", self.trend)
+        check_number("trend_s", self.trend_s, 0.0, above=True)
         check_number("churn", self.churn, 0.0)
+        check_flag("feedback", self.feedback)
         check_number("hysteresis", self.hysteresis, 0.0, 1.0)
 
 
@@ -60,7 +70,8 @@ class ReactivePolicy(BuiltinPolicy):
     A new plan is made when the expected demand (with headroom) of a stage exceeds what the plan serves,
     when it falls by more than ``hysteresis`` below what was planned for, or when replicas found no room. In
     the last case the pairs that were full are held at what they have, once; if demand is then unserved, the
-    next interval plans again without that limit.
+    next interval plans again without that limit. Replicas that a new plan does without stay until those that
+    replace them are ready (`optimizer.handover`).
     """
 
     name: ClassVar[str] = "reactive"
@@ -70,9 +81,11 @@ class ReactivePolicy(BuiltinPolicy):
         super().__init__(context, options)
         facts = self.facts
         self._headroom = facts.headroom if options.headroom is None else options.headroom
-        self._window = max(3, math.ceil(options.window_s / facts.control_interval_s - 1e-9))
+        self._window = self._slots(options.window_s)
+        self._trend_slots = self._slots(options.trend_s) if options.trend else 0
         self._lead = self._lead_slots()
         self._churn = options.churn * _start_cost(facts) / HOLD_HOURS
+        self._feedback = LatencyFeedback(facts) if options.feedback else None
         self._planned_rps: np.ndarray | None = None
         self._served_rps = np.zeros(len(facts.stages))
         self._last: Allocation | None = None
@@ -86,15 +99,22 @@ class ReactivePolicy(BuiltinPolicy):
     def expected_rps(self, observation: Observation) -> np.ndarray:
         """``[stage]`` demand to prepare for, without headroom."""
         history = self.facts.stage_demand(observation.history_rps)
-        return peak_and_trend(history, self._window, self._lead, trend=self.options.trend)
+        return peak_and_trend(history, self._window, self._lead, self._trend_slots)
 
     def decide(self, observation: Observation) -> Allocation:
         """Keep the plan while it fits the forecast, else make a new one."""
         required = self.expected_rps(observation) * (1.0 + self._headroom)
+        if self._feedback is not None:
+            required = required * self.facts.stage_demand(self._feedback.learn(observation))
         reason = self._reason(required, observation)
-        if self._last is not None and not reason:
-            return Allocation(self._last.replicas.copy(), self._last.status, note="demand is within the plan")
-        return self._replan(required, observation, reason)
+        if self._last is None or reason:
+            answer = self._last = self._replan(required, observation, reason)
+        else:
+            answer = Allocation(self._last.replicas, self._last.status, note="demand is within the plan")
+        held = hold_until_ready(self.facts, answer.replicas, required, observation.ready)
+        extra = int(held.sum() - answer.replicas.sum())
+        note = f"{answer.note}; {extra} replicas stay until others are ready" if extra else answer.note
+        return replace(answer, replicas=held, note=note)
 
     def _reason(self, required: np.ndarray, observation: Observation) -> str:
         if self._planned_rps is None:
@@ -126,19 +146,25 @@ class ReactivePolicy(BuiltinPolicy):
         short = plan.unserved_rps.sum()
         self._retry = limit is not None and short > 1e-6
         notes = [reason, plan.note, f"{short:.1f} requests/s beyond the cluster" if short > 1e-6 else ""]
-        self._last = Allocation(
+        return Allocation(
             plan.replicas.copy(),
             status=plan.status,
             objective_usd_per_hour=plan.objective_usd_per_hour,
             bound_usd_per_hour=plan.bound_usd_per_hour,
             note="; ".join(note for note in notes if note),
         )
-        return self._last
+
+    def _slots(self, seconds: float) -> int:
+        return max(3, math.ceil(seconds / self.facts.control_interval_s - 1e-9))
 
     def _lead_slots(self) -> np.ndarray:
-        """``[stage]`` intervals until a replica of the preferred pair is ready."""
+        """``[stage]`` intervals from the middle of the last one until replicas decided at the next instant are ready.
+
+        Half an interval from the middle of the last to now, one to the next decision, and the start-up of the
+        preferred pair.
+        """
         first = [self.preference.ready_after_s(s)[:1].max(initial=0.0) for s in range(len(self.facts.stages))]
-        return np.ceil(np.array(first) / self.facts.control_interval_s - 1e-9)
+        return np.array(first) / self.facts.control_interval_s + 1.5
 
 
 def _start_cost(facts: Any) -> np.ndarray:

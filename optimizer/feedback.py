@@ -1,0 +1,64 @@
+"""Correction of planned demand by the latency that was really met."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.policy import FleetFacts, Observation
+
+__all__ = ["LatencyFeedback"]
+
+RAISE, RELAX, MOST = 1.05, 0.995, 2.0
+FEWEST_REQUESTS = 100
+
+
+class LatencyFeedback:
+    """A factor on each service's demand that grows while its latency objective is missed without excuse.
+
+    Throughputs are computed for a certain kind of traffic; burstier traffic needs more replicas than they say. After
+    an interval that missed the objective although the ready replicas should have sufficed for it, and with none
+    still starting, the factor is raised by 5 %, to 2 at most; otherwise it relaxes towards 1 by 0.5 %. So it settles
+    where about one interval in eleven misses. A lack of replicas (a flash crowd outruns their start) teaches nothing.
+
+    Parameters
+    ----------
+    facts
+        The fleet; ``slo_quantile`` chooses among the percentiles observed (50, 95, 99) the next above, at most 99.
+
+    Attributes
+    ----------
+    factor
+        ``[service]``, 1 at first.
+    """
+
+    def __init__(self, facts: FleetFacts) -> None:
+        self._facts = facts
+        self._column = np.searchsorted([0.5, 0.95], np.minimum(facts.slo_quantile, 0.99))
+        self.factor = np.ones(len(facts.services))
+
+    def learn(self, observation: Observation) -> np.ndarray:
+        """Take in the interval that ended now; the new factor."""
+        facts = self._facts
+        percentiles = np.stack([observation.p50_s, observation.p95_s, observation.p99_s])
+        latency_s = percentiles[self._column, np.arange(len(facts.services))]
+        enough = observation.completed >= FEWEST_REQUESTS
+        missed = enough & (np.nan_to_num(latency_s) > facts.slo_s)
+        self.factor = np.where(
+            missed & self._should_suffice(observation),
+            np.minimum(self.factor * RAISE, MOST),
+            np.maximum(self.factor * RELAX, 1.0),
+        )
+        return self.factor
+
+    def _should_suffice(self, observation: Observation) -> np.ndarray:
+        """``[service]`` true where every stage's ready replicas cover the interval's rate and none is starting."""
+        facts = self._facts
+        stages = len(facts.stages)
+        rate = np.bincount(
+            facts.variant_stage, weights=(facts.throughput_rps * observation.ready).sum(axis=1), minlength=stages
+        )
+        starting = np.bincount(facts.variant_stage, weights=observation.starting.sum(axis=1), minlength=stages)
+        settled = (rate >= facts.stage_demand(observation.arrival_rps)) & (starting == 0)
+        suffices = np.ones(len(facts.services), dtype=bool)
+        np.logical_and.at(suffices, facts.stage_service, settled)
+        return suffices
