@@ -224,7 +224,7 @@ def _print(solved: DocumentLpResult, source: str, example: bool) -> None:
         cells = [f"{v:,.1f}" if math.isfinite(v) else "-" for v in (need, given, waste)]
         table.add_row(str(slot), *cells, f"{short[slot]:,.1f}" if slot in short else "")
     console.print(table)
-    console.print(_verdict(solved), highlight=False)
+    console.print(_verdict(solved), highlight=False, soft_wrap=True)
     if example:
         from optimizer.worked_case import feasibility_probability
 

@@ -129,3 +129,32 @@ def tiny_problem(rng: np.random.Generator, *, churn: bool = True) -> FleetProble
         unserved_usd_per_request=float(rng.choice([1e-4, 1e-3])),
         headroom=float(rng.choice([0.0, 0.2])),
     )
+
+
+def funnel_problem(rng: np.random.Generator) -> FleetProblem:
+    """Six stages, seven variants, three node types: the size of a control loop's problem, a few nodes large."""
+    stage = np.array([0, 1, 2, 3, 4, 5, 5])
+    capacity = np.array(
+        [[8, 1120e9, 128, 1.5e12, 1e10, 1e10], [0, 0, 64, 512e9, 2e9, 3e9], [4, 64e9, 48, 256e9, 2e9, 3e9]]
+    )
+    need, throughput = np.zeros((7, 3, len(RESOURCES))), np.zeros((7, 3))
+    for v in range(7):
+        memory, on_gpu = rng.uniform(2e9, 14e9), v not in (0, 6)
+        for n in (0, 2) if on_gpu else (0, 1, 2):
+            gpu = [rng.choice([0.5, 1.0]), memory, 4] if on_gpu else [0, 0, rng.integers(2, 9)]
+            need[v, n] = [*gpu, 2 * memory, 1e7, 1e7]
+            throughput[v, n] = rng.uniform(100, 300) * (3.0 if n == 0 else 0.6) if on_gpu else rng.uniform(20, 200)
+    return FleetProblem(
+        demand_rps=rng.uniform(100, 3000, 6),
+        stage_service=np.arange(6),
+        variant_stage=stage,
+        throughput_rps=throughput,
+        need=need,
+        capacity=capacity,
+        node_count=np.array([10, 40, 20]),
+        price_usd_per_hour=np.array([30.0, 3.2, 9.0]),
+        replicas_now=rng.integers(0, 4, (7, 3)) * (throughput > 0),
+        churn_usd_per_hour=np.full((7, 3), 0.05),
+        unserved_usd_per_request=0.001,
+        headroom=0.1,
+    )
