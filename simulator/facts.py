@@ -17,6 +17,7 @@ from workloads.errors import InputError
 __all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_ends_s"]
 
 SAMPLE = 4096
+HIGHEST_GAP_CV = 3.0
 
 
 def prepare(scenario: Scenario, seed: int) -> PolicyContext:
@@ -72,18 +73,23 @@ def arrivals_per_slot(scenario: Scenario, seed: int) -> np.ndarray:
 
 
 def _sample(scenario: Scenario, service: int) -> Load:
-    """Items and bytes of a service's first requests in the scenario's own seed."""
-    items: list[np.ndarray] = []
-    bytes_in: list[np.ndarray] = []
+    """Items, bytes and burstiness of a service's first requests in the scenario's own seed.
+
+    The coefficient of variation is that of `SAMPLE` successive gaps, rounded to a tenth so that a Poisson stream counts
+    as one, and kept within 1 to `HIGHEST_GAP_CV`: a trace that is still more bursty changes its rate, not its spacing.
+    """
+    columns: list[tuple[np.ndarray, ...]] = []
     for number_of_blocks, block in enumerate(scenario.trace_for(scenario.seed).blocks(rows=65_536)):
         mine = block.service == service
-        items.append(block.items[mine])
-        bytes_in.append(block.bytes_in[mine])
-        if sum(map(len, items)) >= SAMPLE or number_of_blocks >= 50:
+        columns.append((block.items[mine], block.bytes_in[mine], block.arrival_s[mine]))
+        if sum(len(some[0]) for some in columns) >= SAMPLE or number_of_blocks >= 50:
             break
-    if not sum(map(len, items)):
+    items, bytes_in, arrival_s = (np.concatenate(some)[:SAMPLE] for some in zip(*columns))
+    if len(items) == 0:
         return Load(np.zeros(1, np.int32), np.zeros(1, np.int32))
-    return Load(np.concatenate(items)[:SAMPLE], np.concatenate(bytes_in)[:SAMPLE])
+    gaps = np.diff(arrival_s)
+    gap_cv = float(gaps.std() / gaps.mean()) if len(gaps) > 1 and gaps.any() else 1.0
+    return Load(items, bytes_in, gap_cv=min(max(round(gap_cv, 1), 1.0), HIGHEST_GAP_CV))
 
 
 _FACTS: WeakKeyDictionary[Scenario, FleetFacts] = WeakKeyDictionary()

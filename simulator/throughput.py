@@ -1,7 +1,7 @@
 """How many requests a second one replica serves within its stage's latency budget, found by the data plane itself.
 
-One replica on an otherwise idle node receives Poisson arrivals with the trace's own numbers of items and bytes; the
-largest rate at which the budget's quantile still holds is the replica's SLO-feasible throughput.
+One replica on an otherwise idle node receives renewal arrivals with the trace's own burstiness and its own numbers of
+items and bytes; the largest rate at which the budget's quantile still holds is the replica's SLO-feasible throughput.
 """
 
 from __future__ import annotations
@@ -25,10 +25,19 @@ BISECTIONS = 5
 
 @dataclass(frozen=True)
 class Load:
-    """What requests of a stage look like: a sample of ``items[request]`` and ``bytes_in[request]``."""
+    """What requests of a stage look like.
+
+    Attributes
+    ----------
+    items, bytes_in
+        A sample ``[request]``.
+    gap_cv
+        Coefficient of variation of the time between arrivals; 1 is a Poisson stream.
+    """
 
     items: np.ndarray
     bytes_in: np.ndarray
+    gap_cv: float = 1.0
 
     def units(self, stage: StagePlan, counts_items: bool) -> np.ndarray:
         """Batch units ``[request]`` at a stage."""
@@ -79,7 +88,8 @@ def slo_throughput_rps(
     """Largest rate (requests/s) at which the stage's latency at ``budget_quantile`` is within ``budget_s``.
 
     The latency is that of the stage: transfer, waiting, compute and one hop. 0 where no rate of the grid (5 to 95 % of
-    ``best_rps``) meets the budget. Resolution: about 0.3 % of ``best_rps``.
+    ``best_rps``) meets the budget. Resolution: about 0.3 % of ``best_rps``. Times between arrivals are gamma
+    distributed with the load's coefficient of variation.
     """
 
     def holds(rate_rps: float) -> bool:
@@ -92,7 +102,7 @@ def slo_throughput_rps(
             slo_s=np.array([budget_s]),
             noise_seed=0,
         )
-        fleet = Fleet(plan, _poisson(load, rate_rps))
+        fleet = Fleet(plan, _arrivals(load, rate_rps))
         fleet.activate(fleet.add_replica(0, 0, 0))
         fleet.finish()
         return quantile(fleet.state.histogram[0], budget_quantile) <= budget_s
@@ -114,9 +124,10 @@ def slo_throughput_rps(
     return low * best_rps
 
 
-def _poisson(load: Load, rate_rps: float) -> Iterator[TraceBlock]:
+def _arrivals(load: Load, rate_rps: float) -> Iterator[TraceBlock]:
     """The same luck at every rate, so that the answer changes with the rate alone."""
-    gaps = np.random.default_rng(np.random.SeedSequence([0, 1])).exponential(1.0, REQUESTS)
+    shape = 1.0 / load.gap_cv**2
+    gaps = np.random.default_rng(np.random.SeedSequence([0, 1])).gamma(shape, 1.0 / shape, REQUESTS)
     pick = np.random.default_rng(np.random.SeedSequence([0, 2])).integers(0, len(load.items), REQUESTS)
     yield TraceBlock(
         start_index=0,
