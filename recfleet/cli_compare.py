@@ -113,12 +113,14 @@ def _command(scenario: Path, specs: list[str] | None, seeds: int, out: Path) -> 
 
 def _introduce(console: Console, scenario: Scenario) -> None:
     from rich.markup import escape
+    from rich.table import Table
 
     console.print(f"[bold]{escape(scenario.name)}[/bold]  {escape(scenario.description)}".rstrip())
-    for line in scenario.sources:
-        console.print(f"  real     {escape(line)}")
-    for line in scenario.assumptions:
-        console.print(f"  assumed  {escape(line)}")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for kind, lines in (("real", scenario.sources), ("assumed", scenario.assumptions)):
+        for line in lines:
+            table.add_row(f"  {kind}", escape(line))
+    console.print(table)
 
 
 def _conclude(console: Console, comparison: Comparison, out: Path, quiet: bool) -> None:

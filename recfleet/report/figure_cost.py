@@ -30,22 +30,15 @@ def draw(comparison: Comparison) -> Picture:
         axes.axhline(1, color=MUTED, linewidth=1)
         top = max([3.0, *(_spent(s) for s in table)]) * 1.8
         right = max(s.cost_usd.mean for s in table) * 1.16 or 1.0
-        axes.text(
-            0.995,
-            1.06,
-            "objective",
-            color=MUTED,
-            ha="right",
-            va="bottom",
-            transform=axes.get_yaxis_transform(),
-        )
+        axes.text(0.995, 0.03, "objectives held", color=MUTED, ha="right", transform=axes.transAxes)
         for standing in table:
             _point(axes, standing, colours[standing.policy])
         chosen = comparison.verdict.winner or comparison.verdict.closest
         bound = next((s.bound_usd.mean for s in table if s.policy == chosen), math.nan)
         if bound > 0:
             axes.axvline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-            axes.text(bound, top / 1.1, " lower bound", ha="left", va="top", color=INK)
+            place: Any = {"xytext": (5, -3), "textcoords": "offset points", "va": "top"}
+            axes.annotate("lower bound", (bound, top), color=INK, **place)
         axes.set(xlim=(0, right), ylim=(_FLOOR / 1.5, top), yscale="log")
         axes.set(xlabel="cost, USD", ylabel="error budget spent\n(worst service)")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{'≤ ' if y <= _FLOOR else ''}{y:g}x"))

@@ -84,7 +84,7 @@ def share_scales(panels: np.ndarray, rows: int, blocks: int) -> None:
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
                 axes.yaxis.set_minor_locator(NullLocator())
             else:
-                axes.locator_params(axis="y", nbins=4)
+                axes.locator_params(axis="y", nbins=4, integer=top >= 4)
     for b in range(blocks * rows):
         for column, axes in enumerate(panels[b]):
             axes.tick_params(labelsize=8, labelleft=column == 0)

@@ -59,7 +59,8 @@ def _parts(comparison: Comparison, resource: str) -> dict[str, np.ndarray]:
 def _write_shares(axes: Any, used: np.ndarray, paid: np.ndarray) -> None:
     for place, (part, whole) in enumerate(zip(used, paid)):
         if whole > 0:
-            axes.text(whole, place, f" {percent(part / whole)}", va="center", fontsize=8.5)
+            offset = {"xytext": (4, 0), "textcoords": "offset points"}
+            axes.annotate(percent(part / whole), (whole, place), va="center", fontsize=8.5, **offset)
 
 
 def _caption(comparison: Comparison) -> str:

@@ -53,6 +53,7 @@ def picture(name: str, title: str, caption: str, figure: Figure) -> Picture:
     return Picture(name, title, caption, figure, _tidy(sink.getvalue(), name, f"{title}. {caption}"))
 
 
+_DRAWN = re.compile(r' (?:d|points|transform|x|y|width|height|viewBox)="[^"]*"')
 _COORDINATE = re.compile(r"(-?\d+\.\d{2})\d+")
 _FONT = "font-family: inherit"
 
@@ -62,7 +63,8 @@ def _tidy(svg: str, name: str, label: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns:xlink="[^"]*"', "", svg, count=1).replace("xlink:href", "href")
-    svg = _COORDINATE.sub(r"\1", svg)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = _DRAWN.sub(lambda attribute: _COORDINATE.sub(r"\1", attribute[0]), svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = svg.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
     svg = re.sub(r"font(-family)?: ([^;\"]*?)('[^']*'(?:, )?)+[^;\"]*", _font, svg)
