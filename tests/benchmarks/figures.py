@@ -136,8 +136,8 @@ def _whole_run(scenario: Path) -> Figures:
 def show(figures: Figures, console: Console) -> None:
     """Print the figures with what they mean."""
     table = Table(title="Benchmark: medians, seconds of one core unless said otherwise", title_justify="left")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("value", justify="right", overflow="fold")
     table.add_column("what it is")
     for name, value in figures.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value), MEANINGS.get(name, ""))
