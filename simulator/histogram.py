@@ -25,8 +25,7 @@ def bin_edges() -> np.ndarray:
     return LOWEST_S * BIN_RATIO ** np.arange(N_BINS + 1, dtype=np.float64)
 
 
-def _middles() -> np.ndarray:
-    return LOWEST_S * BIN_RATIO ** (np.arange(N_BINS, dtype=np.float64) + 0.5)
+_MIDDLES_S = LOWEST_S * BIN_RATIO ** (np.arange(N_BINS, dtype=np.float64) + 0.5)
 
 
 def quantile(counts: np.ndarray, q: float) -> float:
@@ -42,10 +41,10 @@ def quantile(counts: np.ndarray, q: float) -> float:
     if total == 0:
         return math.nan
     rank = max(1, math.ceil(q * total - 1e-9))
-    return float(_middles()[int(np.searchsorted(np.cumsum(counts), rank))])
+    return float(_MIDDLES_S[int(np.searchsorted(np.cumsum(counts), rank))])
 
 
 def mean(counts: np.ndarray) -> float:
     """Mean latency in seconds, within `RELATIVE_ERROR`; NaN where there are none."""
     total = counts.sum()
-    return float(counts @ _middles() / total) if total else math.nan
+    return float(counts @ _MIDDLES_S / total) if total else math.nan
