@@ -174,15 +174,16 @@ def _check(
 def _solve(
     rows: np.ndarray, limit: np.ndarray, ramp_down: float, penalty: float | None, before: np.ndarray | None
 ) -> np.ndarray | None:
-    """``allocation[item, slot]``, or None if infeasible; demand is scaled for the solver."""
+    """``allocation[item, slot]``, or None if infeasible; scaled to the largest demand."""
     import pulp
 
-    scale = float(rows.max()) or 1.0
+    scale = max(float(rows.max()), 0.0 if before is None else float(before.max())) or 1.0
+    fall = min(ramp_down, scale) / scale
     problem = pulp.LpProblem("document", pulp.LpMinimize)
     allocation: list[list[pulp.LpVariable]] = []
     objective = []
     for i, row in enumerate(rows):
-        top = float(limit[i]) / scale
+        top = min(float(limit[i]), scale) / scale
         names = [f"C_{i}_{t}" for t in range(len(row))]
         c = [problem.add_variable(name, lowBound=0.0, upBound=top) for name in names]
         for t, need in enumerate(row / scale):
@@ -194,9 +195,9 @@ def _solve(
             problem += served >= float(need)
             objective.append(1.0 * c[t])
             if t > 0:
-                problem += c[t] >= c[t - 1] - ramp_down / scale
+                problem += c[t] >= c[t - 1] - fall
             elif before is not None:
-                problem += c[t] >= (float(before[i]) - ramp_down) / scale
+                problem += c[t] >= float(before[i]) / scale - fall
         allocation.append(c)
     problem += pulp.lpSum(objective)
     problem.solve(_cbc())

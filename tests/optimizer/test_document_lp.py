@@ -88,6 +88,13 @@ def test_elastic_serves_all_that_capacity_allows(demand: np.ndarray, capacity: f
     np.testing.assert_allclose(solved.shortfall, np.maximum(demand - capacity, 0.0), atol=1e-5 * 1000)
 
 
+@pytest.mark.parametrize("size", [2.2e-309, 1e-30, 1e-3, 1.0, 1e12, 1e200])
+def test_any_scale_of_numbers(size: float) -> None:
+    demand = np.array([3.0, 5.0, 1.0, 4.0]) * size
+    solved = document_lp(demand, 50.0 * max(size, 1.0), ramp_down=2.0 * size, initial=4.0 * size)
+    np.testing.assert_allclose(solved.allocation / size, [3.0, 5.0, 3.0, 4.0], atol=1e-5)
+
+
 def test_a_small_penalty_prefers_a_shortfall_to_lasting_waste() -> None:
     """A peak in the first of ten slots: allocating it wastes nine times over, leaving it short costs the penalty."""
     demand = np.array([100.0] + [10.0] * 9)
