@@ -39,7 +39,7 @@ def variations() -> Iterator[Variation]:
         stage = replace(_RERANK, max_batch=max_batch)
         # A replica that serves requests one by one takes 0.9 ms for each, one with full batches half of that.
         rate_rps = 20_000.0 if max_batch == 20 else ONE_STAGE.rate_rps
-        yield Variation(f"cap of {max_batch // 20} requests", replace(ONE_STAGE, stages=(stage,), rate_rps=rate_rps))
+        yield Variation(f"batches up to {max_batch // 20}", replace(ONE_STAGE, stages=(stage,), rate_rps=rate_rps))
     for replicas in (1, 8, 128, 512):
         yield Variation(
             f"{replicas} replicas, same load each",
