@@ -196,10 +196,7 @@ def _against_runner_up(winner: Standing, holding: Sequence[Standing]) -> list[st
         return [f"{_listed(tied)} {verbs[0]} the same and {verbs[1]} every objective too."]
     second = holding[1]
     difference = estimate([b - a for a, b in zip(winner.costs, second.costs)])
-    if difference.n < 2:
-        known = {policy for policy, _ in REFERENCES}
-        return [] if second.policy in known else [f"Next is {second.policy}, {_usd(difference)} dearer."]
-    if difference.half_width > difference.mean:
+    if difference.n >= 2 and difference.half_width > difference.mean:
         return [
             f"The difference from {second.policy}, {_usd(difference)} on the same seeds, is within the uncertainty."
         ]
