@@ -13,9 +13,9 @@ import typer
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
-    from workloads.trace_spec import TraceSpec
-    from workloads.trace_summary import TraceSummary
-    from workloads.trace_types import Trace
+    from workloads.trace.spec import TraceSpec
+    from workloads.trace.summary import TraceSummary
+    from workloads.trace.types import Trace
 
 __all__ = ["app"]
 
@@ -46,7 +46,7 @@ def import_counts(
     seed: Seed = 0,
 ) -> None:
     """Counts of requests per minute (or another bin), replayed: times within a bin are drawn."""
-    from workloads.trace_spec import parse_trace_spec
+    from workloads.trace.spec import parse_trace_spec
 
     counts: dict[str, Any] = {
         "file": str(source),
@@ -137,7 +137,7 @@ def generate(
     catalogue: Annotated[int | None, typer.Option(help="Without SPEC: number of items, Zipf 0.9.")] = None,
 ) -> None:
     """Draw a trace from models: from a YAML file, or one Poisson or gamma stream a service from options."""
-    from workloads.trace_spec import parse_trace_spec
+    from workloads.trace.spec import parse_trace_spec
 
     if spec is not None:
         if rate_rps is not None or duration_s is not None:
@@ -165,8 +165,8 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Rates, burstiness and popularity of a trace."""
-    from workloads.trace_parquet import open_trace
-    from workloads.trace_summary import summarise
+    from workloads.trace.parquet import open_trace
+    from workloads.trace.summary import summarise
 
     trace = open_trace(file, check_all=False)
     with _progress("reading", trace) as advance:
@@ -192,7 +192,7 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 
 def _sped_up(trace: Trace, speed: float) -> Trace:
-    from workloads.trace_derived import SpedUpTrace
+    from workloads.trace.derived import SpedUpTrace
 
     return trace if speed == 1 else SpedUpTrace(trace, speed)
 
@@ -200,7 +200,7 @@ def _sped_up(trace: Trace, speed: float) -> Trace:
 def _read_spec(path: Path) -> TraceSpec:
     """The ``trace:`` section of a YAML file, or the whole file where it has none."""
     from simulator.strict_yaml import read_yaml
-    from workloads.trace_spec import parse_trace_spec
+    from workloads.trace.spec import parse_trace_spec
 
     document = read_yaml(path)
     if not isinstance(document.value, dict):

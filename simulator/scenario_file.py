@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workloads.trace_spec import TraceSpec
+from workloads.trace.spec import TraceSpec
 
 __all__ = [
     "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile", "ServiceFile",

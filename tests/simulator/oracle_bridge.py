@@ -27,10 +27,11 @@ def plan_of(world: OracleWorld, controls: Sequence[Control]) -> tuple[FleetPlan,
             numbers[key] = len(tables)
             tables.append(measured.scaled(replica.speed))
     return FleetPlan(
-        stages=tuple(StagePlan(s.service, s.candidates, s.item_bytes, s.router, getattr(s, "max_outstanding", 0)) for s in world.stages),
-        rules=tuple(
-            BatchRule(v.stage, v.unit_items, v.max_batch, v.max_wait_s, v.queue_limit) for v in world.variants
+        stages=tuple(
+            StagePlan(s.service, s.candidates, s.item_bytes, s.router, getattr(s, "max_outstanding", 0))
+            for s in world.stages
         ),
+        rules=tuple(BatchRule(v.stage, v.unit_items, v.max_batch, v.max_wait_s, v.queue_limit) for v in world.variants),
         tables=tuple(tables),
         nic_bytes_per_s=np.array(world.nic_bytes_per_s),
         hop_delay_s=world.hop_delay_s,

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from workloads.errors import InputError
 from workloads.trace import COLUMN_TYPES, COLUMNS, ArrayTrace, ParquetTrace, Trace, TraceInfo, open_trace
-from workloads.trace_parquet import METADATA_KEY
-from workloads.trace_types import Rows
+from workloads.trace.parquet import METADATA_KEY
+from workloads.trace.types import Rows
 
 INFO = TraceInfo("small", ("a", "b"), 1e6, "typed in", "none", synthetic=True, scale=0.5, notes=("Grüße",))
 

@@ -13,7 +13,7 @@ import yaml
 from workloads.data_folder import data_folder
 from workloads.errors import InputError
 from workloads.trace import ArrayTrace, Trace, TraceInfo
-from workloads.trace_spec import TraceSpec, parse_trace_spec
+from workloads.trace.spec import TraceSpec, parse_trace_spec
 
 STREAM = {"service": "home", "arrivals": {"rate_rps": 5}}
 NEEDS_DATA = pytest.mark.skipif(data_folder() is None, reason="no folder of real traces (set RECFLEET_DATA)")

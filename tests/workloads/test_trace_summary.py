@@ -6,7 +6,7 @@ import pytest
 from workloads.arrivals import RateCurve, RenewalArrivals
 from workloads.popularity import ZipfPopularity
 from workloads.trace import ArrayTrace, GeneratedTrace, Stream, TraceInfo
-from workloads.trace_summary import summarise
+from workloads.trace.summary import summarise
 
 
 def test_a_trace_counted_by_hand() -> None:

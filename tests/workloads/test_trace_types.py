@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from workloads.errors import InputError
 from workloads.trace import COLUMN_TYPES, COLUMNS, ArrayTrace, TraceInfo
-from workloads.trace_types import _reblock
+from workloads.trace.types import _reblock
 
 INFO = TraceInfo("small", ("a", "b"), 100.0, "typed in", "none", synthetic=True)
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from workloads.errors import InputError
 from workloads.importers.tables import number_column, origin_of, read_table, require_columns, seconds_column
-from workloads.trace_array import ArrayTrace
-from workloads.trace_generated import named_generator
-from workloads.trace_types import TraceInfo
+from workloads.trace.array import ArrayTrace
+from workloads.trace.generated import named_generator
+from workloads.trace.types import TraceInfo
 
 if TYPE_CHECKING:
     import pandas as pd

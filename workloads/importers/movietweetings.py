@@ -8,8 +8,8 @@ import numpy as np
 
 from workloads.importers.event_table import ordered_times
 from workloads.importers.tables import number_column, origin_of, read_table
-from workloads.trace_array import ArrayTrace
-from workloads.trace_types import TraceInfo
+from workloads.trace.array import ArrayTrace
+from workloads.trace.types import TraceInfo
 
 __all__ = ["import_movietweetings"]
 

@@ -5,12 +5,12 @@ This module gathers the public names; each form has a file of its own.
 
 from __future__ import annotations
 
-from workloads.trace_array import ArrayTrace
-from workloads.trace_derived import CroppedTrace, RelabelledTrace, ScaledTrace, SpedUpTrace
-from workloads.trace_generated import GeneratedTrace, IntRange, Stream
-from workloads.trace_parquet import ParquetTrace, open_trace
-from workloads.trace_summary import ServiceSummary, TraceSummary
-from workloads.trace_types import COLUMN_TYPES, COLUMNS, Trace, TraceBlock, TraceInfo
+from workloads.trace.array import ArrayTrace
+from workloads.trace.derived import CroppedTrace, RelabelledTrace, ScaledTrace, SpedUpTrace
+from workloads.trace.generated import GeneratedTrace, IntRange, Stream
+from workloads.trace.parquet import ParquetTrace, open_trace
+from workloads.trace.summary import ServiceSummary, TraceSummary
+from workloads.trace.types import COLUMN_TYPES, COLUMNS, Trace, TraceBlock, TraceInfo
 
 __all__ = [
     "COLUMNS",

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from workloads.arrival_rate import RateCurve
+from workloads.arrivals.rate import RateCurve
 
 __all__ = ["DAY_S", "Diurnal", "FlashCrowd", "Shape", "Steps", "Weekly", "shaped_curve"]
 

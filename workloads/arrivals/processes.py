@@ -9,23 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from workloads.arrival_rate import RateCurve
-from workloads.arrival_shapes import Diurnal, FlashCrowd, Shape, Steps, Weekly, shaped_curve
+from workloads.arrivals.rate import RateCurve
 
-__all__ = [
-    "ArrivalProcess",
-    "Bursts",
-    "CountArrivals",
-    "Diurnal",
-    "FlashCrowd",
-    "RateCurve",
-    "RenewalArrivals",
-    "Shape",
-    "Steps",
-    "Weekly",
-    "scaled_counts",
-    "shaped_curve",
-]
+__all__ = ["ArrivalProcess", "Bursts", "CountArrivals", "RenewalArrivals", "scaled_counts"]
 
 _PIECE = 16_384
 _LEAST_PIECE = 256

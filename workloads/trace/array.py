@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from workloads.trace_check import RowChecker
-from workloads.trace_types import COLUMN_TYPES, Rows, Trace, TraceInfo
+from workloads.trace.check import RowChecker
+from workloads.trace.types import COLUMN_TYPES, Rows, Trace, TraceInfo
 
 __all__ = ["ArrayTrace"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workloads.errors import InputError
-from workloads.trace_check import RowChecker
-from workloads.trace_types import COLUMN_TYPES, COLUMNS, Rows, Trace, TraceInfo
+from workloads.trace.check import RowChecker
+from workloads.trace.types import COLUMN_TYPES, COLUMNS, Rows, Trace, TraceInfo
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from workloads.errors import InputError
-from workloads.trace_generated import named_generator
-from workloads.trace_types import Rows, Trace, row_count
+from workloads.trace.generated import named_generator
+from workloads.trace.types import Rows, Trace, row_count
 
 __all__ = ["CroppedTrace", "RelabelledTrace", "ScaledTrace", "SpedUpTrace"]
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from workloads.errors import InputError
-from workloads.trace_types import COLUMN_TYPES, Rows, TraceInfo, row_count
+from workloads.trace.types import COLUMN_TYPES, Rows, TraceInfo, row_count
 
 __all__ = ["RowChecker"]
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from workloads.arrivals_spec import ArrivalsSpec, PopularitySpec, RangeSpec, Weekday
+from workloads.arrivals.spec import ArrivalsSpec, PopularitySpec, RangeSpec, Weekday
 from workloads.errors import InputError
-from workloads.trace_types import Trace
+from workloads.trace.types import Trace
 
 __all__ = ["CountsSpec", "RequestColumns", "StreamSpec", "TraceSpec", "parse_trace_spec"]
 
@@ -155,7 +155,7 @@ class TraceSpec(_Strict):
         InputError
             A file is absent or bad, or a service is unknown.
         """
-        from workloads import trace_build
+        from workloads.trace import build as trace_build
 
         folder = base_dir if base_dir is not None else Path()
         if self.streams is not None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from workloads.arrivals import ArrivalProcess, CountArrivals, RateCurve, RenewalArrivals, scaled_counts
-from workloads.arrivals_spec import as_range
+from workloads.arrivals.spec import as_range
 from workloads.data_folder import resolve_path
 from workloads.errors import InputError
 from workloads.importers.counts import read_counts
 from workloads.importers.tables import origin_of
-from workloads.trace_derived import RelabelledTrace, ScaledTrace, SpedUpTrace
-from workloads.trace_generated import GeneratedTrace, Stream, named_generator
-from workloads.trace_parquet import open_trace
-from workloads.trace_spec import CountsSpec, RequestColumns, TraceSpec
-from workloads.trace_types import Trace, TraceInfo
+from workloads.trace.derived import RelabelledTrace, ScaledTrace, SpedUpTrace
+from workloads.trace.generated import GeneratedTrace, Stream, named_generator
+from workloads.trace.parquet import open_trace
+from workloads.trace.spec import CountsSpec, RequestColumns, TraceSpec
+from workloads.trace.types import Trace, TraceInfo
 
 __all__ = ["from_counts", "from_file", "from_streams"]
 

@@ -17,7 +17,7 @@ from workloads.arrivals import (
     shaped_curve,
 )
 from workloads.popularity import ZipfPopularity
-from workloads.trace_generated import IntRange
+from workloads.trace.generated import IntRange
 
 __all__ = ["ArrivalsSpec", "PopularitySpec", "RangeSpec", "Weekday", "as_range"]
 

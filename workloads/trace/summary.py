@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workloads.popularity import zipf_exponent
-from workloads.trace_types import COLUMNS, Trace, TraceBlock
+from workloads.trace.types import COLUMNS, Trace, TraceBlock
 
 __all__ = ["ServiceSummary", "TraceSummary", "summarise"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from workloads.trace_summary import TraceSummary
+    from workloads.trace.summary import TraceSummary
 
 __all__ = ["COLUMNS", "COLUMN_TYPES", "Rows", "Trace", "TraceBlock", "TraceInfo", "row_count"]
 
@@ -141,19 +141,19 @@ class Trace(ABC):
         The file appears under its name only when it is complete. `progress` is called with the number of
         rows of each block written.
         """
-        from workloads.trace_parquet import write_parquet
+        from workloads.trace.parquet import write_parquet
 
         return write_parquet(self, path, progress)
 
     def crop(self, start_s: float, end_s: float) -> Trace:
         """The requests that arrive in ``[start_s, end_s)``, with times counted from `start_s`."""
-        from workloads.trace_derived import CroppedTrace
+        from workloads.trace.derived import CroppedTrace
 
         return CroppedTrace(self, start_s, end_s)
 
     def describe(self) -> TraceSummary:
         """Read the trace once and summarise it: rates, burstiness, popularity, services."""
-        from workloads.trace_summary import summarise
+        from workloads.trace.summary import summarise
 
         return summarise(self)
 

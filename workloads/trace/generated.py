@@ -15,7 +15,7 @@ import numpy as np
 
 from workloads.arrivals import ArrivalProcess
 from workloads.popularity import ZipfPopularity
-from workloads.trace_types import COLUMN_TYPES, Rows, Trace, TraceInfo, row_count
+from workloads.trace.types import COLUMN_TYPES, Rows, Trace, TraceInfo, row_count
 
 __all__ = ["GeneratedTrace", "IntRange", "Stream", "named_generator"]
 
