@@ -51,7 +51,7 @@ def _feed(sink: Any, value: Any) -> None:
             _feed(sink, item)
         sink.update(b">")
     elif hasattr(value, "model_dump"):
-        _feed(sink, value.model_dump())
+        _feed(sink, value.model_dump(mode="json"))
     else:
         raise TypeError(f"cannot hash a {type(value).__name__}")
 

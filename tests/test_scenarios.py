@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import jsonschema
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -22,7 +24,7 @@ from simulator.scenario import load_scenario
 from simulator.scenario_file import ScenarioFile
 from simulator.strict_yaml import read_yaml
 from tests.short_demo import ROOT, SCENARIOS, read_summary, write_short_demo
-from workloads.data_folder import data_folder
+from workloads.data_folder import data_folder, data_path
 
 NEEDS_DATA = {"worldcup"}
 NAMES = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
@@ -79,6 +81,23 @@ def test_worldcup_names_trace_cluster_and_pairing() -> None:
     assert "Node type t4x2: 387 such nodes" in real
     assert "pairing them is an assumption" in assumed
     assert "0.066 of the measured speed" in assumed
+
+
+@pytest.mark.data
+@absent
+def test_worldcup_runs_and_accounts_for_every_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twenty minutes of the second day; as many as the logs hold for them times the scale, within 5 %."""
+    document = read_yaml(SCENARIOS / "worldcup.yaml").value
+    document["trace"] |= {"start_s": 86400 + 72000, "duration_s": 1200}
+    scenario, out = tmp_path / "worldcup.yaml", tmp_path / "out"
+    scenario.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    assert cli.run(["compare", str(scenario), "--policies", "hpa,mip", "--out", str(out), "--workers", "1"]) == 0
+    assert "every request accounted for" in capsys.readouterr().out
+    rows = read_summary(out)
+    assert len({row["requests"] for row in rows}) == 1
+    counts = pd.read_parquet(data_path("arrivals_worldcup98_1min.parquet"))
+    day = counts[counts["minute"].astype(str).str.startswith("1998-06-10")]["requests"].to_numpy()
+    assert int(rows[0]["requests"]) == pytest.approx(0.25 * day[1200:1220].sum(), rel=0.05)
 
 
 def test_worldcup_without_data_names_the_original(
