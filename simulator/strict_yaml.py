@@ -25,6 +25,7 @@ _TRUE_FALSE = {"true": True, "false": False}
 _OLD_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
 _NOT_FINITE = {".inf", "+.inf", "-.inf", ".nan"}
 _LONGEST_INTEGER = 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?)")
 _LIKE_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|[-+]?0[xob][0-9a-fA-F_]+")
@@ -133,6 +134,8 @@ def _mapping(document: Document, node: yaml.MappingNode, location: Path_) -> dic
 
 def _scalar(where: str, node: yaml.ScalarNode) -> Any:
     text = str(node.value)
+    if _SURROGATE.search(text):
+        raise InputError(where, "half a character (a lone surrogate)", "write the character itself")
     if node.style is not None:
         return text
     lower = text.lower()

@@ -208,6 +208,12 @@ def test_what_no_node_can_take_is_reported(tmp_path: Path) -> None:
 
 
 def test_replicas_leave_the_emptiest_node_first(tmp_path: Path) -> None:
-    """Three replicas on two nodes: the lone one goes, so that its node closes."""
-    result = run(tmp_path, plan(3, 2), 40.0)
-    assert node_s(result) == pytest.approx([40, 20])
+    """A first replica of 3 cores shares node 0 with one of 5; two more of 3 cores open node 1. When the large one
+    has gone, the oldest of the small ones is alone on its node, and it is the one that goes."""
+    small = "{profile: ads-cpu.json, max_batch: 1, container_start_s: 2, warm_up_s: 1}"
+    changes = {f"[{small}]": f"[{small}, {small.replace('max_batch', 'name: large, cpu_cores: 5, max_batch')}]"}
+    policy = Scripted(*([[a], [b]] for a, b in [(1, 1), (3, 1), (3, 1), (3, 1), (3, 0), (2, 0)]))
+    result = run(tmp_path, policy, 120.0, changes=changes)
+    assert result.intervals.open_nodes[:, 0].tolist() == [1, 2, 2, 2, 2, 1]
+    assert result.intervals.ready[:, :, 0].tolist() == [[1, 1], [1, 1], [1, 1], [3, 1], [3, 0], [2, 0]]
+    assert result.intervals.cost_usd[-1] == pytest.approx(20 * USD_PER_NODE_S)

@@ -67,6 +67,7 @@ TRAPS = {
     "control character": ("a: 1\nb: \x01\n", 2, "U+0001"),
     "escape beyond Unicode": ('a: 1\nb: "\\UFFFFFFFF"\n', 2, "not valid YAML"),
     "escape just beyond Unicode": ('b: "\\U00110000"\n', 1, "not valid YAML"),
+    "half a character": ('a: 1\nb: "\\ud800"\n', 2, "surrogate"),
     "key that is a list": ("[a, b]: 1\n", 1, "not a word"),
     "key of two lines": ('"a\\nb": 1\n', 1, "not a word"),
 }
