@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ __all__ = ["default_workers", "run_jobs"]
 
 _POLL_S = 0.1
 _REPORT_STEP = 0.01
+_END_S = 5.0
 
 
 def default_workers(jobs: int) -> int:
@@ -96,8 +99,11 @@ def _stopped_on_error(executor: ProcessPoolExecutor) -> Iterator[None]:
         executor.shutdown()
     except BaseException as error:
         executor.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
+        workers = set(multiprocessing.active_children()) - others
+        for process in workers:
             process.terminate()
+        for process in workers:
+            process.join(_END_S)
         if isinstance(error, BrokenProcessPool):
             raise RecfleetError(
                 "a worker process ended before its run did, most often for want of memory; run again with "
@@ -130,10 +136,19 @@ _worker: tuple[Any, Path, Runner, Any]
 
 
 def _start_worker(scenario: Any, folder: str, runner: Runner, reports: Any) -> None:
-    """In the worker process: keep what all its jobs need; leave interrupts to the parent."""
+    """In the worker process: keep what all its jobs need; leave interrupts to the parent, and end with it."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = (scenario, Path(folder), runner, reports)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed ends no worker, and a worker would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _work(job: Job) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +235,51 @@ def failing_runner(scenario: Any, job: Job, progress: Callable[[float], None]) -
 def test_a_dead_worker_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RecfleetError, match=r"a worker process ended.*--workers 1"):
         run(tmp_path / "out", runner=dying_runner, workers=2)
+
+
+def waiting_runner(scenario: Any, job: Job, progress: Callable[[float], None]) -> RunRecord:
+    """In a worker process: leave a trace of it, then take a minute."""
+    (Path(os.environ["PIDS"]) / str(os.getpid())).touch()
+    time.sleep(60)
+    return fake_runner(scenario, job, progress)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process exists and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    code = (
+        "import sys\n"
+        "from tests.recfleet.test_comparing import SCENARIO, compare, waiting_runner\n"
+        "if __name__ == '__main__':\n"
+        "    compare(SCENARIO, ['hpa', 'mip'], 1, out=sys.argv[1], workers=2, runner=waiting_runner)"
+    )
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PIDS": str(pids), "PYTHONPATH": str(root)}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")], env=environment, cwd=root) as parent:
+        deadline_s = time.monotonic() + 60
+        while len(list(pids.iterdir())) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        parent.send_signal(how)
+        parent.wait(10)
+    workers = [int(path.name) for path in pids.iterdir()]
+    assert len(workers) == 2
+    deadline_s = time.monotonic() + 10
+    while any(map(is_running, workers)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    left = [pid for pid in workers if is_running(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
 
 
 def test_an_error_in_a_worker_arrives_whole(tmp_path: Path) -> None:
