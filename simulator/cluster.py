@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["RESOURCES", "RESOURCE_UNITS", "Cluster", "DeviceOnNode", "NodeType", "resource_index"]
+__all__ = ["GIB", "RESOURCES", "RESOURCE_UNITS", "Cluster", "DeviceOnNode", "NodeType", "resource_index"]
 
 RESOURCES: tuple[str, ...] = ("gpu", "gpu_memory", "cpu", "memory", "storage", "network")
 """The resource axis of every array, in order."""
@@ -19,6 +19,9 @@ RESOURCE_UNITS: dict[str, str] = {
     "storage": "bytes/s read",
     "network": "bytes/s received",
 }
+
+
+GIB = 2.0**30
 
 
 def resource_index(name: str) -> int:

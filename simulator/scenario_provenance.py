@@ -1,0 +1,54 @@
+"""What of a scenario is real and what is assumed, in the sentences that every report prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.scenario import Scenario
+    from workloads.trace import Trace
+
+__all__ = ["assumptions_of", "sources_of"]
+
+
+def assumptions_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
+    """Whatever is assumed rather than measured or logged, one sentence each."""
+    lines = list(scenario.file.assumptions)
+    if trace.info.synthetic:
+        lines.append(f"The arrivals are synthetic: {trace.info.name}.")
+    for node in scenario.cluster.node_types:
+        price = f"Node type {node.name}, {node.count} at {node.price_usd_per_hour:g} USD/h"
+        lines.append(f"{price}: {node.source}." if node.source else f"{price}, as the scenario file says.")
+        for device in node.devices:
+            if device.speed != 1.0:
+                lines.append(
+                    f"Node type {node.name} is taken to run {device.device} profiles at {device.speed:g} of the "
+                    f"measured speed: {device.assumption}."
+                )
+    for profile in scenario.profiles:
+        if profile.provenance != "measured":
+            lines.append(f"Profile {profile.name} is {profile.provenance}, not measured.")
+    lines.append("Prices, boot times, container start times and bandwidths are inputs of the scenario file.")
+    lines.append(
+        "The fleet starts warm: the first decision sees the first interval's arrival rate, "
+        "and its replicas are ready at once."
+    )
+    lines.append("GPUs are claimed whole; replicas on one node do not slow each other but for the network card.")
+    if not scenario.service_noise:
+        lines.append("Service times are the measured means, without noise.")
+    return tuple(lines)
+
+
+def sources_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
+    """What is real, and where it comes from."""
+    info = trace.info
+    lines = []
+    if not info.synthetic:
+        lines.append(f"Trace: {info.name}. Source: {info.source}. Licence: {info.licence}. Scale {info.scale:g}.")
+        lines += [f"Trace: {note}" for note in info.notes]
+    if scenario.cluster.source:
+        lines.append(f"Cluster: {scenario.cluster.source}")
+    lines += [f"Node type {n.name}: {n.inventory}." for n in scenario.cluster.node_types if n.inventory]
+    for p in scenario.profiles:
+        lines.append(f"Profile {p.name}: {p.provenance} on {p.device_name or p.device}, {p.date}.")
+    return tuple(lines)
