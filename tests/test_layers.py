@@ -51,8 +51,6 @@ SLOW_TO_IMPORT = (
     "rich",
 )
 NAMES_OF_DISTRIBUTIONS = {"yaml": "pyyaml"}
-BROUGHT_BY = {"scipy": "statsmodels", "markupsafe": "jinja2", "safetensors": "torch"}
-"""Not declared themselves: with what they come, or should come."""
 IF_THERE = {"pynvml"}
 """Used where installed, done without where not."""
 
@@ -180,11 +178,11 @@ def test_whatever_is_imported_is_declared() -> None:
     declared = {_distribution(requirement) for requirement in [*project["dependencies"], *extras]}
     at_home = {*LAYERS, *sys.stdlib_module_names, *IF_THERE}
     outside = [i for i in all_imports() if i.top not in at_home]
-    missing = [i for i in outside if not {_name(i), BROUGHT_BY.get(_name(i))} & declared]
+    missing = [i for i in outside if _name(i) not in declared]
     assert not missing, listed(missing)
     required = {_distribution(requirement) for requirement in project["dependencies"]}
     eager = [i for i in outside if not (i.is_late or i.is_for_types or i.path.startswith(NEEDS_TORCH))]
-    optional = [i for i in eager if not {_name(i), BROUGHT_BY.get(_name(i))} & required]
+    optional = [i for i in eager if _name(i) not in required]
     assert not optional, f"needed at once, but only in an extra:\n{listed(optional)}"
 
 
