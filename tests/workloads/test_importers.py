@@ -1,5 +1,6 @@
 """Importers: published layouts are read as they are, mistakes name the row, real files match the known facts."""
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,19 @@ def test_csv_with_all_columns_mapped(tmp_path: Path) -> None:
     assert trace.column("items").tolist() == [10, 20, 30]
     assert trace.column("bytes_in").tolist() == [100, 200, 300]
     assert (trace.info.name, trace.info.licence, trace.info.source) == ("mine", "CC0", "in.csv")
+
+
+def test_keys_of_64_bits_stay_apart(tmp_path: Path) -> None:
+    keys = [2**53, 2**53 + 1, 2**63 - 1]
+    path = written(tmp_path, "t,user\n" + "".join(f"{t},{key}\n" for t, key in enumerate(keys)))
+    assert import_csv(path, EventColumns("t", user="user")).column("user").tolist() == keys
+
+
+@pytest.mark.parametrize("key", [2**63, 2**64 - 1])
+def test_a_key_that_does_not_fit_is_named(tmp_path: Path, key: int) -> None:
+    path = written(tmp_path, f"t,n\n0,1\n1,{key}\n")
+    with pytest.raises(InputError, match=rf"row 1 n: {key} is not a whole number"):
+        import_csv(path, EventColumns("t", user="n"))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +150,17 @@ def test_mistakes_in_counts(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read_counts(written(tmp_path, text), "n", "when")
     assert message in str(caught.value)
+
+
+def test_a_time_column_that_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no column 'minute'; name one of its columns: n"):
+        read_counts(written(tmp_path, "n\n5\n7\n"), "n", "minute")
+
+
+def test_days_need_bins_that_fill_a_day(tmp_path: Path) -> None:
+    path = written(tmp_path, "when,n\n2024-01-01 00:00,5\n2024-01-01 00:07,7\n")
+    with pytest.raises(InputError, match="bins of 420 s, which do not fill a day"):
+        read_counts(path, "n", "when", days=[date(2024, 1, 1)])
 
 
 def test_time_zones_become_utc(tmp_path: Path) -> None:

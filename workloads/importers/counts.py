@@ -103,7 +103,9 @@ def _bins(
     """Number of the bin of each row, from 0; width; start of bin 0."""
     import pandas as pd
 
-    if time_column is None or pd.api.types.is_numeric_dtype(frame.get(time_column, frame.iloc[:, 0])):
+    if time_column is not None:
+        require_columns(path, frame, [time_column])
+    if time_column is None or pd.api.types.is_numeric_dtype(frame[time_column]):
         if bin_s is None:
             raise InputError(str(path), "has no timestamps to take the width of a bin from", "give bin_s")
         if time_column is None:
@@ -140,8 +142,10 @@ def _summed(path: Path, bins: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _picked_days(
     path: Path, series: np.ndarray, bins: np.ndarray, bin_s: float, start_s: float, days: Sequence[date]
 ) -> CountSeries:
-    if not np.isfinite(start_s) or _DAY_S % bin_s:
+    if not np.isfinite(start_s):
         raise InputError(str(path), "has no timestamps to pick days by", "leave days out")
+    if _DAY_S % bin_s:
+        raise InputError(str(path), f"has bins of {bin_s:g} s, which do not fill a day", "leave days out")
     present = np.zeros(len(series), dtype=bool)
     present[bins] = True
     per_day = int(_DAY_S / bin_s)

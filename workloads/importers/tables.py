@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["number_column", "one_line", "origin_of", "read_table", "require_columns", "seconds_column"]
 
 _SHOWN = 60
+_EXACT_MOST = 2**53
+"""Whole numbers up to here are exact in float64, which is how a column with fractions or gaps is read."""
 
 UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """Seconds in each unit that a column of times may be in."""
@@ -62,7 +64,11 @@ def number_column(path: Path, frame: pd.DataFrame, column: str, most: int = 2**6
     import pandas as pd
 
     require_columns(path, frame, [column])
-    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    if pd.api.types.is_integer_dtype(numbers) and not numbers.isna().any():
+        values = numbers.to_numpy()
+    else:
+        values, most = numbers.to_numpy(dtype=np.float64, na_value=np.nan), min(most, _EXACT_MOST)
     bad = ~((values >= 0) & (values <= most) & (values == np.floor(values)))
     if bad.any():
         row = int(np.argmax(bad))
