@@ -220,3 +220,12 @@ def test_length_is_known_without_reading(tmp_path: Path) -> None:
     trace = ParquetTrace(tmp_path / "t.parquet")
     assert len(trace) == 1000
     assert trace.expected_rows == 1000
+
+
+def test_a_target_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="folder: is a folder; give the name of a file in it"):
+        small().write_parquet(tmp_path / "folder")
+    with pytest.raises(InputError, match="cannot be written"):
+        small().write_parquet(tmp_path / ("x" * 300))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -94,6 +94,8 @@ def write_parquet(trace: Trace, path: str | Path, progress: Callable[[int], None
     target = Path(path)
     if not target.parent.is_dir():
         raise InputError(str(target), f"the folder {target.parent} does not exist", "create it first")
+    if target.is_dir():
+        raise InputError(str(target), "is a folder", "give the name of a file in it")
     schema = _schema(trace.info)
     row_total = 0
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -110,9 +112,12 @@ def write_parquet(trace: Trace, path: str | Path, progress: Callable[[int], None
         if not row_total:
             raise InputError(trace.info.name, "holds no request", "raise its rate or its duration")
         os.replace(temporary, target)
-    except BaseException:
+    except OSError as error:
+        raise InputError(
+            str(target), f"cannot be written ({error.strerror or error})", "give a path that can"
+        ) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     return row_total
 
 
