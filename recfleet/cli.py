@@ -108,15 +108,21 @@ def _not_loaded() -> None:
     """Stands for a part that the arguments do not ask for."""
 
 
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error comes from.")] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import version as version_of
 
         print(f"recfleet {version_of('recfleet')}")
         raise typer.Exit(0)
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error comes from.")] = False,
+) -> None:
+    del version, debug  # Read by `_print_version` and by `run`; named here for the help.
 
 
 _root.__doc__ = _HELP
