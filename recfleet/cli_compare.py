@@ -139,6 +139,7 @@ def _conclude(console: Console, comparison: Comparison, out: Path, quiet: bool) 
 
 
 def _ranking(console: Console, comparison: Comparison) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from recfleet.report.ranking import COLUMNS, ranked_rows
@@ -154,7 +155,7 @@ def _ranking(console: Console, comparison: Comparison) -> None:
     for row in rows:
         style = "bold green" if row.winner else "dim" if row.clairvoyant else ""
         cells = [row.cells[i].mean for i, _ in columns]
-        name = f"{row.policy} *" if row.clairvoyant else row.policy
+        name = escape(f"{row.policy} *" if row.clairvoyant else row.policy)
         table.add_row(name, "held" if row.holds else "missed", *cells, style=style)
     console.print(table)
     if any(row.clairvoyant for row in rows):

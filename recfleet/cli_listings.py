@@ -25,12 +25,13 @@ def policies() -> None:
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from optimizer.registry import available_policies
 
     table = Table("name", "what it does", box=None, pad_edge=False, header_style="bold")
     for name, line in available_policies().items():
-        table.add_row(name, line)
+        table.add_row(Text(name), Text(line))
     Console().print(table)
 
 

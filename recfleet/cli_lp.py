@@ -214,17 +214,18 @@ def _write(solved: DocumentLpResult, out: Path) -> None:
 def _print(solved: DocumentLpResult, source: str, example: bool) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     short = dict(solved.short_slots)
-    table = Table(title=f"Allocation for {source}")
+    table = Table(title=Text(f"Allocation for {source}"))
     for name in ("slot", "demand", "allocation", "waste", "short by"):
         table.add_column(name, justify="right")
     for slot, need, given, waste, _ in _rows(solved):
         cells = [f"{v:,.1f}" if math.isfinite(v) else "-" for v in (need, given, waste)]
         table.add_row(str(slot), *cells, f"{short[slot]:,.1f}" if slot in short else "")
     console.print(table)
-    console.print(_verdict(solved), highlight=False, soft_wrap=True)
+    console.print(_verdict(solved), highlight=False, markup=False, soft_wrap=True)
     if example:
         from optimizer.worked_case import feasibility_probability
 

@@ -150,10 +150,13 @@ def _print_shipped() -> None:
 
 def _print_profile(found: ModelProfile) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    console.print(f"[bold]{found.name}[/bold]  {found.stage}, {found.precision}, {found.mode}, on {found.device_name}")
+    console.print(
+        f"[bold]{found.name}[/bold]  {found.stage}, {found.precision}, {found.mode}, on {escape(found.device_name)}"
+    )
     headers = (found.unit, "p50 ms", "p95 ms", "p99 ms", "a second", "CPU core-ms", "timings", "")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:

@@ -91,6 +91,7 @@ def figure_style(salt: str) -> Iterator[None]:
         "xtick.labelcolor": INK,
         "ytick.labelcolor": INK,
         "text.color": INK,
+        "text.parse_math": False,
         "legend.frameon": False,
         "figure.facecolor": "none",
         "axes.facecolor": "none",

@@ -62,7 +62,7 @@ def test_help_and_import_are_quick_and_load_nothing_heavy() -> None:
 
 
 def test_version() -> None:
-    assert rf.__version__ in fresh("--version").stdout or rf.__version__
+    assert fresh("--version").stdout == f"recfleet {rf.__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,20 @@ def test_quiet_prints_the_verdict_only(fake: Callable[..., int], capsys: Any) ->
     assert captured.out.startswith("Verdict: ")
     assert captured.out.count("\n") == 1
     assert captured.err == ""
+
+
+def test_a_name_may_look_like_markup(fake: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "mine[b].py").write_text("class Mine:\n    def decide(self, observation): ...\n")
+    assert fake("--policies", f"{tmp_path}/mine[b].py") == 0
+    assert "\nmine[b] " in capsys.readouterr().out
+    (tmp_path / "a[b].csv").write_text("demand\n1\n2\n")
+    assert cli.run(["lp", "--demand", str(tmp_path / "a[b].csv"), "--capacity", "5"]) == 0
+    assert "a[b].csv" in capsys.readouterr().out.replace("\n", "").replace(" ", "")
+    (tmp_path / "t.csv").write_text("arrival_s\n1\n2\n")
+    out = str(tmp_path / "t.parquet")
+    assert cli.run(["trace", "import", "csv", str(tmp_path / "t.csv"), "--name", "n[/x]", "--out", out]) == 0
+    assert cli.run(["trace", "describe", out]) == 0
+    assert "n[/x]" in capsys.readouterr().out
 
 
 def lossy_runner(scenario: Any, job: Job, progress: Callable[[float], None]) -> RunRecord:

@@ -125,7 +125,7 @@ def test_text_of_the_scenario_is_escaped() -> None:
 
 
 def test_a_policy_with_a_strange_name() -> None:
-    html = page_html(comparison(policies=("a<b>&\"c'", "$x_1$ y")))
+    html = page_html(comparison(policies=("a<b>&\"c'", "$x_1$ y", "s$_$")))
     checked(html)
     assert html.count("$x_1$ y") > 6
 
