@@ -140,8 +140,18 @@ def generate(
     from workloads.trace.spec import parse_trace_spec
 
     if spec is not None:
-        if rate_rps is not None or duration_s is not None:
-            raise InputError("options of generate", "--rate-rps and --duration-s do not go with SPEC", "drop them")
+        given = {
+            "--rate-rps": rate_rps is not None,
+            "--duration-s": duration_s is not None,
+            "--service": bool(service),
+            "--cv": cv != 1.0,
+            "--peak-to-mean": peak_to_mean is not None,
+            "--users": users is not None,
+            "--catalogue": catalogue is not None,
+        }
+        stray = [option for option, is_given in given.items() if is_given]
+        if stray:
+            raise InputError("options of generate", f"{', '.join(stray)} does not go with SPEC", "write it into SPEC")
         _write(_read_spec(spec).build(seed, base_dir=spec.parent), out)
         return
     if rate_rps is None or duration_s is None:
@@ -227,10 +237,11 @@ def _progress(verb: str, trace: Trace) -> Iterator[Callable[[int], None] | None]
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{verb} {trace.info.name}", total=trace.expected_rows)
+        task = bar.add_task(escape(f"{verb} {trace.info.name}"), total=trace.expected_rows)
         yield lambda rows: bar.update(task, advance=rows)
 
 
@@ -252,9 +263,10 @@ def _as_json(summary: TraceSummary) -> str:
 def _print_tables(summary: TraceSummary) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
-    facts = Table(title=summary.name, show_header=False)
+    facts = Table(title=Text(summary.name), show_header=False)
     kind = "synthetic" if summary.synthetic else "logged"
     for label, value in (
         ("source", f"{summary.source} ({kind}; licence: {summary.licence})"),
@@ -272,14 +284,14 @@ def _print_tables(summary: TraceSummary) -> None:
         ("items asked about", _popularity(summary.items, summary.item_zipf_s)),
         *(("note", note) for note in summary.notes),
     ):
-        facts.add_row(label, value)
+        facts.add_row(label, Text(value))
     console.print(facts)
     table = Table(title="by service")
     for heading in ("service", "requests", "share", "mean /s", "peak /s", "CV", "items", "bytes in"):
         table.add_column(heading, justify="left" if heading == "service" else "right")
     for row in summary.services:
         table.add_row(
-            row.service,
+            Text(row.service),
             f"{row.requests:,}",
             f"{row.share:.1%}",
             f"{row.mean_rate_rps:.4g}",

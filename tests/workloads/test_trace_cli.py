@@ -73,6 +73,7 @@ def test_import_each_kind(tmp_path: Path) -> None:
         (["generate"], "no SPEC.yaml given"),
         (["generate", "absent.yaml"], "cannot be read"),
         (["generate", "--rate-rps", "-1", "--duration-s", "5"], "-1.0"),
+        (["generate", "typo.yaml", "--users", "4", "--cv", "2"], "--cv, --users does not go with SPEC"),
         (["generate", "bad.yaml"], "bad.yaml:1: not valid YAML"),
         (["generate", "typo.yaml"], "typo.yaml:4 trace.streams[0].rate: 'rate' is not a known field"),
         (["generate", "list.yaml"], "holds no trace section"),
