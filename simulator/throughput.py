@@ -7,7 +7,7 @@ items and bytes; the largest rate at which the budget's quantile still holds is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,10 +52,13 @@ def best_throughput_rps(
     """Requests/s of a replica that is always busy with its most efficient batch, or of its card if that is less.
 
     The latency is piecewise linear in the batch, so units per second peak at a measured size, at the cap or, where one
-    request alone exceeds the cap, at the largest request.
+    request alone exceeds the cap, at the largest request. Where the router lets a replica hold only so many requests
+    (`StagePlan.max_outstanding`), no batch holds more.
     """
     units = load.units(stage, rule.counts_items)
-    largest = max(rule.max_batch, int(units.max()))
+    biggest = int(units.max())
+    cap = min(rule.max_batch, stage.max_outstanding * biggest) if stage.max_outstanding else rule.max_batch
+    largest = max(cap, biggest)
     sizes = np.unique(np.concatenate([table.batch_sizes[table.batch_sizes <= largest], [largest]]))
     mean_s = _interpolate(table.batch_sizes, mean_over_quantiles(table), sizes)
     compute = float((sizes / mean_s).max()) / float(units.mean())
@@ -94,7 +97,7 @@ def slo_throughput_rps(
 
     def holds(rate_rps: float) -> bool:
         plan = FleetPlan(
-            stages=(StagePlan(0, stage.candidates, stage.item_bytes, stage.router),),
+            stages=(replace(stage, service=0),),
             rules=(BatchRule(0, rule.counts_items, rule.max_batch, rule.max_wait_s, 0),),
             tables=(table,),
             nic_bytes_per_s=np.array([nic_bytes_per_s]),

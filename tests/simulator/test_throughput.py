@@ -73,6 +73,22 @@ def test_a_long_wait_for_batches_is_hopeless_at_any_rate_below_full_batches() ->
     assert feasible_rps(table, BatchRule(0, False, 64, 0.0, 0), 0.2, 0.99) >= found
 
 
+def test_a_limit_at_the_router_limits_the_batches_too() -> None:
+    """One request at a time is M/D/1 whatever the batch may hold; two at a time serve at most twice as fast."""
+    table, rule = table_of({1: SERVICE_S, 32: SERVICE_S}), BatchRule(0, False, 32, 0.0, 0)
+
+    def rate_rps(most: int) -> float:
+        stage = StagePlan(3, 1, 0.0, "least_outstanding", most)
+        best_rps = best_throughput_rps(stage, rule, table, ONE, FAST_CARD)
+        return slo_throughput_rps(
+            stage, rule, table, ONE, nic_bytes_per_s=FAST_CARD, hop_delay_s=0.0,
+            budget_s=20 * SERVICE_S, budget_quantile=0.9, best_rps=best_rps,
+        )  # fmt: skip
+
+    assert 0.0 < rate_rps(2) <= 2.0 / SERVICE_S < rate_rps(0)
+    assert rate_rps(1) <= 1.0 / SERVICE_S
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.floats(1.5, 10.0), st.floats(1.05, 2.0))
 def test_more_budget_is_never_less_throughput(services: float, factor: float) -> None:
