@@ -204,7 +204,12 @@ def packing_cuts(share: np.ndarray) -> np.ndarray:
 
 
 def _dual_feasible(share: np.ndarray, order: int) -> np.ndarray:
-    """Function ``u^(order)`` of Fekete and Schepers at each share."""
+    """Function ``u^(order)`` of Fekete and Schepers at each share.
+
+    A share a little above a whole number counts as whole, by more than the room that placement leaves beside others a
+    rounding error below it (`FIT_TOLERANCE`); one truly below must not, for it leaves room for more.
+    """
     scaled = (order + 1) * share
-    whole = np.abs(scaled - np.round(scaled)) < 1e-6
+    above = scaled - np.round(scaled)
+    whole = (above > -1e-11) & (above < 2.0 * (order + 1) * FIT_TOLERANCE)
     return np.where(whole, share, np.floor(scaled) / order)

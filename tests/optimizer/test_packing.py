@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,16 @@ def test_the_cut_of_large_items_is_found() -> None:
     """Items above one half need a node each; the capacity row alone would accept five on three nodes."""
     cuts = packing_cuts(np.array([[0.6]]))
     assert any(np.isclose(cut[0], 1.0) for cut in cuts)
+
+
+@pytest.mark.parametrize("less", [0.0, 1e-12, 1e-10, 1e-8, 3e-7, 1e-5])
+@pytest.mark.parametrize("parts", [2, 3, 5, 7])
+def test_cuts_allow_a_node_filled_by_nearly_equal_parts(parts: int, less: float) -> None:
+    """One part takes what the others, each a little below the even share, leave: it still fits a node."""
+    small = 1.0 / parts - less
+    share, replicas = np.array([[small], [1.0 - (parts - 1) * small]]), np.array([parts - 1, 1])
+    assert first_fit(share, replicas, 1).complete == parts
+    assert (packing_cuts(share) @ replicas <= 1.0 + 1e-8).all()
 
 
 def test_room_fills_open_nodes_first() -> None:
