@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.fleet_problem import FleetPlan, FleetProblem, validate_plan
-from optimizer.packing import Room, first_fit, per_node
+from optimizer.packing import Packing, Room, first_fit, per_node
 
 __all__ = ["solve_greedy"]
 
@@ -37,6 +37,8 @@ def _one_pass(problem: FleetProblem, start: np.ndarray | None, *, whole_node: bo
         for v, n in np.argwhere(start > 0):
             replicas[v, n] = room.take(int(v), int(n), int(start[v, n]))
     _fill(problem, room, replicas, whole_node=whole_node)
+    # The order of filling may have packed tighter than first fit does; what that cannot place is left out.
+    replicas = np.stack([p.placed for p in _packed(problem, replicas)], axis=1)
     _trim(problem, replicas)
     return validate_plan(problem, replicas, status="feasible", note="marginal greedy")
 
@@ -83,7 +85,7 @@ def _fill(problem: FleetProblem, room: Room, replicas: np.ndarray, *, whole_node
 
 def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
     """Drop replicas whose absence does not raise the objective, dearest per request first."""
-    nodes = _nodes(problem, replicas)
+    nodes = np.array([p.nodes for p in _packed(problem, replicas)], dtype=np.int64)
     value = problem.objective_usd_per_hour(replicas, nodes)
     dominant = problem.share.max(axis=2) * problem.price_usd_per_hour
     order = sorted(
@@ -94,14 +96,15 @@ def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
         while replicas[v, n] > 0:
             replicas[v, n] -= 1
             fewer = nodes.copy()
-            fewer[n] = first_fit(problem.share[:, n], replicas[:, n], int(problem.node_count[n])).nodes
+            packing = first_fit(problem.share[:, n], replicas[:, n], int(problem.node_count[n]))
+            fewer[n] = packing.nodes
             lower = problem.objective_usd_per_hour(replicas, fewer)
-            if lower > value + 1e-9:
+            if packing.complete < replicas[:, n].sum() or lower > value + 1e-9:
                 replicas[v, n] += 1
                 break
             nodes, value = fewer, lower
 
 
-def _nodes(problem: FleetProblem, replicas: np.ndarray) -> np.ndarray:
-    packed = [first_fit(problem.share[:, n], replicas[:, n], int(c)) for n, c in enumerate(problem.node_count)]
-    return np.array([p.nodes for p in packed], dtype=np.int64)
+def _packed(problem: FleetProblem, replicas: np.ndarray) -> list[Packing]:
+    """A placement on each node type."""
+    return [first_fit(problem.share[:, n], replicas[:, n], int(c)) for n, c in enumerate(problem.node_count)]
