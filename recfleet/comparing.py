@@ -52,7 +52,7 @@ def compare(
         Processes; None for one a core. More than one needs ``if __name__ == "__main__":`` in a script, and
         policies that are given by name or file.
     resume
-        Use runs that an interrupted comparison left.
+        Use runs that an interrupted comparison left, except those of policies given as classes.
     runner
         Runs one job; for tests.
 

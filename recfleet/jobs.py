@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,8 +95,11 @@ def make_jobs(
 
 
 def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
+    """Of a name its options and its file; of a class something new each time, for its code may have changed."""
+    if not isinstance(spec, str | Mapping):
+        return secrets.token_hex()
     name = spec.get("name") if isinstance(spec, Mapping) else spec
-    parts: list[Any] = [spec if isinstance(spec, str | Mapping) else label_of(spec)]
+    parts: list[Any] = [spec]
     if isinstance(name, str) and ".py" in name:
         path = (base or Path()) / (name.rpartition(":")[0] or name)
         parts.append(file_sha256(path) if path.is_file() else "")
