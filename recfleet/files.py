@@ -48,9 +48,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     from recfleet.report import write_page
 
     rows, services = summary_rows(comparison.runs), service_rows(comparison.runs)
-    (folder / "summary.csv").write_text(csv_text(rows))
-    (folder / "services.csv").write_text(csv_text(services, services=True))
-    (folder / "summary.json").write_text(_json(summary_document(comparison, rows, services)))
+    (folder / "summary.csv").write_text(csv_text(rows), encoding="utf-8")
+    (folder / "services.csv").write_text(csv_text(services, services=True), encoding="utf-8")
+    (folder / "summary.json").write_text(_json(summary_document(comparison, rows, services)), encoding="utf-8")
     frames = {
         "intervals": comparison.intervals,
         "service_intervals": service_intervals_frame(comparison.runs),
@@ -60,7 +60,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
     write_page(comparison, folder / "report.html")
-    (folder / "manifest.json").write_text(_json(_manifest(comparison, folder)))
+    (folder / "manifest.json").write_text(_json(_manifest(comparison, folder)), encoding="utf-8")
 
 
 def summary_document(
