@@ -85,10 +85,9 @@ def compare(
                 command=command,
             )
     except KeyboardInterrupt:
-        typer.echo(
-            f"recfleet: interrupted; finished runs are kept in {out}.partial, and the same command goes on from there",
-            err=True,
-        )
+        kept = Path(f"{out}.partial")
+        hint = f"finished runs are kept in {kept}, and the same command goes on from there"
+        typer.echo(f"recfleet: interrupted; {hint if kept.exists() else 'no run was finished'}", err=True)
         raise typer.Exit(130) from None
     _conclude(console, comparison, out, quiet)
     if not comparison.ok:

@@ -18,6 +18,8 @@ __all__ = ["FORMAT", "Workspace", "check_target", "is_recfleet_output", "open_wo
 FORMAT = "recfleet-comparison"
 """``format`` field of the manifest, by which an output folder is known to be ours."""
 
+_WORKSPACE_ENTRIES = {"lock", "runs", "draft", "previous"}
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -58,7 +60,7 @@ class Workspace:
 def is_recfleet_output(folder: Path) -> bool:
     """Whether a folder was written by a comparison."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
@@ -81,6 +83,7 @@ def open_workspace(out: Path, *, resume: bool = True) -> Iterator[Workspace]:
     out = Path(os.path.abspath(out))
     check_target(out)
     workspace = Workspace(out, out.with_name(f"{out.name}.partial"))
+    _check_workspace(workspace.root)
     try:
         workspace.root.mkdir(parents=True, exist_ok=True)
         lock = (workspace.root / "lock").open("w")
@@ -98,7 +101,7 @@ def open_workspace(out: Path, *, resume: bool = True) -> Iterator[Workspace]:
         try:
             yield workspace
         except BaseException:
-            if workspace.root.exists() and not any(workspace.runs.iterdir()):
+            if workspace.root.exists() and not any(workspace.runs.glob("*.npz")):
                 shutil.rmtree(workspace.root)
             raise
 
@@ -129,6 +132,12 @@ def check_target(out: Path) -> None:
     if out.exists() or out.is_symlink():
         kind = "a folder that recfleet did not write" if out.is_dir() else "not a folder"
         raise InputError(f"--out {out}", f"is {kind} and would be replaced", "give another folder")
+
+
+def _check_workspace(root: Path) -> None:
+    """Refuse a folder of that name that no comparison made: publishing would delete it."""
+    if root.is_dir() and {path.name for path in root.iterdir()} - _WORKSPACE_ENTRIES:
+        raise InputError(str(root), "is a folder that recfleet did not write and would be deleted", "move it away")
 
 
 def _sync(path: Path) -> None:

@@ -187,6 +187,15 @@ def test_an_interrupt_says_how_to_go_on(fake: Callable[..., int], tmp_path: Path
     assert not (tmp_path / "out.partial").exists()
 
 
+def test_an_interrupt_before_any_run_promises_nothing(fake: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+    def interrupted(scenario: Any, job: Job, progress: Callable[[float], None]) -> RunRecord:
+        raise KeyboardInterrupt
+
+    assert fake("--quiet", runner=interrupted) == 130
+    assert capsys.readouterr().err == "recfleet: interrupted; no run was finished\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("names", ["hpa,,mip", "", "hpa,hpa"])
 def test_bad_policy_lists(fake: Callable[..., int], names: str, capsys: Any) -> None:
     assert fake("--policies", names) == 2

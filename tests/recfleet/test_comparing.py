@@ -101,6 +101,19 @@ def test_the_same_bytes_again_and_with_two_processes(tmp_path: Path) -> None:
     assert first == compared_bytes(tmp_path / "c")
 
 
+def test_the_same_bytes_where_text_is_not_utf8_by_default(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tests.recfleet.test_comparing import *\n"
+        "compare(FakeScenario(intervals=24, name='Gr\\xf6\\xdfe'), ['hpa'], 1, out=sys.argv[1], runner=fake_runner)"
+    )
+    root = Path(__file__).parents[2]
+    for locale, utf8 in (("C", "1"), ("C", "0")):
+        environment = os.environ | {"LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
+        command = [sys.executable, "-c", code, str(tmp_path / utf8)]
+        subprocess.run(command, env=environment | {"PYTHONPATH": str(root)}, check=True, cwd=root)
+    assert compared_bytes(tmp_path / "0") == compared_bytes(tmp_path / "1")
+
+
 def test_the_same_bytes_under_another_hash_seed_with_the_page(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
@@ -136,6 +149,21 @@ def test_kept_runs_of_other_inputs_are_not_used(tmp_path: Path) -> None:
     runner = Counting()
     compare(changed, POLICIES, 2, out=tmp_path / "out", runner=runner)
     assert len(runner.done) == 6
+
+
+class Given:
+    """A policy given as a class, whose code may change between two comparisons."""
+
+    def decide(self, observation: Any) -> Any:
+        """Nothing."""
+
+
+def test_runs_of_a_class_are_not_kept_for_another_comparison(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compare(SCENARIO, ["hpa", Given], 2, out=tmp_path / "out", runner=Counting(stop_at=3))
+    runner = Counting()
+    compare(SCENARIO, ["hpa", Given], 2, out=tmp_path / "out", runner=runner)
+    assert runner.done == ["Given 1", "Given 2"]
 
 
 def test_no_resume_starts_afresh(tmp_path: Path) -> None:
@@ -206,6 +234,14 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, content: str) -> N
         run(tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / content).read_text() == "{}"
+
+
+def test_a_partial_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"out\.partial: is a folder that recfleet did not write"):
+        run(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out.partial", "thesis.tex"]
 
 
 def test_a_file_is_refused_and_an_empty_folder_is_used(tmp_path: Path) -> None:
