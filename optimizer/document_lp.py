@@ -71,7 +71,7 @@ class DocumentLpResult:
     def short_slots(self) -> list[tuple[int, float]]:
         """Slots (of any item) whose demand exceeds what capacity allows, and by how much."""
         short = self.shortfall if self.shortfall.ndim == 1 else self.shortfall.sum(axis=0)
-        return [(int(t), float(short[t])) for t in np.flatnonzero(short > 1e-9)]
+        return [(int(t), float(short[t])) for t in np.flatnonzero(short > 1e-9 * self.demand.max(initial=0.0))]
 
 
 def least_allocation(
@@ -142,7 +142,8 @@ def document_lp(
         return DocumentLpResult("infeasible", given, nan, nan, shortfall, capacity)
     allocation = solved.reshape(given.shape)
     shortfall = np.maximum(given - allocation, 0.0)
-    shortfall[shortfall < 1e-6 * np.maximum(1.0, given)] = 0.0
+    scale = _scale(rows, before).reshape((*given.shape[:-1], 1))
+    shortfall[shortfall < 1e-6 * scale] = 0.0
     return DocumentLpResult("optimal", given, allocation, allocation + shortfall - given, shortfall, capacity)
 
 
@@ -171,18 +172,24 @@ def _check(
         raise ValueError("the initial allocation, less ramp_down, must not exceed the capacity")
 
 
+def _scale(rows: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    """``[item]`` largest demand or initial allocation, which the solver's tolerance is relative to; 1 where 0."""
+    largest = rows.max(axis=1) if before is None else np.maximum(rows.max(axis=1), before)
+    return np.where(largest > 0.0, largest, 1.0)
+
+
 def _solve(
     rows: np.ndarray, limit: np.ndarray, ramp_down: float, penalty: float | None, before: np.ndarray | None
 ) -> np.ndarray | None:
-    """``allocation[item, slot]``, or None if infeasible; scaled to the largest demand."""
+    """``allocation[item, slot]``, or None if infeasible; each item scaled to its largest demand."""
     import pulp
 
-    scale = max(float(rows.max()), 0.0 if before is None else float(before.max())) or 1.0
-    fall = min(ramp_down, scale) / scale
+    scales = _scale(rows, before)
     problem = pulp.LpProblem("document", pulp.LpMinimize)
     allocation: list[list[pulp.LpVariable]] = []
     objective = []
-    for i, row in enumerate(rows):
+    for i, (row, scale) in enumerate(zip(rows, scales.tolist())):
+        fall = min(ramp_down, scale) / scale
         top = min(float(limit[i]), scale) / scale
         names = [f"C_{i}_{t}" for t in range(len(row))]
         c = [problem.add_variable(name, lowBound=0.0, upBound=top) for name in names]
@@ -205,4 +212,4 @@ def _solve(
         return None
     if problem.status != pulp.LpStatusOptimal:
         raise RuntimeError(f"CBC: {pulp.LpStatus[problem.status]}")
-    return np.array([[scale * float(v.value()) for v in c] for c in allocation])
+    return np.array([[scale * float(v.value()) for v in c] for scale, c in zip(scales.tolist(), allocation)])

@@ -95,6 +95,23 @@ def test_any_scale_of_numbers(size: float) -> None:
     np.testing.assert_allclose(solved.allocation / size, [3.0, 5.0, 3.0, 4.0], atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-7, 1.0, 1e12])
+@pytest.mark.parametrize("elastic", [True, False])
+def test_shortfalls_are_told_at_any_scale(size: float, elastic: bool) -> None:
+    solved = document_lp(np.array([3.0, 6.5, 4.0]) * size, 6.0 * size, elastic=elastic)
+    assert [slot for slot, _ in solved.short_slots] == [1]
+    np.testing.assert_allclose(solved.shortfall / size, [0.0, 0.5, 0.0], atol=1e-5)
+    if elastic:
+        np.testing.assert_allclose(solved.waste / size, [0.0, 0.0, 2.0], atol=1e-5)
+
+
+def test_items_of_very_different_size_are_solved_alike() -> None:
+    demand = np.array([[3.0, 6.5, 4.0], [3e9, 6.5e9, 4e9]])
+    solved = document_lp(demand, np.array([6.0, 6e9]), elastic=True)
+    np.testing.assert_allclose(solved.allocation[0], [3.0, 6.0, 6.0], atol=1e-4)
+    np.testing.assert_allclose(solved.shortfall[0], [0.0, 0.5, 0.0], atol=1e-4)
+
+
 def test_a_small_penalty_prefers_a_shortfall_to_lasting_waste() -> None:
     """A peak in the first of ten slots: allocating it wastes nine times over, leaving it short costs the penalty."""
     demand = np.array([100.0] + [10.0] * 9)
