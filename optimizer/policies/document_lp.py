@@ -54,6 +54,7 @@ class DocumentLp(BuiltinPolicy):
         self._capacity = self.preference.capacity_replicas()
         self._slots: list[np.ndarray] = []
         self._level: np.ndarray | None = None
+        self._expected: np.ndarray | None = None
         self._allocation = Allocation(np.zeros(self.facts.throughput_rps.shape, dtype=np.int64))
         self.solves = 0
 
@@ -61,16 +62,15 @@ class DocumentLp(BuiltinPolicy):
         """Append the last interval, and solve if a whole replica would change."""
         demand = self.facts.stage_demand(observation.arrival_rps) * (1.0 + self.options.headroom)
         self._slots.append(self.preference.replica_equivalents(demand))
-        slots = np.stack(self._slots, axis=1)
-        reachable = np.minimum(slots, self._capacity[:, None])
-        expected = least_allocation(reachable, self._ramp, self._level)[:, -1]
-        if self._level is None or (_whole(expected) != _whole(self._level)).any():
-            self._solve(slots)
+        reachable = np.minimum(self._slots[-1], self._capacity)
+        self._expected = least_allocation(reachable[:, None], self._ramp, self._expected)[:, -1]
+        if self._level is None or (_whole(self._expected) != _whole(self._level)).any():
+            self._solve(np.stack(self._slots, axis=1))
         return self._allocation
 
     def _solve(self, slots: np.ndarray) -> None:
         solved = document_lp(slots, self._capacity, ramp_down=self._ramp, elastic=True, initial=self._level)
-        self._level = np.minimum(solved.allocation[:, -1], self._capacity)
+        self._level = self._expected = np.minimum(solved.allocation[:, -1], self._capacity)
         self._slots = []
         self.solves += 1
         wanted_rps = self._level * self.preference.first_throughput_rps()
