@@ -193,6 +193,5 @@ class Actuator:
     def _count_up(self) -> None:
         """Write the changed counts into the ledger."""
         self.ledger.open_nodes = self.placement.open_nodes()
-        self.ledger.serving = self.count(READY)
-        self.ledger.loaded = self.ledger.serving + self.count(DRAINING)
+        self.ledger.loaded = self.count(READY) + self.count(DRAINING)
         self.ledger.claimed = self.ledger.loaded + self.count(STARTING)

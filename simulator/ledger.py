@@ -21,12 +21,10 @@ class Ledger:
         ``[node_type]`` nodes paid for.
     claimed, loaded
         ``[variant, node_type]`` replicas in any state; replicas whose weights are loaded (ready or draining).
-    serving
-        ``[variant, node_type]`` ready replicas.
     provisioned, allocated, resident
         ``[resource]`` resource-seconds of open nodes, of claims, and of memory held by loaded replicas.
-    serving_s
-        ``[variant, node_type]`` seconds of ready replicas.
+    loaded_s
+        ``[variant, node_type]`` seconds of ready or draining replicas.
     cost_usd
         Paid so far.
     """
@@ -38,11 +36,10 @@ class Ledger:
         self.open_nodes = np.zeros(shape[1], np.int64)
         self.claimed = np.zeros(shape, np.int64)
         self.loaded = np.zeros(shape, np.int64)
-        self.serving = np.zeros(shape, np.int64)
         self.provisioned = np.zeros(len(RESOURCES))
         self.allocated = np.zeros(len(RESOURCES))
         self.resident = np.zeros(len(RESOURCES))
-        self.serving_s = np.zeros(shape)
+        self.loaded_s = np.zeros(shape)
         self.cost_usd = 0.0
 
     def settle(self, now_s: float) -> None:
@@ -54,6 +51,6 @@ class Ledger:
         self.provisioned += elapsed * (self.open_nodes @ facts.capacity)
         self.allocated += elapsed * np.tensordot(self.claimed, facts.need, 2)
         self.resident += elapsed * np.tensordot(self.loaded, facts.need, 2) * _RESIDENT
-        self.serving_s += elapsed * self.serving
+        self.loaded_s += elapsed * self.loaded
         self.cost_usd += elapsed / 3600.0 * float(self.open_nodes @ facts.price_usd_per_hour)
         self.now_s = now_s

@@ -101,7 +101,8 @@ class Observation:
     queue_requests
         ``[stage]`` requests waiting or in transfer now (not in a batch).
     busy_fraction
-        ``[variant, node_type]`` mean fraction of the last interval that ready replicas computed; NaN without one.
+        ``[variant, node_type]`` fraction of the time of ready and draining replicas in the last interval in which they
+        computed; NaN without one.
     resource_utilisation
         ``[resource]`` used / provisioned over the last interval; NaN where nothing was provisioned.
     ready, starting, draining

@@ -48,7 +48,7 @@ class Readings:
         totals = {name: state.services[name].copy() for name in _COUNTERS}
         totals["histogram"] = state.histogram.copy()
         totals["busy_s"] = self._by_run(state.tables["busy_s"])
-        totals["serving_s"] = ledger.serving_s.copy()
+        totals["loaded_s"] = ledger.loaded_s.copy()
         totals["provisioned"] = ledger.provisioned.copy()
         totals["allocated"] = ledger.allocated.copy()
         totals["cost_usd"] = np.array(ledger.cost_usd)
@@ -93,7 +93,7 @@ class Readings:
         }
         self._rates[:, len(self._rows)] = change["arrived"] / (end_s - start_s)
         with np.errstate(invalid="ignore", divide="ignore"):
-            self._busy_fraction = change["busy_s"] / change["serving_s"]
+            self._busy_fraction = change["busy_s"] / change["loaded_s"]
             self._utilisation = change["used"] / change["provisioned"]
         self._rows.append(row)
 

@@ -217,3 +217,13 @@ def test_replicas_leave_the_emptiest_node_first(tmp_path: Path) -> None:
     assert result.intervals.open_nodes[:, 0].tolist() == [1, 2, 2, 2, 2, 1]
     assert result.intervals.ready[:, :, 0].tolist() == [[1, 1], [1, 1], [1, 1], [3, 1], [3, 0], [2, 0]]
     assert result.intervals.cost_usd[-1] == pytest.approx(20 * USD_PER_NODE_S)
+
+
+def test_a_draining_replica_counts_in_the_busy_fraction_while_it_is_there(tmp_path: Path) -> None:
+    """59 requests of 0.1 s from 18 s on: drained at 20, it computes until 23.9 and is released at the look at 24."""
+    scenario = load_hand(tmp_path, np.linspace(18.0, 19.9, 59).tolist(), 80.0)
+    policy = Scripted([[1]], [[0]])
+    simulate(scenario, policy, seed=1)
+    at_40, at_60 = (seen.busy_fraction for seen in policy.seen[2:4])
+    np.testing.assert_allclose(at_40, [[3.9 / 4.0]])
+    assert np.isnan(at_60).all()

@@ -206,6 +206,7 @@ def test_observations_are_the_intervals(run: Run) -> None:
         np.testing.assert_allclose(seen.resource_utilisation, used)
         known = ~np.isnan(seen.busy_fraction)
         assert (seen.busy_fraction[known] >= 0).all()
+        assert (seen.busy_fraction[known] <= 1 + 1e-9).all()
 
 
 def test_the_fluid_bound_is_below_the_cost(run: Run) -> None:
