@@ -7,7 +7,6 @@ import math
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,26 +20,14 @@ from recfleet.tables import (
     service_rows,
     summary_rows,
 )
+from recfleet.versions import versions
 from simulator.histogram import RELATIVE_ERROR
 from simulator.metrics import METRICS
 
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
 
-__all__ = ["PACKAGES", "versions", "write_comparison"]
-
-PACKAGES = (
-    "simpy",
-    "numba",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "pulp",
-    "ortools",
-    "statsmodels",
-    "matplotlib",
-    "pydantic",
-)
+__all__ = ["summary_document", "write_comparison"]
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
@@ -89,19 +76,6 @@ def _means(policy: str, clairvoyant: bool, rows: list[dict[str, Any]]) -> dict[s
             value = estimate([float(row[metric.name]) for row in own])
             means[metric.name] = {"mean": value.mean, "ci95_half_width": value.half_width}
     return means
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, recfleet and the packages whose numbers could differ."""
-    found = {"python": platform.python_version(), "recfleet": _version("recfleet")}
-    return found | {package: _version(package) for package in PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _manifest(comparison: Comparison, folder: Path) -> dict[str, Any]:

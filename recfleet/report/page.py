@@ -7,11 +7,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from recfleet.estimates import estimate
-from recfleet.files import versions
 from recfleet.report import FIGURES, draw
 from recfleet.report.decision_log import decision_excerpts
 from recfleet.report.ranking import COLUMNS, ranked_rows
 from recfleet.report.style import percent, policy_colours
+from recfleet.versions import versions
 from simulator.histogram import RELATIVE_ERROR
 
 if TYPE_CHECKING:
