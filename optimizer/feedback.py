@@ -53,12 +53,8 @@ class LatencyFeedback:
     def _should_suffice(self, observation: Observation) -> np.ndarray:
         """``[service]`` true where every stage's ready replicas cover the interval's rate and none is starting."""
         facts = self._facts
-        stages = len(facts.stages)
-        rate = np.bincount(
-            facts.variant_stage, weights=(facts.throughput_rps * observation.ready).sum(axis=1), minlength=stages
-        )
-        starting = np.bincount(facts.variant_stage, weights=observation.starting.sum(axis=1), minlength=stages)
-        settled = (rate >= facts.stage_demand(observation.arrival_rps)) & (starting == 0)
+        enough = facts.served_rps(observation.ready) >= facts.stage_demand(observation.arrival_rps)
+        settled = enough & (facts.by_stage(observation.starting.sum(axis=1)) == 0)
         suffices = np.ones(len(facts.services), dtype=bool)
         np.logical_and.at(suffices, facts.stage_service, settled)
         return suffices

@@ -30,9 +30,7 @@ def hold_until_ready(facts: FleetFacts, wanted: np.ndarray, required_rps: np.nda
         ``replicas[variant, node_type]``, nowhere less than wanted and nowhere more than the larger of wanted and ready.
     """
     held = np.array(wanted, dtype=np.int64)
-    kept = np.minimum(wanted, ready)
-    rate = (facts.throughput_rps * kept).sum(axis=1)
-    lacking = required_rps - np.bincount(facts.variant_stage, weights=rate, minlength=len(facts.stages))
+    lacking = required_rps - facts.served_rps(np.minimum(wanted, ready))
     spare = [(int(v), int(n)) for v, n in np.argwhere((ready > wanted) & facts.runs_on())]
     for v, n in sorted(spare, key=lambda pair: (-facts.throughput_rps[pair], pair)):
         stage = facts.variant_stage[v]

@@ -61,8 +61,7 @@ class Wrapper:
 
     def totals(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]`` replicas."""
-        weights = np.asarray(replicas).sum(axis=1)
-        return np.bincount(self.facts.variant_stage, weights=weights, minlength=len(self.facts.stages))
+        return self.facts.by_stage(np.asarray(replicas).sum(axis=1))
 
     def held_where(self, stages: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """``wanted``, but the last answer for stages that are true in ``stages[stage]``."""
@@ -191,13 +190,9 @@ class Hysteresis(Wrapper):
         """Hold stages whose throughput would fall a little."""
         if self.held is None:
             return wanted
-        before, after = self._rate(self.held), self._rate(wanted)
+        before, after = self.facts.served_rps(self.held), self.facts.served_rps(wanted)
         small = (after < before) & (after >= before * (1.0 - self.options.fraction))
         return self.held_where(small, wanted)
-
-    def _rate(self, replicas: np.ndarray) -> np.ndarray:
-        rate = (self.facts.throughput_rps * replicas).sum(axis=1)
-        return np.bincount(self.facts.variant_stage, weights=rate, minlength=len(self.facts.stages))
 
 
 WRAPPERS: dict[str, type[Wrapper]] = {

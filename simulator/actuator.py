@@ -103,7 +103,7 @@ class Actuator:
                     break
                 fresh.append(slot)
         if at_once:
-            self._make_ready(*fresh)
+            self._fleet.activate(*fresh)
         else:
             self.cold_starts += len(fresh)
             for slot in fresh:
@@ -141,12 +141,8 @@ class Actuator:
             return
         replica.process = None
         self._catch_up()
-        self._make_ready(slot)
+        self._fleet.activate(slot)
         self._count_up()
-
-    def _make_ready(self, *slots: int) -> None:
-        if slots:
-            self._fleet.activate(*slots)
 
     # --- leaving ---------------------------------------------------------------------------------------
 

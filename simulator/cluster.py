@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +22,7 @@ RESOURCE_UNITS: dict[str, str] = {
 
 
 GIB = 2.0**30
+"""Bytes."""
 
 
 def resource_index(name: str) -> int:
@@ -98,7 +99,6 @@ class Cluster:
     storage_bytes_per_s: float
     hop_delay_s: float
     source: str = ""
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def capacity(self) -> np.ndarray:

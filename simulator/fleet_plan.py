@@ -28,17 +28,14 @@ class Numbering:
         ``[variant, node_type]`` number of the latency table, -1 where the variant cannot run.
     runs
         ``(variant, node_type)`` of each table.
-    first_node
-        ``[node_type]`` number of the type's first node; nodes are numbered type by type.
     node_type_of
-        ``[node]``.
+        ``[node]``; nodes are numbered type by type.
     """
 
     stages: tuple[tuple[int, Stage], ...]
     variants: tuple[tuple[int, Variant], ...]
     table_of: np.ndarray
     runs: tuple[tuple[int, int], ...]
-    first_node: np.ndarray
     node_type_of: np.ndarray
 
 
@@ -66,7 +63,6 @@ def number(scenario: Scenario) -> Numbering:
         variants=variants,
         table_of=table_of,
         runs=tuple(runs),
-        first_node=np.cumsum(counts) - counts,
         node_type_of=np.repeat(np.arange(len(node_types)), counts),
     )
 

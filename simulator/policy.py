@@ -76,6 +76,14 @@ class FleetFacts:
         """Requests/s that reach each stage, ``[stage, ...]``, when services receive ``service_rps[service, ...]``."""
         return np.asarray(service_rps)[self.stage_service]
 
+    def by_stage(self, per_variant: np.ndarray) -> np.ndarray:
+        """``[stage]`` sums of ``per_variant[variant]``."""
+        return np.bincount(self.variant_stage, weights=per_variant, minlength=len(self.stages))
+
+    def served_rps(self, replicas: np.ndarray) -> np.ndarray:
+        """``[stage]`` rate that ``replicas[variant, node_type]`` serve within their budgets."""
+        return self.by_stage((self.throughput_rps * replicas).sum(axis=1))
+
     def runs_on(self) -> np.ndarray:
         """``[variant, node_type]`` true where a replica can run and meets its stage's budget."""
         return self.throughput_rps > 0.0

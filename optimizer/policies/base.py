@@ -42,11 +42,6 @@ class BuiltinPolicy:
         """Build the policy; unknown or wrong options raise before anything runs."""
         return cls(context, cls.Options(**options))
 
-    def served_rps(self, replicas: np.ndarray) -> np.ndarray:
-        """``[stage]`` rate that ``replicas[variant, node_type]`` serve within their budgets."""
-        rate = (self.facts.throughput_rps * replicas).sum(axis=1)
-        return np.bincount(self.facts.variant_stage, weights=rate, minlength=len(self.facts.stages))
-
 
 def scaled_to_fit(
     replicas_for: Callable[[np.ndarray], np.ndarray],

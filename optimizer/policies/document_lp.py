@@ -74,7 +74,7 @@ class DocumentLp(BuiltinPolicy):
         self._slots = []
         self.solves += 1
         wanted_rps = self._level * self.preference.first_throughput_rps()
-        replicas = scaled_to_fit(self._replicas_for, wanted_rps, self.served_rps)
+        replicas = scaled_to_fit(self._replicas_for, wanted_rps, self.facts.served_rps)
         short = solved.shortfall[:, -1].sum()
         note = f"short by {short:.1f} replica equivalents" if short > 0.0 else f"solved over {slots.shape[1]} slots"
         self._allocation = Allocation(replicas, status="optimal", note=note)

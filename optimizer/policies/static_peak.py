@@ -49,9 +49,9 @@ class StaticPeak(BuiltinPolicy):
         self._replicas = scaled_to_fit(
             lambda demand: spread(self.preference, demand, worth=facts.throughput_rps),
             reachable,
-            self.served_rps,
+            facts.served_rps,
         )
-        short = (self.served_rps(self._replicas) < reachable * (1.0 - 1e-9)).any()
+        short = (facts.served_rps(self._replicas) < reachable * (1.0 - 1e-9)).any()
         self._note = "the cluster cannot hold the peak" if short else "sized for the peak"
 
     def decide(self, observation: Observation) -> Allocation:
