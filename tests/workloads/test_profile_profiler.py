@@ -66,6 +66,17 @@ def test_weights_come_back_from_disk_as_they_were(name: str, tmp_path: Path) -> 
     assert seconds > 0
 
 
+def test_kept_weights_of_another_seed_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module("dlrm"), "default_config", lambda: TINY["dlrm"])
+    for seed in (1, 2, 2):
+        settings = ProfileSettings(
+            "dlrm", "cpu", batch_sizes=(1,), timing_s=0.05, fewest_runs=2, threads=1, seed=seed, weights_folder=tmp_path
+        )
+        assert profile_model(settings)["model"]["weights"] == f"random, seed {seed}"
+    one, two = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
+    assert one != two
+
+
 def test_each_batch_has_other_inputs_and_the_same_seed_the_same() -> None:
     module, config = model_module("dlrm"), TINY["dlrm"]
     first, second = (InputPool(module, config, 16, np.random.default_rng(5)) for _ in range(2))

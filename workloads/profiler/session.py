@@ -104,7 +104,7 @@ def _load(
     with tempfile.TemporaryDirectory(prefix="recfleet-weights-") as temporary:
         folder = settings.weights_folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{settings.model}-{settings.precision}.safetensors"
+        path = folder / f"{settings.model}-{settings.precision}-seed{settings.seed}.safetensors"
         if not path.exists() or settings.config is not None:
             progress("drawing weights", 0, 1)
             write_weights(module, config, settings.precision, device, settings.seed, path)
