@@ -24,7 +24,7 @@ class Standing:
 
     Attributes
     ----------
-    cost_usd, bound_usd, gap, attainment
+    cost_usd, bound_usd
         Over seeds.
     worst_service, margin
         The service whose mean attainment lies furthest below (or least above) the quantile it is asked for,
@@ -39,8 +39,6 @@ class Standing:
     clairvoyant: bool
     cost_usd: Estimate
     bound_usd: Estimate
-    gap: Estimate
-    attainment: Estimate
     worst_service: str
     objective_s: float
     asked: float
@@ -102,14 +100,11 @@ def _standing(runs: Sequence[RunRecord]) -> Standing:
     means = [estimate(margins[:, s]).mean for s in range(margins.shape[1])]
     worst = min(range(len(means)), key=lambda s: math.inf if math.isnan(means[s]) else means[s])
     costs = tuple(m.cost_usd for m in measured)
-    totals = [int(m.result.slo_met.sum()) / max(1, int(m.result.arrived.sum())) for m in measured]
     return Standing(
         policy=runs[0].policy,
         clairvoyant=runs[0].clairvoyant,
         cost_usd=estimate(costs),
         bound_usd=estimate([run.bound_usd for run in runs]),
-        gap=estimate([1 - run.bound_usd / cost for run, cost in zip(runs, costs) if cost > 0]),
-        attainment=estimate(totals),
         worst_service=facts.services[worst],
         objective_s=float(facts.slo_s[worst]),
         asked=float(facts.slo_quantile[worst]),
