@@ -87,7 +87,7 @@ def _import(file: Path, where: str) -> Any:
     try:
         # Compiled here and not by the loader, whose cache goes by whole seconds and would miss a quick edit.
         exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(where, f"importing it fails: {describe(error, file)}", "correct the file") from error
     return module

@@ -17,6 +17,10 @@ from workloads.errors import InputError
 __all__ = ["Hpa", "HpaOptions", "Metric", "StageScaler", "desired_pods"]
 
 
+MOST_PODS = 1e9
+"""Growth by a factor goes no further in one step; no recommendation does."""
+
+
 @dataclass(frozen=True)
 class HpaOptions:
     """Options of `Hpa`; the defaults are Kubernetes' own but for the target, which has none there.
@@ -137,7 +141,9 @@ class StageScaler:
         elapsed = self.options.scale_period_s if self._last_s is None else now_s - self._last_s
         pods = self.pods
         for _ in range(min(32, max(1, int(elapsed / self.options.scale_period_s + 1e-9)))):
-            pods = max(pods + self.options.scale_up_pods, math.ceil(pods * self.options.scale_up_factor))
+            pods = max(
+                pods + self.options.scale_up_pods, math.ceil(min(MOST_PODS, pods * self.options.scale_up_factor))
+            )
         return pods
 
     def _bounded(self, pods: int) -> int:

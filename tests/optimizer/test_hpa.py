@@ -62,3 +62,8 @@ def test_bounds() -> None:
     stage = scaler(3, min_replicas=2, max_replicas=4, stabilisation_s=0.0)
     assert stage.sync(0.0, Metric(3, 1.0)) == 4
     assert stage.sync(60.0, Metric(4, 0.0)) == 2
+
+
+def test_any_factor_gives_a_number_of_pods() -> None:
+    scaler = StageScaler(HpaOptions(scale_up_factor=1e300), 2)
+    assert [scaler.sync(60.0 * k, Metric(ready=2, busy=1.0)) for k in range(2)] == [4, 4]

@@ -119,6 +119,7 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
         ("class Mine(:", "mine.py:Mine", "SyntaxError"),
         ("\n\nimport no_such_module_here", "mine.py:Mine", "No module named 'no_such_module_here' (line 3)"),
         ("raise ValueError('two\\nlines')", "mine.py:Mine", "ValueError: two lines"),
+        ("raise SystemExit(3)", "mine.py:Mine", "SystemExit: 3"),
     ],
 )
 def test_mistakes_in_files(tmp_path: Path, text: str | None, name: str, expected: str) -> None:
