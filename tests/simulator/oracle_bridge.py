@@ -28,8 +28,7 @@ def plan_of(world: OracleWorld, controls: Sequence[Control]) -> tuple[FleetPlan,
             tables.append(measured.scaled(replica.speed))
     return FleetPlan(
         stages=tuple(
-            StagePlan(s.service, s.candidates, s.item_bytes, s.router, s.max_outstanding)
-            for s in world.stages
+            StagePlan(s.service, s.candidates, s.item_bytes, s.router, s.max_outstanding) for s in world.stages
         ),
         rules=tuple(BatchRule(v.stage, v.unit_items, v.max_batch, v.max_wait_s, v.queue_limit) for v in world.variants),
         tables=tuple(tables),
