@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,7 @@ from workloads.errors import InputError
 
 __all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_ends_s"]
 
-SAMPLE = 4096
+SAMPLE, SAMPLE_ROWS, SAMPLE_BLOCKS = 4096, 65_536, 50
 HIGHEST_GAP_CV = 3.0
 
 
@@ -72,19 +73,26 @@ def arrivals_per_slot(scenario: Scenario, seed: int) -> np.ndarray:
     return known[seed]
 
 
-def _sample(scenario: Scenario, service: int) -> Load:
-    """Items, bytes and burstiness of a service's first requests in the scenario's own seed.
+def _samples(scenario: Scenario) -> list[Load]:
+    """Items, bytes and burstiness of each service's first requests in the scenario's own seed, by one pass.
 
     The coefficient of variation is that of `SAMPLE` successive gaps, rounded to a tenth so that a Poisson stream counts
     as one, and kept within 1 to `HIGHEST_GAP_CV`: a trace that is still more bursty changes its rate, not its spacing.
     """
-    columns: list[tuple[np.ndarray, ...]] = []
-    for number_of_blocks, block in enumerate(scenario.trace_for(scenario.seed).blocks(rows=65_536)):
-        mine = block.service == service
-        columns.append((block.items[mine], block.bytes_in[mine], block.arrival_s[mine]))
-        if sum(len(some[0]) for some in columns) >= SAMPLE or number_of_blocks >= 50:
+    services = len(scenario.services)
+    columns: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(services)]
+    found = np.zeros(services, np.int64)
+    for block in itertools.islice(scenario.trace_for(scenario.seed).blocks(rows=SAMPLE_ROWS), SAMPLE_BLOCKS):
+        for service in np.flatnonzero(found < SAMPLE):
+            mine = block.service == service
+            columns[service].append((block.items[mine], block.bytes_in[mine], block.arrival_s[mine]))
+            found[service] += mine.sum()
+        if (found >= SAMPLE).all():
             break
-    items, bytes_in, arrival_s = (np.concatenate(some)[:SAMPLE] for some in zip(*columns))
+    return [_load(*(np.concatenate(some)[:SAMPLE] for some in zip(*parts))) for parts in columns]
+
+
+def _load(items: np.ndarray, bytes_in: np.ndarray, arrival_s: np.ndarray) -> Load:
     if len(items) == 0:
         return Load(np.zeros(1, np.int32), np.zeros(1, np.int32))
     gaps = np.diff(arrival_s)
@@ -116,7 +124,7 @@ def _compute(scenario: Scenario) -> FleetFacts:
     slo_rps, best_rps = np.zeros(shape), np.zeros(shape)
     need = np.zeros((*shape, len(RESOURCES)))
     delay_s = np.zeros(shape)
-    loads = [_sample(scenario, i) for i in range(len(scenario.services))]
+    loads = _samples(scenario)
     nic = cluster.capacity[:, resource_index("network")]
     storage = cluster.capacity[:, resource_index("storage")]
     for table, (v, n) in enumerate(numbering.runs):

@@ -10,12 +10,16 @@ if TYPE_CHECKING:
 
 __all__ = ["assumptions_of", "sources_of"]
 
+ASSUMED = "assumed:"
+"""How a note of a trace begins that tells an assumption."""
+
 
 def assumptions_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
     """Whatever is assumed rather than measured or logged, one sentence each."""
     lines = list(scenario.file.assumptions)
     if trace.info.synthetic:
         lines.append(f"The arrivals are synthetic: {trace.info.name}.")
+    lines += [f"Trace: {note.removeprefix(ASSUMED).strip()}" for note in trace.info.notes if note.startswith(ASSUMED)]
     for node in scenario.cluster.node_types:
         price = f"Node type {node.name}, {node.count} at {node.price_usd_per_hour:g} USD/h"
         lines.append(f"{price}: {node.source}." if node.source else f"{price}, as the scenario file says.")
@@ -45,7 +49,7 @@ def sources_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
     lines = []
     if not info.synthetic:
         lines.append(f"Trace: {info.name}. Source: {info.source}. Licence: {info.licence}. Scale {info.scale:g}.")
-        lines += [f"Trace: {note}" for note in info.notes]
+        lines += [f"Trace: {note}" for note in info.notes if not note.startswith(ASSUMED)]
     if scenario.cluster.source:
         lines.append(f"Cluster: {scenario.cluster.source}")
     lines += [f"Node type {n.name}: {n.inventory}." for n in scenario.cluster.node_types if n.inventory]

@@ -11,16 +11,9 @@ from workloads.profile import load_profile
 
 __all__ = ["resolve_services"]
 
-MAX_STAGES = 64
-"""Of all services together: the numbering of service noise has room for so many."""
-
 
 def resolve_services(reading: Reading, files: list[ServiceFile], cluster: Cluster) -> tuple[Service, ...]:
     """The services, with profiles loaded, each variant fit for some node type of the cluster."""
-    stages = sum(len(service.stages) for service in files)
-    if stages > MAX_STAGES:
-        raise InputError(reading.where("services"), f"{stages} stages in all services together",
-                         f"{MAX_STAGES} at most: divide the scenario")  # fmt: skip
     reading.refuse_twins(("services",), [s.name for s in files])
     return tuple(_service(reading, ("services", i), service, cluster) for i, service in enumerate(files))
 

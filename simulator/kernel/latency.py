@@ -18,13 +18,18 @@ _S11, _S27, _S30, _S31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(
 
 
 @inlined
-def uniform(seed: np.uint64, request_id: int, stage: int) -> float:
-    """Counter-based uniform number in [0, 1) of a batch's head at a stage (SplitMix64's output function)."""
-    x = seed + _GOLDEN * np.uint64(64 * request_id + stage + 1)
+def _mix(x: np.uint64) -> np.uint64:
+    """SplitMix64's output function: every bit of the input decides about half the bits of the output."""
     x = (x ^ (x >> _S30)) * _MIX_1
     x = (x ^ (x >> _S27)) * _MIX_2
-    x = x ^ (x >> _S31)
-    return float(x >> _S11) * (1.0 / 9007199254740992.0)
+    return x ^ (x >> _S31)
+
+
+@inlined
+def uniform(seed: np.uint64, request_id: int, stage: int) -> float:
+    """Counter-based uniform number in [0, 1) of a batch's head at a stage: a stream a request, a number a stage."""
+    stream = _mix(seed + _GOLDEN * np.uint64(request_id + 1))
+    return float(_mix(stream + _GOLDEN * np.uint64(stage + 1)) >> _S11) * (1.0 / 9007199254740992.0)
 
 
 @inlined

@@ -7,13 +7,17 @@ from .model import OracleVariant
 _MASK = (1 << 64) - 1
 
 
-def uniform(noise_seed: int, request_id: int, stage: int) -> float:
-    """The uniform number in [0, 1) of the batch that `request_id` heads at `stage`."""
-    x = (noise_seed + 0x9E3779B97F4A7C15 * (64 * request_id + stage + 1)) & _MASK
+def mix(x: int) -> int:
+    """SplitMix64's output function."""
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
-    x ^= x >> 31
-    return (x >> 11) / 2**53
+    return x ^ (x >> 31)
+
+
+def uniform(noise_seed: int, request_id: int, stage: int) -> float:
+    """The uniform number in [0, 1) of the batch that `request_id` heads at `stage`."""
+    stream = mix((noise_seed + 0x9E3779B97F4A7C15 * (request_id + 1)) & _MASK)
+    return (mix((stream + 0x9E3779B97F4A7C15 * (stage + 1)) & _MASK) >> 11) / 2**53
 
 
 def quantile(levels: tuple[float, ...], values: tuple[float, ...], u: float) -> float:

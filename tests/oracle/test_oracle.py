@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from .by_hand import (
@@ -23,7 +24,7 @@ from .by_hand import (
     two_stages,
 )
 from .model import OracleArrival, Outcome
-from .service_time import batch_latency_s, quantile, uniform
+from .service_time import batch_latency_s, mix, quantile, uniform
 from .simpy_oracle import run
 
 
@@ -327,11 +328,17 @@ class TestLatency:
     def test_uniform_is_splitmix64(self) -> None:
         # The first outputs of SplitMix64 from seed 0, as its reference implementation prints them.
         outputs = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC]
-        assert [uniform(0, 0, stage) for stage in range(4)] == [(x >> 11) / 2**53 for x in outputs]
+        assert [mix(0x9E3779B97F4A7C15 * (i + 1) % 2**64) for i in range(4)] == outputs
+        stream = outputs[2]
+        assert uniform(0, 2, 1) == (mix((stream + 2 * 0x9E3779B97F4A7C15) % 2**64) >> 11) / 2**53
 
-    def test_uniform_counts_64_stages_a_request_and_wraps(self) -> None:
-        assert uniform(5, 3, 7) == uniform(5, 2, 71)
-        assert uniform(2**64 - 1, 0, 0) == uniform((2**64 - 1 + 0x9E3779B97F4A7C15) % 2**64, 0, -1)
+    def test_uniform_numbers_a_stream_for_each_request_and_wraps(self) -> None:
+        assert uniform(2**64 - 1, 0, 0) == uniform((2**64 - 1 + 0x9E3779B97F4A7C15) % 2**64, -1, 0)
+        numbers = np.array([[uniform(5, request, stage) for stage in range(8)] for request in range(4000)])
+        assert len(np.unique(numbers)) == numbers.size
+        assert abs(numbers.mean() - 0.5) < 4 / np.sqrt(12 * numbers.size)
+        assert np.abs(np.corrcoef(numbers.T) - np.eye(8)).max() < 5 / np.sqrt(len(numbers))
+        assert np.abs(np.corrcoef(numbers[1:, 0], numbers[:-1, 0])[0, 1]) < 4 / np.sqrt(len(numbers))
 
     def test_noise_belongs_to_the_head_of_the_batch(self) -> None:
         wide = replace(ONE_SECOND, max_wait_s=0.5, latency_s=((0.0, 8.0), (0.0, 8.0)))

@@ -217,7 +217,7 @@ class TestHoldingAgainstTheory:
     @pytest.mark.parametrize("servers", [2, 4])
     def test_mmc_is_erlang_c(self, servers: int) -> None:
         rate_rps = 0.7 * servers
-        waits = self.waits_s(poisson_arrivals(rate_rps, 15_000, seed=7), EXPONENTIAL, servers)
+        waits = self.waits_s(poisson_arrivals(rate_rps, 25_000, seed=7), EXPONENTIAL, servers)
         service_s, _ = theory.quantile_moments(LEVELS, EXPONENTIAL)
         for samples, expected in (
             (waits, theory.mmc_mean_wait_s(rate_rps, service_s, servers)),

@@ -146,13 +146,6 @@ BAD = {
         "profile: rank.json, max",
         ("no node type has the device 'mini-gpu'", "mini-cpu, mini-tpu"),
     ),
-    "more stages than noise has room for": change(
-        ADS,
-        ADS + "".join(ADS.replace("name: ads\n", f"name: ads{i}\n", 1) for i in range(62)),
-        "65 stages",
-        "64 at most",
-        line="services:",
-    ),
     # inventories
     "no inventory file": Bad(
         {"count: 6\n      cpu_cores: 8\n      memory_gib: 16\n": "inventory: {file: nodes.csv}\n"},

@@ -9,7 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from tests.oracle.model import as_arrays
+from simulator.fleet import Fleet
+from simulator.histogram import bin_edges
+from simulator.kernel.state import COMPLETED, FAILED, REJECTED
+from tests.oracle.model import OracleArrival, as_arrays
 from tests.oracle.simpy_oracle import run
 from tests.oracle.worlds import random_world
 from tests.simulator.oracle_bridge import run_on_fleet
@@ -45,7 +48,27 @@ def assert_agrees(seed: int) -> int:
     )
     assert released_s == pytest.approx(oracle_released_s, rel=0, abs=TOLERANCE_S), where
     assert fleet.in_flight().sum() == 0, where
+    assert_counted(fleet, arrivals, where)
     return len(arrivals)
+
+
+def assert_counted(fleet: Fleet, arrivals: list[OracleArrival], where: str) -> None:
+    """The kernel's own counters and histogram against the outcomes that it recorded."""
+    outcome = fleet.state.record.outcome
+    of_service = np.array([arrival.service for arrival in arrivals])
+    latency_s = outcome["done_s"] - np.array([arrival.arrival_s for arrival in arrivals])
+    edges_s = bin_edges()
+    for index, service in enumerate(fleet.state.services):
+        mine = of_service == index
+        done_s = latency_s[mine & (outcome["status"] == COMPLETED)]
+        assert service["completed"] == len(done_s), where
+        assert service["rejected"] == (outcome["status"][mine] == REJECTED).sum(), where
+        assert service["failed"] == (outcome["status"][mine] == FAILED).sum(), where
+        assert service["slo_met"] == (done_s <= service["slo_s"]).sum(), where
+        places = np.repeat(np.arange(len(edges_s) - 1), fleet.state.histogram[index])
+        tolerance = 1 + 1e-9
+        assert (np.sort(done_s) <= edges_s[places + 1] * tolerance).all(), where
+        assert (np.sort(done_s) * tolerance >= np.where(places > 0, edges_s[places], 0.0)).all(), where
 
 
 @pytest.mark.parametrize("first", range(0, COMPILED_WORLDS, 50))
