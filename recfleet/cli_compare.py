@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,6 +59,7 @@ def compare(
     from rich.console import Console
 
     from recfleet.cli_progress import RichListener
+    from recfleet.comparing import check_policies
     from recfleet.comparing import compare as run
     from recfleet.output import check_target
     from recfleet.progress import Silent
@@ -68,6 +70,7 @@ def compare(
     out = out or Path("out") / scenario.stem
     check_target(out)
     loaded = load_scenario(scenario)
+    check_policies(loaded, specs)
     listener = Silent() if quiet else RichListener(Console(stderr=True, highlight=False))
     if not quiet:
         _introduce(console, loaded)
@@ -150,7 +153,7 @@ def _ranking(console: Console, comparison: Comparison) -> None:
     table.add_column("policy", no_wrap=True)
     table.add_column("objectives", no_wrap=True)
     for _, column in columns:
-        table.add_column(f"{column.heading}\n{column.unit}", justify="right", no_wrap=True)
+        table.add_column(_heading(column.heading, column.unit), justify="right", no_wrap=True)
     for row in rows:
         style = "bold green" if row.winner else "dim" if row.clairvoyant else ""
         cells = [row.cells[i].mean for i, _ in columns]
@@ -163,6 +166,12 @@ def _ranking(console: Console, comparison: Comparison) -> None:
         if not row.holds:
             console.print(f"{row.policy} misses: {row.misses}", markup=False, soft_wrap=True)
     console.print()
+
+
+def _heading(heading: str, unit: str) -> str:
+    """Two lines of words, the first empty if one suffices, and the unit."""
+    words = ["", *textwrap.wrap(heading, 12)][-2:]
+    return "\n".join([*words, unit])
 
 
 _SHOWN = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recfleet.comparison import Comparison, ScenarioFacts
-from recfleet.jobs import PolicySpec, Runner, make_jobs, simulate_job
+from recfleet.jobs import PolicySpec, Runner, check_labels, make_jobs, simulate_job
 from recfleet.output import open_workspace
 from recfleet.pool import default_workers, run_jobs
 from recfleet.progress import Listener, Silent
@@ -17,7 +17,7 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     from simulator.scenario import Scenario
 
-__all__ = ["compare"]
+__all__ = ["check_policies", "compare"]
 
 
 def compare(
@@ -98,6 +98,19 @@ def compare(
         write_comparison(comparison, workspace.draft)
         workspace.publish()
     return comparison
+
+
+def check_policies(scenario: Scenario, policies: Sequence[PolicySpec] | None = None) -> None:
+    """Check what `compare` would refuse about its policies, before anything is told or run.
+
+    Raises
+    ------
+    InputError
+        A policy is unknown, cannot be loaded, has a wrong option, or two have one name.
+    """
+    specs = scenario.policies if policies is None else policies
+    check_labels(specs)
+    _validate(specs, scenario.path.parent if policies is None else None)
 
 
 def _loaded(scenario: Scenario | str | Path) -> Scenario:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simulator.result import RunResult
     from simulator.scenario import Scenario
 
-__all__ = ["Job", "PolicySpec", "Runner", "build_policy", "label_of", "make_jobs", "simulate_job"]
+__all__ = ["Job", "PolicySpec", "Runner", "build_policy", "check_labels", "label_of", "make_jobs", "simulate_job"]
 
 PolicySpec = Any
 """A policy's name, ``path/to/file.py:Class``, a mapping with ``name`` and options, or a class."""
@@ -66,6 +66,19 @@ def label_of(spec: PolicySpec) -> str:
     return str(getattr(spec, "__name__", type(spec).__name__))
 
 
+def check_labels(policies: Sequence[PolicySpec]) -> list[str]:
+    """The policies' labels; an InputError where there is none, or one twice."""
+    labels = [label_of(spec) for spec in policies]
+    if not labels:
+        raise InputError("policies", "none is given", "name at least one, as in --policies hpa,mip")
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InputError(
+            "policies", f"two are called {twice[0]}", "give each once, or give variants a label of their own"
+        )
+    return labels
+
+
 def make_jobs(
     scenario: Scenario, policies: Sequence[PolicySpec], seeds: Sequence[int], base: Path | None = None
 ) -> list[Job]:
@@ -76,14 +89,7 @@ def make_jobs(
     InputError
         Nothing to compare, or two policies of the same name.
     """
-    labels = [label_of(spec) for spec in policies]
-    if not labels:
-        raise InputError("policies", "none is given", "name at least one, as in --policies hpa,mip")
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise InputError(
-            "policies", f"two are called {twice[0]}", "give each once, or give variants a label of their own"
-        )
+    labels = check_labels(policies)
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError("seeds", f"{list(seeds)} is empty or names one twice", "give each seed once")
     common = digest(scenario, source_digest())

@@ -17,6 +17,9 @@ __all__ = ["REFERENCES", "Standing", "Verdict", "judge", "standings"]
 REFERENCES: tuple[tuple[str, str], ...] = (("static_peak", "static peak"), ("hpa", "the HPA-like autoscaler"))
 """Policies that stand for what is done today, and how the verdict calls them."""
 
+_LONG_OUT_MINUTES = 30.0
+"""A winner that was out of objective for longer is told so, if another holder was for less than a third of it."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -29,6 +32,8 @@ class Standing:
     worst_service, margin
         The service whose mean attainment lies furthest below (or least above) the quantile it is asked for,
         and that difference over seeds.
+    out_minutes
+        Length of the intervals in which some service missed its objective, over seeds.
     asked
         The quantile asked for of that service.
     costs
@@ -43,6 +48,7 @@ class Standing:
     objective_s: float
     asked: float
     margin: Estimate
+    out_minutes: Estimate
     costs: tuple[float, ...]
 
     @property
@@ -109,8 +115,13 @@ def _standing(runs: Sequence[RunRecord]) -> Standing:
         objective_s=float(facts.slo_s[worst]),
         asked=float(facts.slo_quantile[worst]),
         margin=estimate(margins[:, worst]),
+        out_minutes=estimate([_out_minutes(m) for m in measured]),
         costs=costs,
     )
+
+
+def _out_minutes(run: Measured) -> float:
+    return float(run.result.intervals.length_s[run.violations.any(axis=1)].sum()) / 60
 
 
 def judge(runs: Sequence[RunRecord]) -> Verdict:
@@ -123,6 +134,7 @@ def judge(runs: Sequence[RunRecord]) -> Verdict:
     winner = holding[0]
     sentences = [
         _headline(winner, runs),
+        *_long_out(winner, holding),
         *_against_references(winner, deployable),
         *_against_runner_up(winner, holding),
         *_against_bound(winner),
@@ -169,6 +181,21 @@ def _none_holds(table: Sequence[Standing], deployable: Sequence[Standing]) -> Ve
     return Verdict(None, closest.policy, (first, hint, *_doubts(closest)))
 
 
+def _long_out(winner: Standing, holding: Sequence[Standing]) -> list[str]:
+    """A mean over the run may hide long spells without the objective, which a dearer policy avoids."""
+    out = winner.out_minutes.mean
+    calmer = [s for s in holding if s.out_minutes.mean < out / 3]
+    if not (out > _LONG_OUT_MINUTES and calmer):
+        return []
+    other = calmer[0]
+    same = _same(winner.cost_usd.mean, other.cost_usd.mean)
+    price = "at the same cost" if same else f"{other.cost_usd.mean - winner.cost_usd.mean:,.2f} USD dearer"
+    return [
+        f"It was out of objective for {out:.0f} min, though; {other.policy}, {price}, "
+        f"for {other.out_minutes.mean:.0f} min."
+    ]
+
+
 def _against_references(winner: Standing, table: Sequence[Standing]) -> list[str]:
     parts = []
     for policy, name in REFERENCES:
@@ -176,9 +203,10 @@ def _against_references(winner: Standing, table: Sequence[Standing]) -> list[str
         if other is None or other.cost_usd.mean <= 0:
             continue
         saving = 1 - winner.cost_usd.mean / other.cost_usd.mean
-        word = "less" if saving >= 0 else "more"
+        word = "less" if saving > 0 else "more"
+        much = "as much as" if abs(saving) < 5e-5 else f"{_percent(abs(saving), 3)} {word} than"
         caveat = "" if other.holds else f", which misses {other.worst_service}'s objective"
-        parts.append(f"{_percent(abs(saving), 3)} {word} than {name} ({other.policy}, {_usd(other.cost_usd)}{caveat})")
+        parts.append(f"{much} {name} ({other.policy}, {_usd(other.cost_usd)}{caveat})")
     return [f"It costs {' and '.join(parts)}."] if parts else []
 
 
@@ -195,7 +223,8 @@ def _against_runner_up(winner: Standing, holding: Sequence[Standing]) -> list[st
         return [
             f"The difference from {second.policy}, {_usd(difference)} on the same seeds, is within the uncertainty."
         ]
-    return [f"Next is {second.policy}, {_usd(difference)} dearer on the same seeds."]
+    paired = " on the same seeds" if difference.n > 1 else ""
+    return [f"Next is {second.policy}, {_usd(difference)} dearer{paired}."]
 
 
 def _same(one_usd: float, other_usd: float) -> bool:
@@ -221,7 +250,12 @@ def _against_yardsticks(winner: Standing, table: Sequence[Standing]) -> list[str
     if not seers:
         return []
     best = min(seers, key=lambda s: s.cost_usd.mean)
-    return [f"{best.policy}, a yardstick that sees the future, pays {_usd(best.cost_usd)}."]
+    if best.cost_usd.mean <= winner.cost_usd.mean or _same(best.cost_usd.mean, winner.cost_usd.mean):
+        return [f"{best.policy}, a yardstick that sees the future, pays {_usd(best.cost_usd)}."]
+    return [
+        f"{best.policy}, which sees the future, pays {_usd(best.cost_usd)}: it plans to hold the objective in every "
+        "interval, so it is a yardstick, not a bound."
+    ]
 
 
 def _doubts(standing: Standing) -> list[str]:

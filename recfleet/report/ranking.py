@@ -30,7 +30,7 @@ class RankedColumn:
 
 COLUMNS: tuple[RankedColumn, ...] = (
     RankedColumn("cost_usd", "Cost", "USD", 1.0, 2),
-    RankedColumn("gap", "Above bound", "% of cost", 100.0, 1),
+    RankedColumn("gap", "Share above bound", "% of cost", 100.0, 1),
     RankedColumn("slo_attainment", "Within objective", "% of requests", 100.0, 3),
     RankedColumn("minutes_in_violation", "In violation", "min", 1.0, 1),
     RankedColumn("p50_ms", "p50", "ms", 1.0, 1),

@@ -196,10 +196,23 @@ def test_an_interrupt_before_any_run_promises_nothing(fake: Callable[..., int], 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("names", ["hpa,,mip", "", "hpa,hpa"])
-def test_bad_policy_lists(fake: Callable[..., int], names: str, capsys: Any) -> None:
+@pytest.mark.parametrize("names", ["hpa,,mip", "", "hpa,hpa", "hpa,nonsense", "absent.py:Mine"])
+def test_bad_policy_lists_are_all_that_is_told(fake: Callable[..., int], names: str, capsys: Any) -> None:
     assert fake("--policies", names) == 2
-    one_line(capsys.readouterr().err, "error: ")
+    captured = capsys.readouterr()
+    one_line(captured.err, "error: ")
+    assert captured.out == ""
+
+
+def test_a_wrong_option_in_the_scenario_is_all_that_is_told(
+    fake: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    wrong: Any = FakeScenario(policies=("mip", {"name": "hpa", "target": 7}))
+    monkeypatch.setattr("simulator.scenario.load_scenario", lambda path: wrong)
+    assert fake() == 2
+    captured = capsys.readouterr()
+    one_line(captured.err, "error: policy hpa option target")
+    assert captured.out == ""
 
 
 def test_output_folder_of_somebody_else(fake: Callable[..., int], tmp_path: Path, capsys: Any) -> None:

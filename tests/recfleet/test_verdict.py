@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from recfleet.run_record import RunRecord
 from recfleet.verdict import judge, standings
@@ -47,6 +48,64 @@ def test_who_sees_the_future_is_a_yardstick() -> None:
     only = judge([run("oracle", 40, 0.999, sees=True)])
     assert only.winner is None
     assert "none can be recommended" in only.headline
+
+
+def out_for(run: RunRecord, minutes: float) -> RunRecord:
+    """That run over 100 intervals of five minutes, with so many minutes in which feed misses."""
+    slots = 100
+    base = record(run.policy, run.seed, intervals=slots)
+    length = np.full(slots, 300.0)
+    met = np.full((slots, 3), 1000)
+    met[: round(minutes / 5), 0] = 0
+    series = dataclasses.replace(
+        base.result.intervals,
+        length_s=length,
+        arrived=np.full((slots, 3), 1000),
+        completed=np.full((slots, 3), 1000),
+        rejected=np.zeros((slots, 3), dtype=int),
+        failed=np.zeros((slots, 3), dtype=int),
+        in_flight=np.zeros((slots, 3), dtype=int),
+        slo_met=met,
+        cost_usd=np.full(slots, run.result.intervals.cost_usd.sum() / slots),
+    )
+    return replaced(run, intervals=series)
+
+
+def test_a_winner_that_was_long_out_of_objective_is_told() -> None:
+    cheap, calm = run("mip", 50, 0.995), run("marginal_greedy", 55.2, 0.999)
+    text = judge([out_for(cheap, 265), out_for(calm, 10)]).text
+    assert "It was out of objective for 265 min, though; marginal_greedy, 5.20 USD dearer, for 10 min." in text
+    same = judge([out_for(cheap, 265), out_for(run("marginal_greedy", 50, 0.994), 10)]).text
+    assert "marginal_greedy, at the same cost, for 10 min" in same
+
+
+@pytest.mark.parametrize(("winner", "other"), [(30, 5), (270, 90), (0, 0)])
+def test_short_spells_and_those_that_others_share_are_not_told(winner: float, other: float) -> None:
+    text = judge([out_for(run("mip", 50, 0.995), winner), out_for(run("b", 55, 0.999), other)]).text
+    assert "out of objective" not in text
+
+
+def test_only_holders_that_can_be_deployed_are_compared_by_time_out_of_objective() -> None:
+    runs = [
+        out_for(run("mip", 50, 0.995), 265),
+        out_for(run("seer", 55, 0.999, sees=True), 0),
+        out_for(run("hpa", 55, 0.9), 0),
+    ]
+    assert "out of objective" not in judge(runs).text
+
+
+def test_a_dearer_yardstick_is_explained() -> None:
+    text = judge([run("mip", 50, 0.999), run("oracle", 70, 0.999, sees=True)]).text
+    assert "oracle, which sees the future, pays 70.00 USD" in text
+    assert "a yardstick, not a bound" in text
+
+
+def test_equal_costs_and_single_seeds_are_worded_so() -> None:
+    text = judge([run("mip", 50, 0.999), run("static_peak", 50, 0.995), run("hpa", 60, 0.999)]).text
+    assert "It costs as much as static peak (static_peak, 50.00 USD) and 16.7 % less than" in text
+    alone = judge([run("mip", 50, 0.999), run("b", 60, 0.999)]).text
+    assert "Next is b, 10.00 USD dearer." in alone
+    assert "same seeds" not in alone
 
 
 def test_none_holds() -> None:
