@@ -39,6 +39,6 @@ $(VENV)/installed-core: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing recfleet with torch and the development tools (about 2.5 GB, two minutes)..."
+	@echo "Installing recfleet with torch and the development tools (about 2.1 GB, two minutes)..."
 	$(INSTALL) --editable '.[torch,dev]'
 	@touch $@ $(VENV)/installed-core
