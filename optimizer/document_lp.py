@@ -140,11 +140,44 @@ def document_lp(
         shortfall = np.maximum(rows - limit[:, None], 0.0).reshape(given.shape)
         nan = np.full(given.shape, np.nan)
         return DocumentLpResult("infeasible", given, nan, nan, shortfall, capacity)
-    allocation = solved.reshape(given.shape)
-    shortfall = np.maximum(given - allocation, 0.0)
-    scale = _scale(rows, before).reshape((*given.shape[:-1], 1))
-    shortfall[shortfall < 1e-6 * scale] = 0.0
-    return DocumentLpResult("optimal", given, allocation, allocation + shortfall - given, shortfall, capacity)
+    allocation, shortfall = _without_noise(rows, limit, solved, _scale(rows, before), ramp_down, before)
+    waste = np.where(shortfall > 0.0, 0.0, np.maximum(allocation - rows, 0.0))
+    allocation, waste, shortfall = (part.reshape(given.shape) for part in (allocation, waste, shortfall))
+    return DocumentLpResult("optimal", given, allocation, waste, shortfall, capacity)
+
+
+def _without_noise(
+    rows: np.ndarray,
+    limit: np.ndarray,
+    solved: np.ndarray,
+    scale: np.ndarray,
+    ramp_down: float,
+    before: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Allocation and shortfall ``[item, slot]`` that keep every constraint exactly.
+
+    The solver keeps them to its tolerance: an allocation that is below the demand by less was meant to cover
+    it, and one above what the constraints ask for by less was meant to be that.
+    """
+    slack = 1e-6 * scale[:, None]
+    short = rows - solved > slack
+    full = np.maximum(limit[:, None] - solved, 0.0) <= slack
+    asked = np.where(short, np.where(full, limit[:, None], solved), rows)
+    solved = np.maximum(solved, asked)
+    least = _never_falling_faster(asked, ramp_down, before)
+    kept = np.where(solved - least <= slack, least, _never_falling_faster(solved, ramp_down, before))
+    allocation = np.minimum(_never_falling_faster(kept, ramp_down, before), limit[:, None])
+    return allocation, np.where(short, np.maximum(rows - allocation, 0.0), 0.0)
+
+
+def _never_falling_faster(rows: np.ndarray, ramp_down: float, before: np.ndarray | None) -> np.ndarray:
+    """As `least_allocation`, slot by slot: no sum that rounds, so the largest value stays what it is."""
+    level = np.full(len(rows), -np.inf) if before is None else before
+    raised = np.empty_like(rows)
+    for t in range(rows.shape[1]):
+        level = np.maximum(rows[:, t], level - ramp_down)
+        raised[:, t] = level
+    return raised
 
 
 def _cbc() -> Any:

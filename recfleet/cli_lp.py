@@ -25,7 +25,8 @@ def lp(
     ] = None,
     capacity: Annotated[float | None, typer.Option(help="Most that can be allocated in a slot.")] = None,
     column: Annotated[
-        str | None, typer.Option(help="Column of the demand, if the file has several numeric ones.")
+        str | None,
+        typer.Option(help="Column of the demand; by default the only numeric one, or the one called demand."),
     ] = None,
     ramp_down: Annotated[float, typer.Option(help="Most that the allocation may fall from slot to slot.")] = 0.0,
     elastic: Annotated[bool, typer.Option("--elastic", help="Allow shortfalls, at a penalty.")] = False,
@@ -35,7 +36,7 @@ def lp(
     example: Annotated[
         bool, typer.Option("--example", help="The worked case: 24 slots, N(500, 100), capacity 600.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the worked case.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the worked case; 10 is the first that has a solution.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write slot, demand, allocation, waste, shortfall to this CSV.")
@@ -43,11 +44,12 @@ def lp(
 ) -> None:
     """Allocate for a series of demands: cover each slot, never shrink (or by --ramp-down), waste least.
 
+    It is the allocation problem of "the document", the planning document that the project started from.
     Minimises the sum of (allocation - demand)^2 subject to allocation >= demand, allocation >= previous -
     ramp-down and allocation <= capacity. Exit code 0: solved; 1: no solution within the capacity; 2: the
     input cannot be used.
 
-    Examples: recfleet lp --example --seed 1 ; recfleet lp --demand demand.csv --capacity 600 --elastic
+    Examples: recfleet lp --example --seed 10 ; recfleet lp --demand demand.csv --capacity 600 --elastic
     """
     try:
         solved, source = _solve(demand, capacity, column, ramp_down, elastic, penalty, example, seed)
@@ -105,7 +107,7 @@ def read_demand(path: Path, column: str | None = None) -> np.ndarray:
     Parameters
     ----------
     column
-        Name of the column; not needed where just one column is numeric.
+        Name of the column; not needed where just one column is numeric, or one of several is called ``demand``.
 
     Raises
     ------
@@ -164,6 +166,8 @@ def _demand_column(frame: Any, path: Path, column: str | None) -> str:
         return names[0]
     if len(numeric) == 1:
         return numeric[0]
+    if "demand" in numeric:
+        return "demand"
     found = f"{len(numeric)} columns are numeric ({', '.join(numeric)})" if numeric else "no column is numeric"
     raise InputError(str(path), found, "name the column of the demand with --column")
 

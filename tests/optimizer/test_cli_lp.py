@@ -57,6 +57,18 @@ def test_worked_case_says_that_it_is_synthetic() -> None:
     assert "0.0158" in first.stdout
 
 
+def test_the_seed_that_the_help_names_is_the_first_with_a_solution() -> None:
+    codes = [runner.invoke(app, ["--example", "--seed", str(seed)]).exit_code for seed in range(11)]
+    assert codes == [1] * 10 + [0]
+
+
+def test_a_column_called_demand_wins(tmp_path: Path) -> None:
+    file = tmp_path / "demand.csv"
+    file.write_text("slot,demand\n0,300\n1,500\n")
+    assert read_demand(file).tolist() == [300.0, 500.0]
+    assert read_demand(file, "slot").tolist() == [0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("text", "options", "expected"),
     [

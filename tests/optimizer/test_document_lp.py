@@ -21,6 +21,29 @@ def test_optimum_is_the_running_maximum(demand: np.ndarray) -> None:
     np.testing.assert_allclose(solved.allocation, np.maximum.accumulate(demand), atol=1e-5 * 1000)
 
 
+def test_the_allocation_is_free_of_the_solvers_tolerance() -> None:
+    demand = np.array([100.0, 250.0, 300.0, 120.0])
+    solved = document_lp(demand, 600.0)
+    assert solved.allocation.tolist() == [100.0, 250.0, 300.0, 300.0]
+    assert [str(w) for w in solved.waste] == ["0.0", "0.0", "0.0", "180.0"]
+    assert solved.shortfall.tolist() == [0.0] * 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(demands, st.floats(0.0, 300.0), st.floats(50.0, 1000.0), st.booleans())
+def test_every_constraint_is_kept_exactly(demand: np.ndarray, ramp_down: float, capacity: float, elastic: bool) -> None:
+    solved = document_lp(demand, capacity, ramp_down=ramp_down, elastic=elastic)
+    if solved.status != "optimal":
+        assert demand.max() > capacity
+        return
+    covered = solved.shortfall == 0.0
+    assert (solved.allocation[covered] >= demand[covered]).all()
+    assert (solved.allocation <= capacity).all()
+    assert (solved.allocation[1:] >= solved.allocation[:-1] - ramp_down).all()
+    assert not np.signbit(solved.waste).any()
+    assert not np.signbit(solved.shortfall).any()
+
+
 @settings(max_examples=25, deadline=None)
 @given(demands, st.floats(0.0, 300.0), st.none() | st.floats(0.0, 900.0))
 def test_optimum_with_ramp_down_is_the_least_allocation(
