@@ -44,7 +44,8 @@ def lp(
 ) -> None:
     """Allocate for a series of demands: cover each slot, never shrink (or by --ramp-down), waste least.
 
-    It is the allocation problem of "the document", the planning document that the project started from.
+    This is the problem of "the document", the planning document that the project started from; it and the
+    document's greedy rule are kept as named baselines, the policies document_lp and document_greedy.
     Minimises the sum of (allocation - demand)^2 subject to allocation >= demand, allocation >= previous -
     ramp-down and allocation <= capacity. Exit code 0: solved; 1: no solution within the capacity; 2: the
     input cannot be used.
