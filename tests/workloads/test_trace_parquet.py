@@ -162,10 +162,19 @@ def test_absent_empty_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no file"):
         open_trace(tmp_path / "absent.parquet")
     (tmp_path / "empty").write_bytes(b"")
-    (tmp_path / "text").write_text("arrival_s\n1\n")
-    for name in ("empty", "text"):
+    (tmp_path / "bytes").write_bytes(b"\x00\x01PAR1")
+    for name in ("empty", "bytes"):
         with pytest.raises(InputError, match="not a readable Parquet file"):
             open_trace(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"arrival_s\n1\n", "\ufeffarrival_s,caf\u00e9\r\n1,2\r\n".encode()])
+def test_a_csv_is_told_how_to_become_a_trace(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "reqs.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is text and no Parquet trace") as caught:
+        open_trace(path)
+    assert f"recfleet trace import csv {path} --out {path.with_suffix('.parquet')}" in str(caught.value)
 
 
 @settings(max_examples=120, deadline=None)

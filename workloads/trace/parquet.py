@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -27,6 +28,7 @@ FORMAT_VERSION = 1
 
 _ROW_GROUP = 262_144
 _CHECK_AT_OPEN_ROWS = 2_000_000
+_HEAD_BYTES = 512
 _HOW_TO_IMPORT = "import it with: recfleet trace import csv FILE --out TRACE.parquet"
 
 
@@ -141,7 +143,24 @@ def _open(path: Path) -> pq.ParquetFile:
 
     if not path.is_file():
         raise InputError(str(path), "is no file", "give the path of a trace's Parquet file")
+    if _is_text(path):
+        raise InputError(
+            str(path),
+            "is text and no Parquet trace",
+            f"import it with: recfleet trace import csv {shlex.quote(str(path))} "
+            f"--out {shlex.quote(str(path.with_suffix('.parquet')))}",
+        )
     return pq.ParquetFile(path)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the file begins as a table in text does: printable, and not as Parquet, whose mark is PAR1."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head or head.startswith(b"PAR1"):
+        return False
+    text = head.decode("utf-8", errors="ignore").removeprefix("\ufeff")
+    return len(text.encode()) > len(head) - 4 and all(c.isprintable() or c in "\t\r\n" for c in text)
 
 
 @contextmanager
