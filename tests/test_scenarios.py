@@ -154,6 +154,26 @@ def test_all_seven_policies_run_and_leave_every_file(tmp_path: Path, capsys: pyt
     assert all(policy in page for policy in POLICIES)
 
 
+def test_workers_and_hash_seeds_change_no_byte_of_the_summary(tmp_path: Path) -> None:
+    scenario = write_short_demo(tmp_path / "demo.yaml", duration_s=300.0)
+    summaries = []
+    for workers in ("1", "2"):
+        out = tmp_path / f"out{workers}"
+        options = ["--policies", "hpa,mip", "--seeds", "2", "--workers", workers, "--out", str(out), "--quiet"]
+        done = subprocess.run(
+            [sys.executable, "-m", "recfleet", "compare", str(scenario), *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": workers},
+        )
+        assert done.returncode == 0, done.stderr
+        summaries.append((out / "summary.csv").read_bytes())
+    assert summaries[0] == summaries[1]
+    assert summaries[0].count(b"\n") == 5
+
+
 def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
     beside = tmp_path / "scenarios"
     beside.mkdir()

@@ -173,16 +173,17 @@ class Hpa(BuiltinPolicy):
             first = np.ceil(equivalents * (1.0 + self.facts.headroom) - 1e-9).astype(int)
             self._scalers = [StageScaler(self.options, int(pods)) for pods in first]
             wanted = [scaler.pods for scaler in self._scalers]
+            told = [f"begins with {pods}" for pods in wanted]
         else:
-            wanted = [
-                scaler.sync(observation.now_s, self._metric(observation, stage, scaler.pods))
-                for stage, scaler in enumerate(self._scalers)
-            ]
+            metrics = [self._metric(observation, stage, s.pods) for stage, s in enumerate(self._scalers)]
+            wanted = [s.sync(observation.now_s, metric) for s, metric in zip(self._scalers, metrics)]
+            told = [f"{100 * m.busy:.0f} % of {m.ready} busy, wants {pods}" for m, pods in zip(metrics, wanted)]
         keep = observation.ready + observation.starting
         pods = np.array(wanted, dtype=np.float64)
         replicas = spread(self.preference, pods, worth=np.ones(keep.shape), keep=keep)
         pending = int(pods.sum() - replicas.sum())
-        return Allocation(replicas, note=f"{pending} pods find no room" if pending else "")
+        note = "; ".join(f"{stage} {text}" for stage, text in zip(self.facts.stages, told))
+        return Allocation(replicas, note=f"{note}; {pending} pods find no room" if pending else note)
 
     def _metric(self, observation: Observation, stage: int, pods: int) -> Metric:
         members = self.facts.variant_stage == stage
