@@ -84,7 +84,7 @@ def _run_in_processes(
             done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for index, fraction in _drain(reports):
                 listener.advance(index, fraction)
-            for future in done:
+            for future in sorted(done, key=lambda future: running[future].index):
                 job = running.pop(future)
                 future.result()
                 listener.finish(job.index, kept=False)

@@ -32,6 +32,7 @@ def assumptions_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
     for profile in scenario.profiles:
         if profile.provenance != "measured":
             lines.append(f"Profile {profile.name} is {profile.provenance}, not measured.")
+    lines += _remarks(scenario)
     lines.append("Prices, boot times, container start times and bandwidths are inputs of the scenario file.")
     lines.append(
         "The fleet starts warm: the first decision sees the first interval's arrival rate, "
@@ -41,6 +42,18 @@ def assumptions_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
     if not scenario.service_noise:
         lines.append("Service times are the measured means, without noise.")
     return tuple(lines)
+
+
+def _remarks(scenario: Scenario) -> list[str]:
+    """What the profiles' files say of their own measurements, each remark once with the profiles that share it."""
+    profiles_of: dict[str, list[str]] = {}
+    for profile in scenario.profiles:
+        for note in profile.notes:
+            profiles_of.setdefault(note, []).append(profile.name)
+    return [
+        f"{'Profile' if len(names) == 1 else 'Profiles'} {', '.join(names)}: {note}"
+        for note, names in profiles_of.items()
+    ]
 
 
 def sources_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
