@@ -72,11 +72,11 @@ class Actuator:
 
     def count(self, state: int) -> np.ndarray:
         """``[variant, node_type]`` replicas in a state of `simulator.kernel.state`."""
+        slots = self._fleet.replicas
         counts = np.zeros(self._facts.throughput_rps.shape, np.int64)
-        states = self._fleet.replicas["state"]
-        for slot, replica in self._replicas.items():
-            if states[slot] == state:
-                counts[replica.variant, replica.node_type] += 1
+        per_table = np.bincount(slots["table"][slots["state"] == state], minlength=len(self._numbering.runs))
+        for (variant, node_type), replicas in zip(self._numbering.runs, per_table):
+            counts[variant, node_type] = replicas
         return counts
 
     def apply(self, wanted: np.ndarray, *, at_once: bool = False) -> Applied:
