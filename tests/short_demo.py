@@ -14,6 +14,19 @@ SCENARIOS = ROOT / "scenarios"
 START_HOUR = 18.9
 CROWD_S = 120.0
 
+FILES = {
+    "summary.csv",
+    "services.csv",
+    "summary.json",
+    "intervals.parquet",
+    "service_intervals.parquet",
+    "replicas.parquet",
+    "decisions.parquet",
+    "manifest.json",
+    "report.html",
+}
+"""What a comparison leaves in its output folder."""
+
 
 def write_short_demo(path: Path, duration_s: float = 600.0) -> Path:
     """Write a copy of ``scenarios/demo.yaml`` that begins shortly before the crowd comes; return its path."""

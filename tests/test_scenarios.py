@@ -23,7 +23,7 @@ from recfleet import cli
 from simulator.scenario import load_scenario
 from simulator.scenario_file import ScenarioFile
 from simulator.strict_yaml import read_yaml
-from tests.short_demo import ROOT, SCENARIOS, read_summary, write_short_demo
+from tests.short_demo import FILES, ROOT, SCENARIOS, read_summary, write_short_demo
 from workloads.data_folder import data_folder, data_path
 
 NEEDS_DATA = {"worldcup"}
@@ -37,17 +37,6 @@ POLICIES = [
     "mip",
     "clairvoyant_mip",
 ]
-FILES = {
-    "summary.csv",
-    "services.csv",
-    "summary.json",
-    "intervals.parquet",
-    "service_intervals.parquet",
-    "replicas.parquet",
-    "decisions.parquet",
-    "manifest.json",
-    "report.html",
-}
 absent = pytest.mark.skipif(data_folder() is None, reason="the folder of real traces (RECFLEET_DATA) is absent")
 
 

@@ -22,23 +22,13 @@ from recfleet.jobs import Job, label_of, make_jobs
 from recfleet.output import open_workspace
 from recfleet.run_record import RunRecord
 from tests.recfleet.fakes import FakeScenario, fake_runner
+from tests.short_demo import FILES
 from workloads.errors import InputError, RecfleetError
 
 pytestmark = pytest.mark.usefixtures("plain_page")
 
 POLICIES = ["static_peak", "hpa", "mip"]
 SCENARIO: Any = FakeScenario(intervals=24)
-FILES = {
-    "summary.csv",
-    "services.csv",
-    "summary.json",
-    "intervals.parquet",
-    "service_intervals.parquet",
-    "replicas.parquet",
-    "decisions.parquet",
-    "manifest.json",
-    "report.html",
-}
 
 
 def write_verdict(comparison: Comparison, path: Path) -> Path:
