@@ -23,7 +23,14 @@ _PARTS: dict[str, tuple[str, str, str]] = {
     "policies": ("recfleet.cli_listings", "policies", "List the policies that can be named."),
     "schema": ("recfleet.cli_listings", "schema", "Print the JSON Schema of a file format."),
     "trace": ("recfleet.cli_trace", "app", "Import, generate and describe request traces."),
+    "data": ("recfleet.cli_data", "app", "Prepare logs of interactions for training."),
+    "models": ("recfleet.cli_models", "models", "List the models of the zoo."),
+    "train": ("recfleet.cli_train", "train", "Train a model and judge it beside baselines."),
+    "evaluate": ("recfleet.cli_train", "evaluate", "Judge a trained model on a data set's test part."),
+    "update": ("recfleet.cli_train", "update", "Update a trained model from new interactions."),
+    "compress": ("recfleet.cli_compress", "compress", "Make a smaller variant of a trained model and measure it."),
     "profile": ("recfleet.cli_profile", "app", "Measure a model's latency by batch size on this machine."),
+    "profiles": ("recfleet.cli_profiles", "profiles", "List profiles with latency, throughput, accuracy and cost."),
     "lp": ("recfleet.cli_lp", "lp", "Solve the document's allocation problem for a demand series."),
 }
 """Command to its module, the name in it (a function or a Typer app) and its line in the help."""

@@ -35,7 +35,7 @@ HOMES = {
     "ray": "recfleet",
     "jinja2": "recfleet",
 }
-NEEDS_TORCH = ("workloads/models/", "workloads/profiler/")
+NEEDS_TORCH = ("workloads/models/", "workloads/profiler/", "workloads/training/", "workloads/compression/")
 """Folders of modules that are imported only to build or to measure a model."""
 
 SLOW_TO_IMPORT = (
