@@ -1,0 +1,55 @@
+"""Files that are whole or absent: written under a temporary name, synced, renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workloads.errors import InputError
+
+__all__ = ["file_sha256", "replace_file", "write_json_file"]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`; OSErrors are the caller's."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json_file(document: Mapping[str, Any], path: Path) -> None:
+    """Write JSON under a temporary name, sync it, and rename it into place.
+
+    Raises
+    ------
+    InputError
+        The path cannot be written.
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    try:
+        replace_file(path, write)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written ({error.strerror})", "give a path that can") from None
