@@ -1,4 +1,4 @@
-"""The recommender models that can be profiled, by name; torch is imported only when one is asked for."""
+"""The recommender models, by name; torch is imported only when one is asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_NAMES", "model_module"]
 
-MODEL_NAMES: tuple[str, ...] = ("two_tower", "dlrm", "bert_reranker")
+MODEL_NAMES: tuple[str, ...] = ("two_tower", "biased_mf", "sasrec", "dlrm", "bert_reranker")
 
 
 def model_module(name: str) -> ModelModule:
@@ -29,7 +29,7 @@ def model_module(name: str) -> ModelModule:
     if name not in MODEL_NAMES:
         near = difflib.get_close_matches(name, MODEL_NAMES, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(MODEL_NAMES)}"
-        raise InputError(f"model {name!r}", "is not one that can be profiled", fix)
+        raise InputError(f"model {name!r}", "is not in the zoo", fix)
     try:
         return importlib.import_module(f"workloads.models.{name}")
     except ModuleNotFoundError as error:

@@ -1,15 +1,49 @@
-"""What every model module offers, so that the profiler needs to know none of them."""
+"""What every model module offers, so that profiling, training and compression need to know none of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import difflib
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+
+from workloads.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ModelConfig", "ModelModule"]
+    from workloads.interactions.prepared import PreparedData
+    from workloads.interactions.rows import Rows
+
+__all__ = ["OBJECTIVES", "ModelConfig", "ModelModule", "Prunable", "with_overrides"]
+
+OBJECTIVES = ("rating", "click")
+"""What a pointwise model learns: the rating as a share of its scale, or whether the item is liked."""
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Prunable:
+    """A part of a network whose inner channels can be removed.
+
+    Attributes
+    ----------
+    path
+        Attribute of the network that holds the part, as ``top``.
+    kind
+        ``mlp``: a `layers.Mlp`, whose widths between first and last may shrink. ``encoder``: a `transformer.Encoder`,
+        which may lose heads and feed-forward channels, the same number in every layer. ``lstm``: a
+        `recurrent.LstmReader`, which may lose hidden units.
+    fields
+        Fields of the configuration that express the result: for an mlp its tuple of inner widths, for an encoder
+        ``("heads", "feed_forward")``, for an lstm its width.
+    """
+
+    path: str
+    kind: str
+    fields: tuple[str, ...]
 
 
 class ModelConfig(Protocol):
@@ -23,17 +57,61 @@ class ModelConfig(Protocol):
 
 
 class ModelModule(Protocol):
-    """A module of this package, seen as an object."""
+    """A module of this package, seen as an object.
+
+    The network that `build` gives has, beside ``forward``, ``loss(*training_batch)``, a mean over rows;
+    ``score(*inputs)`` for ``score[row]`` where `UNIT` is ``items``; ``scores(*inputs)`` for ``scores[row, item]`` over
+    the whole item table, column 0 without meaning, where it is ``requests``; and ``predicts_rating``, which says
+    whether those are ratings as a share of their scale.
+    """
 
     STAGE: str
     UNIT: str
     INPUTS: str
+    TRAINING_UNIT: str
+    PRUNABLE: tuple[Prunable, ...]
 
     def default_config(self) -> Any:
-        """The size that the shipped profiles were measured at."""
+        """The size of a serving system, at which profiles are measured."""
+
+    def config_for(self, data: PreparedData, **overrides: Any) -> Any:
+        """The same architecture with tables as the data needs; ``overrides`` set fields by name."""
 
     def build(self, config: Any) -> nn.Module:
         """The model with freshly drawn weights, on torch's default device."""
 
     def example_inputs(self, config: Any, batch_size: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
         """One batch of inputs, the batch on the first axis of each array."""
+
+    def inputs(self, rows: Rows, config: Any) -> tuple[np.ndarray, ...]:
+        """What ``forward`` takes for these rows."""
+
+    def training_batch(self, rows: Rows, config: Any, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """What ``loss`` takes for these rows; `TRAINING_UNIT` says whether they are interactions or users."""
+
+    def refresh(self, network: nn.Module, data: PreparedData, config: Any, known: str = "train") -> None:
+        """Compute anew what the network stores about items, from their interactions in train or in train and validation
+        (``all``); most networks store nothing."""
+
+
+def with_overrides(config: C, overrides: dict[str, Any]) -> C:
+    """The configuration with some fields set; lists become tuples.
+
+    Raises
+    ------
+    InputError
+        A name is not a field's.
+
+    Examples
+    --------
+    >>> with_overrides(Prunable("top", "mlp", ("top",)), {"path": "bottom"}).path
+    'bottom'
+    """
+    known = [field.name for field in fields(config)]  # type: ignore[arg-type]
+    for name in overrides:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+            raise InputError(f"option {name!r}", f"is not a field of {type(config).__name__}", fix)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
+    return replace(config, **values)  # type: ignore[type-var]

@@ -114,11 +114,12 @@ def _tensor(array: np.ndarray | torch.Tensor, device: torch.device) -> torch.Ten
 def _plain_kernels() -> Iterator[None]:
     """Attention and recurrent layers as matrix products that the counter sees."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    # Switching oneDNN off warns about a TF32 setting of GPUs that are not there.
-    warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            # Switching oneDNN off warns about a TF32 setting of GPUs that are not there.
+            warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
