@@ -13,6 +13,11 @@ replica was on a paid node, so at every instant ``sum_v need x <= capacity y``, 
 X <= capacity Y``. At most ``count`` nodes were open, so ``Y <= count hours``. What stage ``s`` served is at
 most ``3600 sum best X``. So ``(X, Y)`` is feasible for the linear programme, and its cost ``sum price Y``
 is at least the optimum.
+
+**Accuracy.** Where a stage names a metric, the bound is for policies that serve as many requests, as accurately
+in the mean as this run did: ``sum best (accuracy - mean) X >= 0`` is added. The run itself satisfies it, with
+what each variant served over its best rate in the place of ``X``. The floor is not added for its own sake: a
+run that broke it is not held to it. Nor is a price on accuracy, which nobody pays.
 """
 
 from __future__ import annotations
@@ -21,11 +26,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.accuracy import floor_credit
 from optimizer.fleet_lp import FluidModel
 from optimizer.fleet_problem import FleetProblem
 from simulator.policy import FleetFacts
 
 __all__ = ["FluidBound", "fluid_bound_by_slot", "fluid_bound_usd", "gap"]
+
+ROUNDING = 1e-9
+"""A mean accuracy that was measured is asked for less this much, lest its own rounding make it unattainable."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,9 @@ class FluidBound:
     node_hours: np.ndarray
 
 
-def fluid_bound_usd(facts: FleetFacts, served_requests: np.ndarray, duration_s: float) -> FluidBound:
+def fluid_bound_usd(
+    facts: FleetFacts, served_requests: np.ndarray, duration_s: float, accuracy: np.ndarray | None = None
+) -> FluidBound:
     """Least cost of serving so many requests at each stage within ``duration_s``, in any order.
 
     ``min sum price y`` over replica-hours ``x >= 0`` and node-hours ``0 <= y <= count hours`` subject to
@@ -71,6 +82,9 @@ def fluid_bound_usd(facts: FleetFacts, served_requests: np.ndarray, duration_s: 
         ``served_requests[stage]``, requests whose batch at that stage ended within the run.
     duration_s
         Length of the run, > 0.
+    accuracy
+        ``accuracy[stage]``, mean of what was served; NaN where it plays no part. The bound is then that of serving as
+        many requests as accurately in the mean; without it, of serving them at all.
 
     Examples
     --------
@@ -78,7 +92,7 @@ def fluid_bound_usd(facts: FleetFacts, served_requests: np.ndarray, duration_s: 
     node-hour; see ``tests/optimizer/test_bounds.py``.
     """
     hours = duration_s / 3600.0
-    fluid = _model(facts).solve(np.asarray(served_requests, dtype=np.float64) / duration_s)
+    fluid = _model(facts, accuracy).solve(np.asarray(served_requests, dtype=np.float64) / duration_s)
     return FluidBound(
         usd=fluid.usd_per_hour * hours,
         status=fluid.status,
@@ -119,7 +133,7 @@ def gap(cost_usd: float, bound_usd: float) -> float:
     return (cost_usd - bound_usd) / cost_usd if cost_usd > 0.0 else float("nan")
 
 
-def _model(facts: FleetFacts) -> FluidModel:
+def _model(facts: FleetFacts, accuracy: np.ndarray | None = None) -> FluidModel:
     problem = FleetProblem(
         demand_rps=np.zeros(len(facts.stages)),
         stage_service=facts.stage_service,
@@ -132,5 +146,6 @@ def _model(facts: FleetFacts) -> FluidModel:
         replicas_now=np.zeros(facts.throughput_rps.shape, dtype=np.int64),
         churn_usd_per_hour=np.zeros(facts.throughput_rps.shape),
         unserved_usd_per_request=0.0,
+        floor_credit=None if accuracy is None else floor_credit(facts, facts.best_throughput_rps, accuracy - ROUNDING),
     )
     return FluidModel(problem, allow_unserved=False)

@@ -52,8 +52,8 @@ class FluidModel:
     Parameters
     ----------
     problem
-        Rates, needs, capacity, counts and prices. Churn is left out (it only adds cost, so the bound stays
-        valid).
+        Rates, needs, capacity, counts and prices, accuracy floors and prices. Churn is left out (it only adds cost, so
+        the bound stays valid).
     allow_unserved
         Whether demand may be left unserved at the problem's penalty; otherwise all of it must be served.
     """
@@ -71,12 +71,22 @@ class FluidModel:
         services = int(problem.stage_service.max(initial=-1)) + 1
         unserved = [model.add_variable(lb=0.0) for _ in range(services if allow_unserved else 0)]
         terms += [penalty * u for u in unserved]
+        if problem.lost_usd_per_hour is not None:
+            terms += [float(problem.lost_usd_per_hour[p]) * x for p, x in self._x.items()]
         self._demand = []
         for s in range(stages):
             served = [problem.throughput_rps[p] * self._x[p] for p in self._pairs if problem.variant_stage[p[0]] == s]
             if allow_unserved:
                 served.append(1.0 * unserved[problem.stage_service[s]])
             self._demand.append(model.add_linear_constraint(mathopt.fast_sum(served) >= 0.0))
+        for s in problem.floored_stages:
+            assert problem.floor_credit is not None
+            credit = [
+                float(problem.floor_credit[p] / problem.credit_scale[s]) * self._x[p]
+                for p in self._pairs
+                if problem.variant_stage[p[0]] == s
+            ]
+            model.add_linear_constraint(mathopt.fast_sum(credit) >= 0.0)
         self._capacity = {
             (n, r): model.add_linear_constraint(
                 mathopt.fast_sum([problem.share[v, n, r] * self._x[v, n] for v in range(variants) if (v, n) in self._x])

@@ -87,6 +87,7 @@ def solve_fleet_mip(problem: FleetProblem, limits: MipLimits | None = None) -> F
         replicas, nodes, dual = _solve_once(problem, limits, tightness)
         bound = dual if attempt == 0 else bound
         placed, crowded = _place(problem, replicas, nodes, tightness)
+        placed = problem.brought_to_floor(placed)
         plans.append(validate_plan(problem, placed, status="feasible", bound=max(0.0, bound)))
         if not crowded:
             break
@@ -155,6 +156,7 @@ def _build(
     cost = [float(problem.price_usd_per_hour[n]) * node for n, node in enumerate(y)]
     cost += _cover_demand(model, problem, x)
     cost += _count_changes(model, problem, x)
+    cost += _keep_accuracy(model, problem, x)
     _fit_nodes(model, problem, x, y, tightness)
     model.minimize(mathopt.fast_sum(cost))
     return model, x, y
@@ -205,6 +207,20 @@ def _count_changes(
         model.add_linear_constraint(change + variable >= now)
         cost.append(churn * change)
     return cost
+
+
+def _keep_accuracy(
+    model: mathopt.Model, problem: FleetProblem, x: dict[tuple[int, int], mathopt.Variable]
+) -> list[mathopt.LinearTerm]:
+    """Rows of the accuracy floors, in parts of the largest coefficient, and the price of accuracy lost."""
+    for stage in problem.floored_stages:
+        pairs = [p for p in x if problem.variant_stage[p[0]] == stage]
+        assert problem.floor_credit is not None
+        terms = [float(problem.floor_credit[p] / problem.credit_scale[stage]) * x[p] for p in pairs]
+        model.add_linear_constraint(mathopt.fast_sum(terms) >= 0.0)
+    if problem.lost_usd_per_hour is None:
+        return []
+    return [float(problem.lost_usd_per_hour[p]) * variable for p, variable in x.items()]
 
 
 def _fit_nodes(

@@ -3,10 +3,14 @@
 Choose whole replicas ``x[variant, node_type]`` and nodes ``y[node_type]`` that minimise, in USD per hour,
 
     sum price y + sum churn |x - x_now| + 3600 penalty sum unserved + absent (stages with demand and no replica)
+    + sum lost x
 
 subject to ``sum throughput x + unserved >= demand (1 + headroom)`` for each stage, a placement of the
 replicas on the nodes, and ``y <= count``. A request is of use only if every stage of its service serves it, so
 ``unserved`` is one number a service: the largest of its stages'. It is priced, so a solution always exists.
+
+Where a stage has an accuracy floor, ``sum routed (accuracy - floor) x >= 0`` too: the mean accuracy of what its
+replicas are sent is at least the floor. ``lost`` prices the accuracy that a stage's best variant would have added.
 """
 
 from __future__ import annotations
@@ -16,10 +20,15 @@ from functools import cached_property
 
 import numpy as np
 
+from optimizer.accuracy import floor_credit, lost_usd_per_hour
 from optimizer.packing import first_fit, per_node, shares
 from simulator.policy import FleetFacts
 
 __all__ = ["FleetPlan", "FleetProblem", "InvalidPlanError", "validate_plan"]
+
+FLOOR_TOLERANCE = 1e-6
+"""By how much of the largest contribution of one replica a mean may lie below its floor: solvers work to such a
+tolerance."""
 
 
 class InvalidPlanError(RuntimeError):
@@ -55,6 +64,11 @@ class FleetProblem:
         Fraction by which capacity exceeds ``demand_rps``.
     replica_limit
         ``[variant, node_type]`` most replicas wanted; none where a placement could not take more. Optional.
+    lost_usd_per_hour
+        ``[variant, node_type]`` price of the accuracy lost by what one replica serves (`lost_usd_per_hour`). Optional.
+    floor_credit
+        ``[variant, node_type]`` what one replica adds to its stage's mean accuracy over the floor,
+        ``routed (accuracy - floor)``; its sum over a stage must not be negative. Optional: no floor.
     """
 
     demand_rps: np.ndarray
@@ -70,6 +84,8 @@ class FleetProblem:
     unserved_usd_per_request: float
     headroom: float = 0.0
     replica_limit: np.ndarray | None = field(default=None)
+    lost_usd_per_hour: np.ndarray | None = field(default=None)
+    floor_credit: np.ndarray | None = field(default=None)
 
     @classmethod
     def from_facts(
@@ -81,11 +97,25 @@ class FleetProblem:
         churn_usd_per_hour: np.ndarray | float = 0.0,
         headroom: float | None = None,
         replica_limit: np.ndarray | None = None,
+        expected_rps: np.ndarray | None = None,
+        accuracy_floor: np.ndarray | None = None,
     ) -> FleetProblem:
-        """Take what does not change from ``facts``; headroom too, if not given."""
+        """Take what does not change from ``facts``; headroom too, if not given.
+
+        Parameters
+        ----------
+        expected_rps
+            ``[stage]`` requests/s whose lost accuracy counts, where ``demand_rps`` holds more than is expected.
+        accuracy_floor
+            ``[stage]`` other than the scenario's.
+        """
         shape = facts.throughput_rps.shape
+        demand = np.asarray(demand_rps, dtype=np.float64)
+        margin = facts.headroom if headroom is None else headroom
+        floor = facts.accuracy_floor if accuracy_floor is None else accuracy_floor
+        expected = demand if expected_rps is None else np.asarray(expected_rps, dtype=np.float64)
         return cls(
-            demand_rps=np.asarray(demand_rps, dtype=np.float64),
+            demand_rps=demand,
             stage_service=facts.stage_service,
             variant_stage=facts.variant_stage,
             throughput_rps=facts.throughput_rps,
@@ -96,8 +126,10 @@ class FleetProblem:
             replicas_now=np.zeros(shape, dtype=np.int64) if replicas_now is None else np.asarray(replicas_now),
             churn_usd_per_hour=np.broadcast_to(np.asarray(churn_usd_per_hour, dtype=np.float64), shape),
             unserved_usd_per_request=facts.unserved_usd_per_request,
-            headroom=facts.headroom if headroom is None else headroom,
+            headroom=margin,
             replica_limit=replica_limit,
+            lost_usd_per_hour=lost_usd_per_hour(facts, expected, demand * (1.0 + margin)),
+            floor_credit=floor_credit(facts, np.where(facts.runs_on(), facts.routed_share, 0.0), floor),
         )
 
     @cached_property
@@ -145,16 +177,57 @@ class FleetProblem:
         np.maximum.at(largest, self.stage_service, unserved)
         return largest
 
+    @cached_property
+    def floored_stages(self) -> tuple[int, ...]:
+        """Stages in which some replicas lie below the floor."""
+        if self.floor_credit is None:
+            return ()
+        return tuple(np.unique(self.variant_stage[(self.floor_credit < 0.0).any(axis=1)]).tolist())
+
+    @cached_property
+    def credit_scale(self) -> np.ndarray:
+        """``[stage]`` largest contribution of one replica to the mean over the floor, above or below it."""
+        scale = np.zeros(len(self.demand_rps))
+        if self.floor_credit is not None:
+            np.maximum.at(scale, self.variant_stage, np.abs(self.floor_credit).max(axis=1, initial=0.0))
+        return scale
+
+    def credit(self, replicas: np.ndarray) -> np.ndarray:
+        """``[stage]`` sum of what the replicas add to the mean accuracy over the floor; 0 without a floor."""
+        if self.floor_credit is None:
+            return np.zeros(len(self.demand_rps))
+        per_variant = (self.floor_credit * replicas).sum(axis=1)
+        return np.bincount(self.variant_stage, weights=per_variant, minlength=len(self.demand_rps))
+
+    def keeps_floor(self, replicas: np.ndarray) -> bool:
+        """Whether the mean accuracy of every stage is at least its floor."""
+        return bool((self.credit(replicas) >= -FLOOR_TOLERANCE * self.credit_scale).all())
+
+    def brought_to_floor(self, replicas: np.ndarray) -> np.ndarray:
+        """The same replicas without as many of those furthest below the floor as it takes to keep it."""
+        credit = self.floor_credit
+        if credit is None or self.keeps_floor(replicas):
+            return replicas
+        kept = np.array(replicas, dtype=np.int64)
+        below = [(int(v), int(n)) for v, n in np.argwhere((kept > 0) & (credit < 0.0))]
+        for pair in sorted(below, key=lambda p: (credit[p], p)):
+            stage = self.variant_stage[pair[0]]
+            short = -self.credit(kept)[stage] - FLOOR_TOLERANCE * self.credit_scale[stage]
+            if short > 0.0:
+                kept[pair] -= min(int(kept[pair]), int(np.ceil(short / -credit[pair])))
+        return kept
+
     def objective_usd_per_hour(self, replicas: np.ndarray, open_nodes: np.ndarray) -> float:
         """The value that planning minimises."""
         unserved = self.unserved_by_service_rps(replicas)
         absent = (self.required_rps > 0.0) & (self.stage_replicas(replicas) == 0)
-        return float(
+        value = float(
             np.dot(self.price_usd_per_hour, open_nodes)
             + (self.churn_usd_per_hour * np.abs(replicas - self.replicas_now)).sum()
             + 3600.0 * self.unserved_usd_per_request * unserved.sum()
             + self.absent_usd_per_hour * absent.sum()
         )
+        return value if self.lost_usd_per_hour is None else value + float((self.lost_usd_per_hour * replicas).sum())
 
 
 @dataclass(frozen=True)
@@ -205,7 +278,8 @@ def validate_plan(
     Raises
     ------
     InvalidPlanError
-        If a number is not whole, negative, on a pair that cannot run, or finds no room on the cluster.
+        If a number is not whole, negative, on a pair that cannot run, or finds no room on the cluster; or if the mean
+        accuracy of a stage lies below its floor.
     """
     raw = np.asarray(replicas, dtype=np.float64)
     whole = np.round(raw)
@@ -221,6 +295,8 @@ def validate_plan(
     packed = [first_fit(problem.share[:, n], count[:, n], int(c)) for n, c in enumerate(problem.node_count)]
     if sum(p.complete for p in packed) < count.sum():
         raise InvalidPlanError("no placement found for all replicas")
+    if not problem.keeps_floor(count):
+        raise InvalidPlanError("the mean accuracy of a stage lies below its floor")
     nodes = np.array([p.nodes for p in packed], dtype=np.int64)
     unserved = np.maximum(problem.required_rps - problem.served_rps(count), 0.0)
     return FleetPlan(count, nodes, unserved, status, problem.objective_usd_per_hour(count, nodes), bound, note)

@@ -5,6 +5,9 @@ most per part of a node. Otherwise a node is opened: the type and variant whose 
 served is least. What that price is depends on what else will fill the node, which a greedy cannot know. So
 it runs twice, once charging the first replicas with the whole node and once with their part of it, and
 keeps the cheaper plan. No solver is involved.
+
+A replica below its stage's accuracy floor is added only where those above it leave room for it in the mean, and lost
+accuracy that has a price counts as a cost of the replica.
 """
 
 from __future__ import annotations
@@ -34,11 +37,12 @@ def _one_pass(problem: FleetProblem, start: np.ndarray | None, *, whole_node: bo
     room = Room(problem.share, problem.node_count)
     replicas = np.zeros(problem.throughput_rps.shape, dtype=np.int64)
     if start is not None:
+        start = problem.brought_to_floor(start)
         for v, n in np.argwhere(start > 0):
             replicas[v, n] = room.take(int(v), int(n), int(start[v, n]))
     _fill(problem, room, replicas, whole_node=whole_node)
     # The order of filling may have packed tighter than first fit does; what that cannot place is left out.
-    replicas = np.stack([p.placed for p in _packed(problem, replicas)], axis=1)
+    replicas = problem.brought_to_floor(np.stack([p.placed for p in _packed(problem, replicas)], axis=1))
     _trim(problem, replicas)
     return validate_plan(problem, replicas, status="feasible", note="marginal greedy")
 
@@ -48,19 +52,20 @@ def _fill(problem: FleetProblem, room: Room, replicas: np.ndarray, *, whole_node
     pairs = [(int(v), int(n)) for v, n in np.argwhere((problem.throughput_rps > 0.0) & (problem.most > 0))]
     dominant = np.maximum(problem.share.max(axis=2), 1e-12)
     copies = per_node(problem.share)
+    lost = np.zeros(replicas.shape) if problem.lost_usd_per_hour is None else problem.lost_usd_per_hour
     while True:
+        allowed = _allowed(problem, replicas)
         left = problem.required_rps - problem.served_rps(replicas)
         absent = (problem.required_rps > 0.0) & (problem.stage_replicas(replicas) == 0)
         choice: tuple[float, float, int, int, bool] | None = None
         for v, n in pairs:
             stage = problem.variant_stage[v]
-            limited = problem.replica_limit is not None and replicas[v, n] >= problem.replica_limit[v, n]
-            if left[stage] <= 1e-9 or limited or not room.fits(v, n).any():
+            if left[stage] <= 1e-9 or allowed[v, n] <= 0 or not room.fits(v, n).any():
                 continue
             rate = float(problem.throughput_rps[v, n])
             gain = min(rate, left[stage])
             if room.fits(v, n, open_only=True).any():
-                candidate = (0.0, dominant[v, n] / gain, v, n, True)
+                candidate = (lost[v, n] / gain, dominant[v, n] / gain, v, n, True)
             else:
                 price = float(problem.price_usd_per_hour[n])
                 served = min(left[stage], rate * copies[v, n])
@@ -68,19 +73,30 @@ def _fill(problem: FleetProblem, room: Room, replicas: np.ndarray, *, whole_node
                 if price > worth + problem.absent_usd_per_hour * absent[stage]:
                     continue
                 part = 1.0 if whole_node else min(1.0, dominant[v, n] * np.ceil(served / rate))
-                candidate = (price * part / served, dominant[v, n] / gain, v, n, False)
+                candidate = (price * part / served + lost[v, n] / gain, dominant[v, n] / gain, v, n, False)
             choice = candidate if choice is None or candidate < choice else choice
         if choice is None:
             return
         _, _, v, n, in_open = choice
         wanted = int(np.ceil(left[problem.variant_stage[v]] / problem.throughput_rps[v, n] - 1e-9))
-        if problem.replica_limit is not None:
-            wanted = min(wanted, int(problem.replica_limit[v, n] - replicas[v, n]))
+        wanted = min(wanted, int(allowed[v, n]))
         wanted = max(1, wanted) if in_open else max(1, min(wanted, int(copies[v, n])))
         taken = room.take(v, n, wanted, open_only=in_open)
         if taken == 0:
             return
         replicas[v, n] += taken
+
+
+def _allowed(problem: FleetProblem, replicas: np.ndarray) -> np.ndarray:
+    """``[variant, node_type]`` further replicas that the limit allows, and the accuracy floor as things stand."""
+    limit = np.iinfo(np.int32).max if problem.replica_limit is None else problem.replica_limit
+    allowed = np.asarray(limit - replicas, dtype=np.int64)
+    if problem.floor_credit is None:
+        return allowed
+    room = problem.credit(replicas)[problem.variant_stage][:, None]
+    below = problem.floor_credit < 0.0
+    copies = np.floor(np.maximum(room, 0.0) / np.where(below, -problem.floor_credit, 1.0) + 1e-9)
+    return np.where(below, np.minimum(allowed, copies), allowed).astype(np.int64)
 
 
 def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
@@ -99,7 +115,8 @@ def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
             packing = first_fit(problem.share[:, n], replicas[:, n], int(problem.node_count[n]))
             fewer[n] = packing.nodes
             lower = problem.objective_usd_per_hour(replicas, fewer)
-            if packing.complete < replicas[:, n].sum() or lower > value + 1e-9:
+            worse = lower > value + 1e-9 or not problem.keeps_floor(replicas)
+            if packing.complete < replicas[:, n].sum() or worse:
                 replicas[v, n] += 1
                 break
             nodes, value = fewer, lower

@@ -15,7 +15,8 @@ def hold_until_ready(facts: FleetFacts, wanted: np.ndarray, required_rps: np.nda
     A plan may move a stage to another variant or node type. Replicas left out of an allocation drain at once, while
     those that replace them take their start-up time, so the stage would stand with too few, or none. Here replicas
     that are ready and no longer wanted stay, those of most throughput first, until the wanted ones that are ready
-    serve what is required.
+    serve what is required. Those below their stage's accuracy floor come last: for so long, demand served goes before
+    the floor.
 
     Parameters
     ----------
@@ -32,7 +33,8 @@ def hold_until_ready(facts: FleetFacts, wanted: np.ndarray, required_rps: np.nda
     held = np.array(wanted, dtype=np.int64)
     lacking = required_rps - facts.served_rps(np.minimum(wanted, ready))
     spare = [(int(v), int(n)) for v, n in np.argwhere((ready > wanted) & facts.runs_on())]
-    for v, n in sorted(spare, key=lambda pair: (-facts.throughput_rps[pair], pair)):
+    below = ~facts.reaches_floor()
+    for v, n in sorted(spare, key=lambda pair: (below[pair[0]], -facts.throughput_rps[pair], pair)):
         stage = facts.variant_stage[v]
         if lacking[stage] <= 1e-9:
             continue

@@ -16,6 +16,8 @@ class Preference:
     What counts is ``price dominant_share replicas`` over the demand, in USD per request: the part of a node that one
     replica claims of its scarcest resource, at the node's price, times the whole replicas that serve the stage's known
     peak. A large accelerator that one small stage would leave idle is dear by this measure, as it is on the bill.
+    A price on lost accuracy adds to it. Variants below their stage's accuracy floor are left out: a rule that has no
+    solver keeps the floor of the mean by keeping that of each.
 
     Parameters
     ----------
@@ -32,9 +34,11 @@ class Preference:
     share
         ``[variant, node_type, resource]`` part of a node that one replica claims.
     usd_per_request
-        ``[variant, node_type]``, infinite where a replica cannot run or does not fit.
+        ``[variant, node_type]``, infinite where a replica cannot run, does not fit or lies below the accuracy floor.
     pairs
         ``pairs[stage]`` in order of cost, ties in order of variant and node type; empty where nothing runs.
+    below_floor
+        ``below_floor[stage]``, pairs that are left out of ``pairs`` for their accuracy.
     """
 
     def __init__(self, facts: FleetFacts, peak_rps: np.ndarray | None = None) -> None:
@@ -50,10 +54,14 @@ class Preference:
             whole = np.maximum(np.ceil(peak / served - 1e-9), 1.0)
             served = np.where(peak > 0.0, peak / whole, served)
         self.usd_per_request[usable] = (price * dominant)[usable] / (3600.0 * served[usable])
-        self.pairs = tuple(self._order(stage) for stage in range(len(facts.stages)))
+        self.usd_per_request += facts.lost_usd_per_request[:, None]
+        accurate = facts.reaches_floor()
+        self.below_floor = tuple(self._order(stage, ~accurate) for stage in range(len(facts.stages)))
+        self.usd_per_request[~accurate] = np.inf
+        self.pairs = tuple(self._order(stage, accurate) for stage in range(len(facts.stages)))
 
-    def _order(self, stage: int) -> tuple[tuple[int, int], ...]:
-        members = np.flatnonzero(self.facts.variant_stage == stage)
+    def _order(self, stage: int, among: np.ndarray) -> tuple[tuple[int, int], ...]:
+        members = np.flatnonzero((self.facts.variant_stage == stage) & among)
         found = [(int(v), n) for v in members for n in range(len(self.facts.node_types))]
         runnable = [p for p in found if np.isfinite(self.usd_per_request[p])]
         return tuple(sorted(runnable, key=lambda p: (self.usd_per_request[p], p)))

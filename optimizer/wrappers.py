@@ -85,13 +85,15 @@ class BoundsOptions:
 
 
 class Bounds(Wrapper):
-    """Adds replicas of the stage's preferred pair, or takes away those of its least preferred."""
+    """Adds replicas of the stage's preferred pair, or takes some away: those below its accuracy floor, then those
+    of its least preferred pair."""
 
     Options = BoundsOptions
 
     def __init__(self, inner: Policy, facts: FleetFacts, options: BoundsOptions) -> None:
         super().__init__(inner, facts, options)
-        self._pairs = Preference(facts).pairs
+        preference = Preference(facts)
+        self._pairs, self._below_floor = preference.pairs, preference.below_floor
 
     def adjust(self, wanted: np.ndarray, observation: Observation) -> np.ndarray:
         """Keep every stage's total within the bounds."""
@@ -101,7 +103,7 @@ class Bounds(Wrapper):
             if pairs and total < self.options.min_replicas:
                 adjusted[pairs[0]] += self.options.min_replicas - int(total)
             excess = 0 if self.options.max_replicas is None else int(total) - self.options.max_replicas
-            for pair in reversed(pairs):
+            for pair in (*self._below_floor[stage], *reversed(pairs)):
                 drop = int(np.clip(excess, 0, adjusted[pair]))
                 adjusted[pair] -= drop
                 excess -= drop

@@ -14,6 +14,7 @@ from recfleet.digest import file_sha256
 from recfleet.estimates import estimate
 from recfleet.output import FORMAT
 from recfleet.tables import (
+    accuracy_rows,
     csv_text,
     replicas_frame,
     service_intervals_frame,
@@ -22,7 +23,7 @@ from recfleet.tables import (
 )
 from recfleet.versions import versions
 from simulator.histogram import RELATIVE_ERROR
-from simulator.metrics import METRICS
+from simulator.metrics import ACCURACY_METRICS, METRICS, SERVICE_METRICS
 
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
@@ -36,7 +37,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
     rows, services = summary_rows(comparison.runs), service_rows(comparison.runs)
     (folder / "summary.csv").write_text(csv_text(rows), encoding="utf-8")
-    (folder / "services.csv").write_text(csv_text(services, services=True), encoding="utf-8")
+    (folder / "services.csv").write_text(csv_text(services, columns_of=SERVICE_METRICS), encoding="utf-8")
+    if accuracy := accuracy_rows(comparison.runs):
+        (folder / "accuracy.csv").write_text(csv_text(accuracy, columns_of=ACCURACY_METRICS), encoding="utf-8")
     (folder / "summary.json").write_text(_json(summary_document(comparison, rows, services)), encoding="utf-8")
     frames = {
         "intervals": comparison.intervals,
@@ -65,6 +68,7 @@ def summary_document(
         "policies": {s.policy: _means(s.policy, s.clairvoyant, rows) for s in comparison.standings},
         "runs": rows,
         "services": services,
+        **({"accuracy": accuracy} if (accuracy := accuracy_rows(comparison.runs)) else {}),
     }
 
 

@@ -144,6 +144,7 @@ def _bound(result: RunResult) -> tuple[float, str]:
     facts = result.facts
     served = np.zeros(len(facts.stages))
     np.add.at(served, facts.variant_stage, result.served_requests.sum(axis=1))
-    bound = fluid_bound_usd(facts, served, facts.duration_s)
+    accuracy = facts.mean_accuracy(result.served_requests)
+    bound = fluid_bound_usd(facts, served, facts.duration_s, accuracy)
     usd = math.nan if bound.usd is None else float(bound.usd)
     return usd, str(bound.status)

@@ -12,12 +12,13 @@ import numpy as np
 
 from recfleet.run_record import RunRecord
 from simulator.cluster import RESOURCES
-from simulator.metrics import METRICS, SERVICE_METRICS, summarise, summarise_services
+from simulator.metrics import METRICS, Metric, summarise, summarise_accuracy, summarise_services
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "accuracy_rows",
     "csv_text",
     "decisions_frame",
     "intervals_frame",
@@ -39,6 +40,11 @@ def service_rows(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     return [row for run in runs for row in summarise_services(run.result)]
 
 
+def accuracy_rows(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """A row a run and stage that names a metric, columns as in `simulator.metrics.ACCURACY_METRICS`."""
+    return [row for run in runs for row in summarise_accuracy(run.result)]
+
+
 def number_text(value: Any) -> str:
     """Ten significant digits, empty for NaN and None: the same text in every process."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -48,9 +54,9 @@ def number_text(value: Any) -> str:
     return str(value)
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]], *, services: bool = False) -> str:
-    """Rows of `summary_rows` or `service_rows` as CSV with a header line."""
-    columns = [metric.name for metric in (SERVICE_METRICS if services else METRICS)]
+def csv_text(rows: Sequence[Mapping[str, Any]], *, columns_of: Sequence[Metric] = METRICS) -> str:
+    """Rows of `summary_rows`, `service_rows` or `accuracy_rows` as CSV with a header line."""
+    columns = [metric.name for metric in columns_of]
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from simulator.cluster import RESOURCES, resource_index
 from simulator.fleet_plan import Numbering, fleet_plan, number
 from simulator.policy import FleetFacts, PolicyContext
-from simulator.scenario import Scenario
+from simulator.scenario import Scenario, Stage
 from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
 from workloads.errors import InputError
 
@@ -121,7 +122,7 @@ def _compute(scenario: Scenario) -> FleetFacts:
     plan = fleet_plan(scenario, numbering, scenario.seed)
     cluster = scenario.cluster
     shape = numbering.table_of.shape
-    slo_rps, best_rps = np.zeros(shape), np.zeros(shape)
+    slo_rps, best_rps, routed = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     need = np.zeros((*shape, len(RESOURCES)))
     delay_s = np.zeros(shape)
     loads = _samples(scenario)
@@ -141,6 +142,7 @@ def _compute(scenario: Scenario) -> FleetFacts:
             budget_quantile=service.slo_quantile,
             best_rps=best_rps[v, n],
         )
+        routed[v, n] = slo_rps[v, n] if stage.router == "least_outstanding" else 1.0
         payload = load.bytes_in + load.units(plan.stages[k], counts_items=True) * stage.item_bytes
         need[v, n] = variant.need()
         need[v, n, resource_index("network")] = min(float(slo_rps[v, n] * payload.mean()), nic[n])
@@ -171,20 +173,45 @@ def _compute(scenario: Scenario) -> FleetFacts:
         duration_s=scenario.duration_s,
         headroom=scenario.headroom,
         unserved_usd_per_request=scenario.unserved_usd_per_request,
+        **_accuracy_facts(numbering, frozen(routed)),
     )
+
+
+def _accuracy_facts(numbering: Numbering, routed_share: np.ndarray) -> dict[str, Any]:
+    """What stages ask of accuracy and what their variants have; nothing where no stage names a metric."""
+    asked = [stage.accuracy for _, stage in numbering.stages]
+    if not any(asked):
+        return {}
+    lost_usd = [_lost_usd(numbering.stages[k][1], variant.accuracy) for k, variant in numbering.variants]
+    return {
+        "accuracy": frozen(np.array([variant.accuracy for _, variant in numbering.variants])),
+        "accuracy_metric": tuple(a.metric if a else "" for a in asked),
+        "accuracy_floor": frozen(np.array([a.floor if a else -np.inf for a in asked])),
+        "lost_usd_per_request": frozen(np.array(lost_usd)),
+        "routed_share": routed_share,
+    }
+
+
+def _lost_usd(stage: Stage, accuracy: float) -> float:
+    if stage.accuracy is None:
+        return 0.0
+    return stage.accuracy.lost_usd * (max(v.accuracy for v in stage.variants) - accuracy)
 
 
 def _refuse_hopeless(scenario: Scenario, numbering: Numbering, slo_rps: np.ndarray) -> None:
     """Every stage needs a variant that can meet its budget somewhere."""
     for k, (i, stage) in enumerate(numbering.stages):
-        mine = [v for v, (stage_index, _) in enumerate(numbering.variants) if stage_index == k]
+        floor = stage.accuracy.floor if stage.accuracy else -math.inf
+        mine = [v for v, (of, variant) in enumerate(numbering.variants) if of == k and not variant.accuracy < floor]
         if (slo_rps[mine] > 0).any():
             continue
         service = scenario.services[i]
         budget_ms = service.slo_s * stage.slo_share * 1e3
+        accurate = f" with {stage.accuracy.metric} from {floor:g}" if stage.accuracy and floor > -math.inf else ""
         raise InputError(
             f"{scenario.path} services[{i}] {service.name}/{stage.name}",
-            f"no variant meets its latency budget of {budget_ms:g} ms at quantile {service.slo_quantile:g} "
+            f"no variant{accurate} meets its latency budget of {budget_ms:g} ms at quantile {service.slo_quantile:g} "
             "on any node type, even at 5 % load",
-            "raise slo_ms or slo_share, ask for fewer candidates, or give a faster variant or node type",
+            "raise slo_ms or slo_share, ask for fewer candidates, or give a faster variant or node type"
+            + (", or lower the floor" if accurate else ""),
         )

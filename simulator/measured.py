@@ -72,6 +72,18 @@ class Measured:
         return np.where(arrived > 0, self.result.slo_met / np.maximum(arrived, 1), np.nan)
 
     @cached_property
+    def stage_accuracy(self) -> np.ndarray:
+        """``[stage]`` mean accuracy of the variants that served requests, weighted by requests; NaN where a stage names
+        no metric or served none."""
+        return self.result.facts.mean_accuracy(self.result.served_requests)
+
+    @cached_property
+    def accuracy_margin(self) -> np.ndarray:
+        """``[stage]`` mean accuracy over the floor; NaN where there is no floor."""
+        floor = self.result.facts.accuracy_floor
+        return np.where(np.isfinite(floor), self.stage_accuracy - floor, np.nan)
+
+    @cached_property
     def violations(self) -> np.ndarray:
         """``[interval, service]``."""
         return violated(self.result.intervals, self.result.facts.slo_quantile)

@@ -17,7 +17,15 @@ from simulator.cluster import RESOURCES, resource_index
 from simulator.measured import RESOURCE_HOURS, Measured, ratio
 from simulator.result import RunResult
 
-__all__ = ["METRICS", "SERVICE_METRICS", "Metric", "summarise", "summarise_services"]
+__all__ = [
+    "ACCURACY_METRICS",
+    "METRICS",
+    "SERVICE_METRICS",
+    "Metric",
+    "summarise",
+    "summarise_accuracy",
+    "summarise_services",
+]
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Metric:
     Attributes
     ----------
     value
-        Computes it; for a table by service it is called with the service's index too.
+        Computes it; for a table by service or by stage it is called with the index too.
     """
 
     name: str
@@ -49,6 +57,13 @@ def summarise_services(result: RunResult) -> list[dict[str, Any]]:
     measured = Measured(result, math.nan)
     services = range(len(result.facts.services))
     return [{metric.name: metric.value(measured, s) for metric in SERVICE_METRICS} for s in services]
+
+
+def summarise_accuracy(result: RunResult) -> list[dict[str, Any]]:
+    """Rows of ``accuracy.csv``, one a stage for which the scenario names a metric."""
+    measured = Measured(result, math.nan)
+    stages = [k for k, metric in enumerate(result.facts.accuracy_metric) if metric]
+    return [{metric.name: metric.value(measured, k) for metric in ACCURACY_METRICS} for k in stages]
 
 
 def _slo_margin(m: Measured) -> float:
@@ -304,5 +319,77 @@ SERVICE_METRICS: tuple[Metric, ...] = (
         "requests of the service that ended in the window",
         "lowest attainment of any five minutes",
         lambda m, s: float(m.worst[1][s]),
+    ),
+)
+
+
+def _variants(m: Measured, stage: int) -> np.ndarray:
+    return np.asarray(m.result.facts.variant_stage == stage)
+
+
+def _lost_usd(m: Measured, stage: int) -> float:
+    served, mine = m.result.served_requests.sum(axis=1), _variants(m, stage)
+    return float(m.result.facts.lost_usd_per_request[mine] @ served[mine])
+
+
+def _best(m: Measured, stage: int) -> float:
+    return float(m.result.facts.accuracy[_variants(m, stage)].max())
+
+
+ACCURACY_METRICS: tuple[Metric, ...] = (
+    Metric("policy", "-", "name", "none", "label of the policy", lambda m, k: m.result.policy),
+    Metric("seed", "-", "integer", "none", "seed of the run", lambda m, k: m.result.seed),
+    Metric("stage", "-", "name", "none", "service and stage", lambda m, k: m.result.facts.stages[k]),
+    Metric("metric", "-", "name", "none", "metric of the profiles", lambda m, k: m.result.facts.accuracy_metric[k]),
+    Metric(
+        "requests",
+        "n_k",
+        "requests",
+        "none",
+        "requests whose batch at the stage ended by the end of the horizon",
+        lambda m, k: int(m.result.served_requests[_variants(m, k)].sum()),
+    ),
+    Metric(
+        "accuracy",
+        "a_k",
+        "unit of the metric",
+        "n_k",
+        "sum over variants v of n_v x a_v / n_k; empty where nothing was served",
+        lambda m, k: float(m.stage_accuracy[k]),
+    ),
+    Metric("accuracy_best", "a_k*", "unit of the metric", "none", "largest a_v of the stage's variants", _best),
+    Metric(
+        "accuracy_floor",
+        "f_k",
+        "unit of the metric",
+        "none",
+        "least mean asked for; empty where there is no floor",
+        lambda m, k: (
+            float(m.result.facts.accuracy_floor[k]) if np.isfinite(m.result.facts.accuracy_floor[k]) else math.nan
+        ),
+    ),
+    Metric(
+        "accuracy_margin",
+        "-",
+        "unit of the metric",
+        "none",
+        "a_k - f_k; negative where the floor is missed, empty where there is none",
+        lambda m, k: float(m.accuracy_margin[k]),
+    ),
+    Metric(
+        "lost_points",
+        "-",
+        "points (0.01)",
+        "n_k",
+        "100 (a_k* - a_k)",
+        lambda m, k: 100.0 * (_best(m, k) - float(m.stage_accuracy[k])),
+    ),
+    Metric(
+        "lost_usd",
+        "-",
+        "USD",
+        "none",
+        "sum over v of n_v x 100 (a_k* - a_v) x usd_per_point_per_million / 1e6: a worth, not a bill; not in C",
+        _lost_usd,
     ),
 )

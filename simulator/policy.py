@@ -15,6 +15,10 @@ import numpy as np
 __all__ = ["Allocation", "FleetFacts", "Observation", "Policy", "PolicyContext"]
 
 
+def _not_given() -> np.ndarray:
+    return np.empty(0)
+
+
 @dataclass(frozen=True)
 class FleetFacts:
     """What does not change during a run; every array is read-only.
@@ -49,6 +53,18 @@ class FleetFacts:
         Fraction by which plans should exceed the demand they expect (scenario's `planning.headroom`).
     unserved_usd_per_request
         Penalty that planning problems put on demand left unserved.
+    accuracy
+        ``[variant]`` in its stage's metric; NaN where the stage names none.
+    accuracy_metric
+        ``[stage]`` name of the metric, empty where the scenario names none.
+    accuracy_floor
+        ``[stage]`` least mean over served requests; ``-inf`` where none is asked for.
+    lost_usd_per_request
+        ``[variant]`` what a request is worth less when this variant serves it and not the stage's most accurate one;
+        0 where the scenario sets no price on accuracy. Nobody is billed for it: it is a weight for plans.
+    routed_share
+        ``[variant, node_type]`` requests that one ready replica gets, relative to the others of its stage: its
+        throughput where the router looks for the least outstanding, 1 where it goes round. An approximation.
     """
 
     services: tuple[str, ...]
@@ -71,6 +87,26 @@ class FleetFacts:
     duration_s: float
     headroom: float
     unserved_usd_per_request: float
+    accuracy: np.ndarray = field(default_factory=_not_given)
+    accuracy_metric: tuple[str, ...] = ()
+    accuracy_floor: np.ndarray = field(default_factory=_not_given)
+    lost_usd_per_request: np.ndarray = field(default_factory=_not_given)
+    routed_share: np.ndarray = field(default_factory=_not_given)
+
+    def __post_init__(self) -> None:
+        stages, variants = len(self.stages), len(self.variants)
+        given = {
+            "accuracy": np.full(variants, np.nan),
+            "accuracy_metric": ("",) * stages,
+            "accuracy_floor": np.full(stages, -np.inf),
+            "lost_usd_per_request": np.zeros(variants),
+            "routed_share": np.array(self.throughput_rps, dtype=np.float64),
+        }
+        for name, value in given.items():
+            if len(getattr(self, name)) == 0:
+                if isinstance(value, np.ndarray):
+                    value.flags.writeable = False
+                object.__setattr__(self, name, value)
 
     def stage_demand(self, service_rps: np.ndarray) -> np.ndarray:
         """Requests/s that reach each stage, ``[stage, ...]``, when services receive ``service_rps[service, ...]``."""
@@ -83,6 +119,22 @@ class FleetFacts:
     def served_rps(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]`` rate that ``replicas[variant, node_type]`` serve within their budgets."""
         return self.by_stage((self.throughput_rps * replicas).sum(axis=1))
+
+    def mean_accuracy(self, weight: np.ndarray) -> np.ndarray:
+        """``[stage]`` mean accuracy when ``weight[variant, node_type]`` requests go to each; NaN where none go or the
+        stage names no metric."""
+        requests = np.asarray(weight, dtype=np.float64).sum(axis=1)
+        total = self.by_stage(requests)
+        weighted = self.by_stage(np.where(requests > 0.0, requests * self.accuracy, 0.0))
+        return np.divide(weighted, total, out=np.full(len(total), np.nan), where=total > 0.0)
+
+    def planned_accuracy(self, replicas: np.ndarray) -> np.ndarray:
+        """``[stage]`` mean accuracy of what ``replicas[variant, node_type]`` serve, by `routed_share`."""
+        return self.mean_accuracy(self.routed_share * replicas)
+
+    def reaches_floor(self) -> np.ndarray:
+        """``[variant]`` true unless the variant alone would break its stage's floor."""
+        return ~(self.accuracy < self.accuracy_floor[self.variant_stage])
 
     def runs_on(self) -> np.ndarray:
         """``[variant, node_type]`` true where a replica can run and meets its stage's budget."""

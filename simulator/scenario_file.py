@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from workloads.trace.spec import TraceSpec
 
 __all__ = [
-    "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile", "ServiceFile",
-    "StageFile", "VariantFile",
+    "AccuracyFile", "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile",
+    "ServiceFile", "StageFile", "VariantFile",
 ]  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -100,6 +100,29 @@ class VariantFile(_Section):
     cpu_cores: Positive | None = Field(None, description="cores one replica claims; else the profile's")
 
 
+FALLING_METRICS = ("rmse", "mse", "mae", "logloss")
+"""Metrics that fall as models improve: a floor, or a price on what is lost, would mean the opposite."""
+
+
+class AccuracyFile(_Section):
+    """What a stage asks of the accuracy of its variants, as their profiles state it."""
+
+    metric: Name = Field(description="of the variants' profiles, as `auc`; it must grow as models improve")
+    floor: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None, description="least mean of the metric over served requests"
+    )
+    usd_per_point_per_million: NotNegative = Field(
+        0.0,
+        description="what a million requests are worth less for each point (0.01) below the stage's best variant",
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> AccuracyFile:
+        if self.metric in FALLING_METRICS:
+            raise ValueError(f"metric {self.metric} falls as models improve: name one that grows, as auc or ndcg10")
+        return self
+
+
 class StageFile(_Section):
     """A stage of a funnel."""
 
@@ -113,6 +136,7 @@ class StageFile(_Section):
     slo_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="share of the service's latency objective; else equal shares"
     )
+    accuracy: AccuracyFile | None = Field(None, description="accuracy asked for; else it plays no part")
     variants: Annotated[list[VariantFile], Field(min_length=1)]
 
     @model_validator(mode="after")

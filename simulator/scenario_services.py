@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.accuracy import with_accuracy
 from simulator.cluster import GIB, RESOURCE_UNITS, Cluster
 from simulator.scenario_file import ServiceFile, StageFile, VariantFile
 from simulator.scenario_reading import Place, Reading
@@ -40,10 +41,10 @@ def _slo_shares(where: str, file: ServiceFile) -> list[float]:
 
 
 def _stage(reading: Reading, place: Place, file: StageFile, slo_share: float, cluster: Cluster) -> Stage:
-    place = (*place, "variants")
+    stage_place, place = place, (*place, "variants")
     variants = [_variant(reading, (*place, j), variant, cluster) for j, variant in enumerate(file.variants)]
     reading.refuse_twins(place, [v.name for v in variants])
-    return Stage(
+    stage = Stage(
         file.name,
         file.candidates,
         file.item_bytes,
@@ -52,6 +53,7 @@ def _stage(reading: Reading, place: Place, file: StageFile, slo_share: float, cl
         slo_share,
         tuple(variants),
     )
+    return stage if file.accuracy is None else with_accuracy(reading, stage_place, stage, file.accuracy)
 
 
 def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster) -> Variant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,15 @@ import numpy as np
 from simulator.cluster import RESOURCES, NodeType, resource_index
 from workloads.profile import ModelProfile
 
-__all__ = ["Service", "Stage", "Variant"]
+__all__ = ["Service", "Stage", "StageAccuracy", "Variant"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to serve a stage; batch sizes in the profile's unit."""
+    """One way to serve a stage; batch sizes in the profile's unit.
+
+    ``accuracy`` is what its profile states of the stage's metric; NaN where the stage names none.
+    """
 
     name: str
     profile: ModelProfile
@@ -24,6 +28,7 @@ class Variant:
     container_start_s: float
     warm_up_s: float
     cpu_cores: float
+    accuracy: float = math.nan
 
     def need(self) -> np.ndarray:
         """``need[resource]`` of one replica, without its share of the network."""
@@ -54,6 +59,29 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class StageAccuracy:
+    """What a stage asks of the accuracy of its variants.
+
+    Attributes
+    ----------
+    metric
+        Name of a metric of the variants' profiles that grows as models improve, such as ``auc``.
+    data
+        What all variants were evaluated on: data set and split.
+    floor
+        Least mean over served requests; ``-inf`` where none is asked for.
+    lost_usd
+        What a request is worth less, in USD, for each unit of the metric by which the variant that serves it lies below
+        the stage's best one.
+    """
+
+    metric: str
+    data: str
+    floor: float
+    lost_usd: float
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stage of a funnel; ``slo_share`` of the service's objective is its latency budget."""
 
@@ -64,6 +92,7 @@ class Stage:
     max_outstanding: int
     slo_share: float
     variants: tuple[Variant, ...]
+    accuracy: StageAccuracy | None = None
 
 
 @dataclass(frozen=True)

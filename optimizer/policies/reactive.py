@@ -103,12 +103,13 @@ class ReactivePolicy(BuiltinPolicy):
 
     def decide(self, observation: Observation) -> Allocation:
         """Keep the plan while it fits the forecast, else make a new one."""
-        required = self.expected_rps(observation) * (1.0 + self._headroom)
+        expected = self.expected_rps(observation)
+        required = expected * (1.0 + self._headroom)
         if self._feedback is not None:
             required = required * self.facts.stage_demand(self._feedback.learn(observation))
         reason = self._reason(required, observation)
         if self._last is None or reason:
-            answer = self._last = self._replan(required, observation, reason)
+            answer = self._last = self._replan(required, expected, observation, reason)
         else:
             answer = Allocation(self._last.replicas, self._last.status, note="demand is within the plan")
         held = hold_until_ready(self.facts, answer.replicas, required, observation.ready)
@@ -129,7 +130,7 @@ class ReactivePolicy(BuiltinPolicy):
             return "demand fell"
         return ""
 
-    def _replan(self, required: np.ndarray, observation: Observation, reason: str) -> Allocation:
+    def _replan(self, required: np.ndarray, expected: np.ndarray, observation: Observation, reason: str) -> Allocation:
         now = observation.ready + observation.starting
         limit = np.where(observation.unplaced > 0, now, np.iinfo(np.int32).max) if observation.unplaced.any() else None
         problem = FleetProblem.from_facts(
@@ -139,6 +140,7 @@ class ReactivePolicy(BuiltinPolicy):
             churn_usd_per_hour=self._churn,
             headroom=0.0,
             replica_limit=limit,
+            expected_rps=expected,
         )
         plan = self.plan(problem)
         self.solves += 1

@@ -32,7 +32,7 @@ def fewest_nodes(need: np.ndarray, capacity: np.ndarray, replicas: tuple[int, ..
 
 
 def optimum(problem: FleetProblem) -> float:
-    """Least objective over all whole, placeable replicas."""
+    """Least objective over all whole, placeable replicas that keep the accuracy floors."""
     types = len(problem.node_count)
     ranges = [[range(_most(problem, v, n) + 1) for v in range(len(problem.variant_stage))] for n in range(types)]
     options = []
@@ -47,8 +47,22 @@ def optimum(problem: FleetProblem) -> float:
     for choice in product(*options):
         replicas = np.stack([c[0] for c in choice], axis=1)
         nodes = np.array([c[1] for c in choice])
+        if floor_breaks(problem, replicas):
+            continue
         best = min(best, problem.objective_usd_per_hour(replicas, nodes))
     return float(best)
+
+
+def floor_breaks(problem: FleetProblem, replicas: np.ndarray) -> bool:
+    """Whether some stage's credits sum to less than nothing (but for a millionth of one replica's)."""
+    if problem.floor_credit is None:
+        return False
+    for stage in range(len(problem.demand_rps)):
+        credits = problem.floor_credit[problem.variant_stage == stage]
+        total = (credits * replicas[problem.variant_stage == stage]).sum()
+        if total < -1e-6 * np.abs(credits).max(initial=0.0):
+            return True
+    return False
 
 
 def _most(problem: FleetProblem, variant: int, node_type: int) -> int:

@@ -22,6 +22,7 @@ from recfleet.tables import (
     wanted_text,
 )
 from simulator.cluster import RESOURCES
+from simulator.metrics import SERVICE_METRICS
 from tests.recfleet.fakes import record
 
 RUNS = [record("hpa", 1, intervals=12), record("mip", 1, intervals=12)]
@@ -51,7 +52,7 @@ def test_csv_reads_back() -> None:
     for row, back in zip(rows, read):
         assert int(back["requests"]) == row["requests"]
         assert float(back["cost_usd"]) == pytest.approx(row["cost_usd"], rel=1e-9)
-    services = list(csv.DictReader(io.StringIO(csv_text(service_rows(RUNS), services=True))))
+    services = list(csv.DictReader(io.StringIO(csv_text(service_rows(RUNS), columns_of=SERVICE_METRICS))))
     assert len(services) == 6
 
 
