@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.interactions.negatives import sample_negatives
-from workloads.interactions.prepared import InteractionTable, PreparedData, load_prepared, save_prepared
+from workloads.interactions.prepared import InteractionTable, PreparedData, load_prepared, prepare, save_prepared
 from workloads.interactions.rows import Rows, dense_features, dense_names
 from workloads.interactions.synthetic import synthetic_data
 
@@ -14,6 +14,7 @@ __all__ = [
     "dense_features",
     "dense_names",
     "load_prepared",
+    "prepare",
     "sample_negatives",
     "save_prepared",
     "synthetic_data",

@@ -10,8 +10,11 @@ from workloads.interactions.types import InteractionTable, PreparedData
 
 __all__ = ["Groups", "KnownLog", "Slices"]
 
-PRIOR_OF_ALL, PRIOR_OF_ITEM, PRIOR_OF_USER, PRIOR_OF_TASTE = 20.0, 8.0, 4.0, 6.0
-"""Ratings' worth of belief in the middle of the scale, and that an item, a user, a taste is like the others."""
+PRIOR_OF_ALL, PRIOR_OF_ITEM, PRIOR_OF_USER, PRIOR_OF_TASTE = 20.0, 5.0, 5.0, 5.0
+"""Ratings' worth of belief in the middle of the scale, and that an item, a user, a taste is like the others.
+
+Round numbers near the best of 4, 8, 16 (item) and 2, 4, 8 (user) on the validation parts of both public data sets, where
+the choice moves the error of a running bias by less than 1 %."""
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 
 from workloads.errors import InputError
+from workloads.interactions.prepare import prepare
 from workloads.interactions.types import InteractionTable, Part, PreparedData
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "InteractionTable", "PreparedData", "load_prepared", "save_prepared"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "InteractionTable", "PreparedData", "load_prepared", "prepare", "save_prepared"]
 
 FORMAT = "recfleet-interactions"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 
 _PARTS: tuple[Part, ...] = ("train", "validation", "test")
-_ARRAYS = ("user_dense", "item_dense", "user_categories", "item_categories", "item_tags")
+_ARRAYS = ("user_dense", "item_dense", "user_categories", "item_categories", "item_tags", "user_keys", "item_keys")
 _LISTS = (
     "user_category_rows",
     "item_category_rows",

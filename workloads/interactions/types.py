@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,6 +58,10 @@ class InteractionTable:
         return cls(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
+def _no_keys() -> np.ndarray:
+    return np.empty(0, dtype=str)
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedData:
     """A log made ready for training: ids from 1, static features, and three parts.
@@ -92,6 +96,8 @@ class PreparedData:
         What cleaning found and did, in counts; plain values, as JSON knows them.
     user_dense_names, item_dense_names, user_category_names, item_category_names
         Names of features and columns; empty where nobody gave any.
+    user_keys, item_keys
+        ``user_keys[id - 1]``, ``item_keys[id - 1]``: the id as the source has it, as text; empty where it had none.
     """
 
     name: str
@@ -117,6 +123,8 @@ class PreparedData:
     item_dense_names: tuple[str, ...] = ()
     user_category_names: tuple[str, ...] = ()
     item_category_names: tuple[str, ...] = ()
+    user_keys: np.ndarray = field(default_factory=_no_keys)
+    item_keys: np.ndarray = field(default_factory=_no_keys)
 
     def part(self, name: Part) -> InteractionTable:
         """The table of a part."""
@@ -148,24 +156,41 @@ class PreparedData:
 
         return KnownLog.of(self, InteractionTable.merged(self.train, self.validation))
 
+    def user_ids(self, keys: Sequence[object] | np.ndarray) -> np.ndarray:
+        """Ids of users as the source has them, int32; 0 for those not in the data."""
+        return _ids(self.user_keys, keys)
+
+    def item_ids(self, keys: Sequence[object] | np.ndarray) -> np.ndarray:
+        """Ids of items as the source has them, int32; 0 for those not in the data."""
+        return _ids(self.item_keys, keys)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that models see (not of `report`), in hexadecimal; equal data have equal digests."""
         found = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, InteractionTable):
                 arrays = [getattr(value, column.name) for column in fields(value)]
             elif isinstance(value, np.ndarray):
                 arrays = [value]
             else:
-                found.update(b"" if field.name == "report" else f"{field.name}={value!r};".encode())
+                found.update(b"" if each.name == "report" else f"{each.name}={value!r};".encode())
                 continue
             for array in arrays:
-                found.update(f"{field.name} {array.dtype.str} {array.shape};".encode())
+                found.update(f"{each.name} {array.dtype.str} {array.shape};".encode())
                 found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what is built from them can be built again."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def _ids(keys: np.ndarray, wanted: Sequence[object] | np.ndarray) -> np.ndarray:
+    text = np.asarray([str(key) for key in wanted], dtype=str)
+    if not len(keys) or not len(text):
+        return np.zeros(len(text), np.int32)
+    order = np.argsort(keys, kind="stable")
+    place = np.minimum(np.searchsorted(keys[order], text), len(keys) - 1)
+    return np.where(keys[order][place] == text, order[place] + 1, 0).astype(np.int32)
