@@ -1,0 +1,136 @@
+"""From a model folder and a method to a variant's folder: carry out the steps, measure, write."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workloads.compression.methods import steps_of
+from workloads.compression.options import CompressOptions
+from workloads.compression.packing import pack
+from workloads.compression.restore import method_module
+from workloads.compression.sizes import measure_sizes
+from workloads.compression.subject import Step, Subject
+from workloads.errors import InputError
+from workloads.model_folder import CARD_FILE, load_model, save_model
+
+if TYPE_CHECKING:
+    from workloads.interactions.prepared import PreparedData
+
+__all__ = ["Progress", "compress_folder", "compress_network", "measure_accuracy"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def _silent(phase: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def compress_folder(
+    folder: str | Path,
+    method: str,
+    out: str | Path,
+    data: PreparedData | None,
+    options: CompressOptions,
+    tell: Progress = _silent,
+) -> dict[str, Any]:
+    """See `workloads.compression.compress`."""
+    steps = steps_of(method)
+    _check_out(Path(folder), Path(out))
+    saved = load_model(folder)
+    if saved.card["variant"] is not None:
+        before = saved.card["variant"].get("method")
+        problem = f"is a variant already ({before})"
+        raise InputError(str(folder), problem, f"compress its source in one go, as in --method {before}+{method}")
+    _check_data(folder, saved.card, data)
+    subject = Subject(saved.model, saved.module, saved.config, saved.network, saved.card, data, options, tell)
+    subject, records = compress_network(subject, steps)
+    return _save(subject, method, records, Path(folder), Path(out))
+
+
+def compress_network(subject: Subject, steps: tuple[str, ...]) -> tuple[Subject, list[dict[str, Any]]]:
+    """Carry out the steps on a copy of the subject's network.
+
+    Returns
+    -------
+    tuple
+        The subject after the last step, and a record of each.
+    """
+    subject = replace(subject, network=copy.deepcopy(subject.network).eval())
+    records = []
+    for number, method in enumerate(steps):
+        subject.tell(method, number, len(steps))
+        step = _function(method)(subject)
+        records.append({"method": method, **step.record})
+        subject = subject.after(step)
+        subject.network.eval().requires_grad_(False)
+    return subject, records
+
+
+def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
+    """Metrics of the subject's network on the test part, as a card holds them; empty without data."""
+    if subject.data is None:
+        return {}
+    from workloads.training import evaluate
+
+    subject.tell("measuring accuracy", 0, 1)
+    found = evaluate(
+        subject.module,
+        subject.config,
+        subject.network.to(device),
+        subject.data,
+        device=device,
+        ranking_users=subject.options.ranking_users,
+    )
+    subject.network.to("cpu")
+    return found.as_dict()
+
+
+def _save(subject: Subject, method: str, records: list[dict[str, Any]], source: Path, out: Path) -> dict[str, Any]:
+    network = subject.network
+    tensors, coding = pack(network, sparse="magnitude" in method.split("+"))
+    cpu_only = any("devices" in record for record in records)
+    metrics = measure_accuracy(subject, "cpu" if cpu_only else subject.options.device)
+    subject.tell("writing", 0, 1)
+    variant = {"method": method, "of": source.name, "of_sha256": subject.card["weights_sha256"]}
+    if cpu_only:
+        variant["devices"] = ["cpu"]
+    card = {
+        "data": subject.card["data"],
+        "training": subject.card["training"],
+        "metrics": metrics,
+        "sizes": measure_sizes(subject.module, subject.config, network),
+    }
+    variant |= {"steps": records, "source_metrics": subject.card["metrics"], "source_sizes": subject.card["sizes"]}
+    return save_model(
+        out,
+        model=subject.model,
+        config=subject.config,
+        network=network,
+        card=card,
+        variant=variant | {"coding": coding},
+        tensors=tensors,
+    )
+
+
+def _function(method: str) -> Callable[[Subject], Step]:
+    module = method_module(method)
+    return getattr(module, {"int8-dynamic": "apply_dynamic", "int8-weight": "apply_weight"}.get(method, "apply"))
+
+
+def _check_out(folder: Path, out: Path) -> None:
+    if out.resolve() == folder.resolve():
+        raise InputError(f"--out {out}", "is the source's own folder", "give another one")
+    if out.is_dir() and any(out.iterdir()) and not (out / CARD_FILE).is_file():
+        raise InputError(f"--out {out}", "is a folder that holds something else", "give a new one")
+
+
+def _check_data(folder: str | Path, card: dict[str, Any], data: PreparedData | None) -> None:
+    """Refuse data that the model was not trained on: its test part may be what the model has learnt."""
+    trained_on = card["data"].get("digest")
+    if data is not None and trained_on is not None and trained_on != data.digest:
+        problem = f"was trained on {card['data'].get('name')} {trained_on[:12]}, not on {data.name} {data.digest[:12]}"
+        raise InputError(str(folder), problem, "give the data that it was trained on")
