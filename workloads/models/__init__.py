@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_NAMES", "model_module"]
 
-MODEL_NAMES: tuple[str, ...] = ("two_tower", "biased_mf", "sasrec", "dlrm", "bert_reranker")
+MODEL_NAMES: tuple[str, ...] = (
+    "biased_mf",
+    "two_tower",
+    "lstm_two_tower",
+    "autoencoder",
+    "sasrec",
+    "bert4rec",
+    "neumf",
+    "dlrm",
+    "bert_reranker",
+)
 
 
 def model_module(name: str) -> ModelModule:

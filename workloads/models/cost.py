@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["ForwardCost", "flops", "forward_cost", "moved_bytes"]
+__all__ = ["ForwardCost", "flops", "forward_cost", "moved_bytes", "packed_weights", "stored_bytes"]
 
 aten = torch.ops.aten
 _LOOKUPS = {
@@ -49,6 +49,8 @@ class ForwardCost:
         Distinct rows of tables that are read by id, each once.
     input_bytes, output_bytes
         What the pass is given and returns.
+    table_bytes
+        Whole size of the tables that are read by id alone; they need not move.
     """
 
     flops: int
@@ -56,6 +58,7 @@ class ForwardCost:
     gathered_bytes: int
     input_bytes: int
     output_bytes: int
+    table_bytes: int = 0
 
     @property
     def moved_bytes(self) -> int:
@@ -86,13 +89,14 @@ def forward_cost(network: nn.Module, inputs: Sequence[np.ndarray | torch.Tensor]
     with _plain_kernels(), torch.no_grad(), counter, reads:
         outputs = network(*tensors)
     flat = outputs if isinstance(outputs, tuple | list) else (outputs,)
-    packed = sum(tensor.nbytes for tensor in _packed_weights(network))
+    packed = sum(tensor.nbytes for tensor in packed_weights(network))
     return ForwardCost(
         flops=int(counter.get_total_flops()),
         weight_bytes=reads.full_bytes() + packed,
         gathered_bytes=reads.gathered_bytes(),
         input_bytes=sum(tensor.nbytes for tensor in tensors),
         output_bytes=sum(output.nbytes for output in flat if isinstance(output, torch.Tensor)),
+        table_bytes=reads.table_bytes(),
     )
 
 
@@ -106,6 +110,13 @@ def moved_bytes(network: nn.Module, inputs: Sequence[np.ndarray | torch.Tensor])
     return forward_cost(network, inputs).moved_bytes
 
 
+def stored_bytes(network: nn.Module) -> int:
+    """Bytes of all parameters, buffers and packed weights as they lie in memory, shared ones once."""
+    plain = [part for tensor in (*network.parameters(), *network.buffers()) for part in _plain_parts(tensor)]
+    by_storage = {_storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in plain}
+    return sum(by_storage.values()) + sum(tensor.nbytes for tensor in packed_weights(network))
+
+
 def _tensor(array: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     return (torch.from_numpy(np.array(array)) if isinstance(array, np.ndarray) else array).to(device)
 
@@ -117,6 +128,7 @@ def _plain_kernels() -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
             stack.enter_context(warnings.catch_warnings())
             # Switching oneDNN off warns about a TF32 setting of GPUs that are not there.
             warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
@@ -153,6 +165,10 @@ class _Reads(TorchDispatchMode):
         return sum(
             min(_distinct_bytes(reads), self._stored[key]) for key, reads in self._rows.items() if key not in self._full
         )
+
+    def table_bytes(self) -> int:
+        """Bytes of the stored tensors that were read by id alone."""
+        return sum(self._stored[key] for key in self._rows if key not in self._full)
 
     def _note(self, func: Any, args: Any, kwargs: Any) -> None:
         place = _LOOKUPS.get(func.overloadpacket)
@@ -206,7 +222,7 @@ def _tensors(node: Any) -> Iterator[torch.Tensor]:
         yield from _tensors(list(node.values()))
 
 
-def _packed_weights(network: nn.Module) -> Iterator[torch.Tensor]:
+def packed_weights(network: nn.Module) -> Iterator[torch.Tensor]:
     """Weights that torch's dynamic quantisation keeps outside the parameters, read in full by each pass."""
     for module in network.modules():
         packed = getattr(module, "_packed_params", None)
