@@ -90,55 +90,79 @@ def clean(raw: RawLog, settings: CleanSettings) -> CleanLog:
         No row is left, or the scale makes no sense.
     """
     (user, user_keys), (item, item_keys) = keys_of(raw.frame["user"]), keys_of(raw.frame["item"])
-    rating = raw.frame["rating"].to_numpy(dtype=np.float64, na_value=np.nan)
-    time_s = raw.frame["time_s"].to_numpy(dtype=np.float64, na_value=np.nan)
-    kept = np.ones(len(user), bool)
-    dropped: dict[str, int] = {}
-
-    def drop(reason: str, bad: np.ndarray) -> None:
-        dropped[reason] = int((kept & bad).sum())
-        kept[bad] = False
-
-    drop("user missing", user < 0)
-    drop("item missing", item < 0)
-    drop("rating missing or no number", ~np.isfinite(rating))
-    drop("time missing or no time", ~np.isfinite(time_s))
-    low, high, like_from, notes = _scale(raw, rating[kept])
-    drop("rating outside the scale", (rating < low) | (rating > high))
-    drop("time before 1970 or after 2100", (time_s < 0) | (time_s >= _YEAR_2100_S))
-    _refuse_empty(raw, kept, dropped)
-    drop("time far from all others", _far(time_s, kept))
-
-    order = np.flatnonzero(kept)[np.argsort(time_s[kept], kind="stable")]
-    seconds = np.floor(time_s[order]).astype(np.int64)
-    exact, repeated = _repeats(user[order], item[order], rating[order], seconds)
-    stays = ~exact if settings.keep_repeats else ~(exact | repeated)
-    dropped["exact duplicate of another row"] = int(exact.sum())
-    dropped["earlier rating of the same pair"] = 0 if settings.keep_repeats else int((repeated & ~exact).sum())
-    order, seconds = order[stays], seconds[stays]
-
-    suspect = _suspects(user[order], seconds, len(user_keys), settings.suspect_per_day)
-    suspects = _told_suspects(suspect, user[order], user_keys, settings)
-    if settings.drop_suspects:
-        stays = ~suspect[user[order]]
-        dropped["suspect user"] = int((~stays).sum())
-        order, seconds = order[stays], seconds[stays]
-    stays = _core(user[order], item[order], settings.fewest_of_user, settings.fewest_of_item)
-    dropped["user or item with too few interactions"] = int((~stays).sum())
-    order, seconds = order[stays], seconds[stays]
-    _refuse_empty(raw, order, dropped)
+    numbers = (raw.frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("rating", "time_s"))
+    rows = _Sieve(user, item, *numbers)
+    scale = _drop_unusable(rows, raw)
+    rows.sort_by_time()
+    _drop_repeats(rows, settings.keep_repeats)
+    suspects = _handle_suspects(rows, user_keys, settings)
+    rows.drop(
+        "user or item with too few interactions",
+        ~_core(rows.user, rows.item, settings.fewest_of_user, settings.fewest_of_item),
+    )
+    _refuse_empty(rows, raw)
     report: dict[str, Any] = {
         "source": raw.source,
         "licence": raw.licence,
         "rows_read": len(raw.frame),
-        "rows_dropped": dropped,
-        "rows_kept": len(order),
+        "rows_dropped": rows.dropped,
+        "rows_kept": len(rows),
         "repeats_kept": settings.keep_repeats,
         "suspects": suspects,
-        "notes": [*raw.notes, *notes],
+        "rows_of_unknown_order": _ties(rows.user, rows.time_s),
+        "notes": [*raw.notes, *scale.notes],
     }
-    ordered = (user[order], item[order], rating[order], seconds)
-    return CleanLog(*ordered, user_keys, item_keys, low, high, like_from, report)
+    columns = (rows.user, rows.item, rows.rating, rows.time_s.astype(np.int64), user_keys, item_keys)
+    return CleanLog(*columns, scale.low, scale.high, scale.like_from, report)
+
+
+class _Sieve:
+    """Rows that are left, and how many went for which reason."""
+
+    def __init__(self, user: np.ndarray, item: np.ndarray, rating: np.ndarray, time_s: np.ndarray) -> None:
+        self.user, self.item, self.rating, self.time_s = user, item, rating, time_s
+        self.dropped: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def drop(self, reason: str, bad: np.ndarray) -> None:
+        """Drop the rows of a mask."""
+        self.dropped[reason] = int(bad.sum())
+        if bad.any():
+            self._take(~bad)
+
+    def sort_by_time(self) -> None:
+        """Whole seconds, in order; at equal times, in the order of the log."""
+        self.time_s = np.floor(self.time_s)
+        self._take(np.argsort(self.time_s, kind="stable"))
+
+    def _take(self, index: np.ndarray) -> None:
+        self.user, self.item = self.user[index], self.item[index]
+        self.rating, self.time_s = self.rating[index], self.time_s[index]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    low: float
+    high: float
+    like_from: float
+    notes: tuple[str, ...]
+
+
+def _drop_unusable(rows: _Sieve, raw: RawLog) -> _Scale:
+    """Drop rows with a missing or an impossible value; return the scale of the ratings."""
+    rows.drop("user missing", rows.user < 0)
+    rows.drop("item missing", rows.item < 0)
+    rows.drop("rating missing or no number", ~np.isfinite(rows.rating))
+    rows.drop("time missing or no time", ~np.isfinite(rows.time_s))
+    _refuse_empty(rows, raw)
+    scale = _scale(raw, rows.rating)
+    rows.drop("rating outside the scale", (rows.rating < scale.low) | (rows.rating > scale.high))
+    rows.drop("time before 1970 or after 2100", (rows.time_s < 0) | (rows.time_s >= _YEAR_2100_S))
+    _refuse_empty(rows, raw)
+    rows.drop("time far from all others", _far(rows.time_s))
+    return scale
 
 
 def keys_of(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -158,12 +182,10 @@ def keys_of(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return table[codes].astype(np.int64), np.asarray(names, dtype=str)
 
 
-def _scale(raw: RawLog, rating: np.ndarray) -> tuple[float, float, float, list[str]]:
+def _scale(raw: RawLog, rating: np.ndarray) -> _Scale:
     """The scale as given, or as the ratings show it."""
     notes = []
     if raw.rating_low is None or raw.rating_high is None:
-        if not len(rating):
-            raise InputError(raw.source, "no row is left to take the scale of ratings from", "check the columns named")
         low, high = float(rating.min()), float(rating.max())
         notes.append(f"assumed: the scale of ratings is the range found, {low:g} to {high:g}")
     else:
@@ -177,27 +199,44 @@ def _scale(raw: RawLog, rating: np.ndarray) -> tuple[float, float, float, list[s
     if not low < like_from <= high:
         problem = f"{like_from:g} is not above {low:g} and at most {high:g}"
         raise InputError("--like-from", problem, "give a rating within the scale")
-    return low, high, like_from, notes
+    return _Scale(low, high, like_from, tuple(notes))
 
 
-def _far(time_s: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _far(time_s: np.ndarray) -> np.ndarray:
     """Times further from the middle 98 % than ten times its width (or ten days): clocks gone wrong, and zeros.
 
     One of them would move the days that the split counts from the end.
     """
-    low, high = np.quantile(time_s[kept], [0.01, 0.99])
+    low, high = np.quantile(time_s, [0.01, 0.99])
     room = _FAR * max(high - low, _DAY_S)
     return (time_s < low - room) | (time_s > high + room) | ((time_s == 0) & (low > 366 * _DAY_S))
 
 
-def _repeats(
-    user: np.ndarray, item: np.ndarray, rating: np.ndarray, time_s: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of which the same row comes again; and rows of whose pair a later rating comes. Rows are in order."""
+def _drop_repeats(rows: _Sieve, keep: bool) -> None:
+    """Of rows that are the same in everything, keep one; of the ratings of a pair, the last, unless `keep`."""
     import pandas as pd
 
-    rows = pd.DataFrame({"user": user, "item": item, "rating": rating, "time_s": time_s})
-    return rows.duplicated(keep="last").to_numpy(), rows.duplicated(["user", "item"], keep="last").to_numpy()
+    frame = pd.DataFrame({"user": rows.user, "item": rows.item, "rating": rows.rating, "time_s": rows.time_s})
+    exact = frame.duplicated(keep="last").to_numpy()
+    repeated = frame[~exact].duplicated(["user", "item"], keep="last").to_numpy()
+    rows.drop("exact duplicate of another row", exact)
+    rows.drop("earlier rating of the same pair", repeated & (not keep))
+
+
+def _handle_suspects(rows: _Sieve, user_keys: np.ndarray, settings: CleanSettings) -> dict[str, Any]:
+    """Find users who do more in a day than people do; tell who they are, and drop them if asked to."""
+    suspect = _suspects(rows.user, rows.time_s.astype(np.int64), len(user_keys), settings.suspect_per_day)
+    count = np.bincount(rows.user, minlength=len(suspect)) * suspect
+    top = np.argsort(-count, kind="stable")[: min(_SHOWN_SUSPECTS, int(suspect.sum()))]
+    if settings.drop_suspects:
+        rows.drop("suspect user", suspect[rows.user])
+    return {
+        "more_on_one_day_than": settings.suspect_per_day,
+        "users": int(suspect.sum()),
+        "rows": int(count.sum()),
+        "dropped": settings.drop_suspects,
+        "most_active": {str(user_keys[k]): int(count[k]) for k in top},
+    }
 
 
 def _suspects(user: np.ndarray, time_s: np.ndarray, users: int, most_per_day: int) -> np.ndarray:
@@ -209,18 +248,11 @@ def _suspects(user: np.ndarray, time_s: np.ndarray, users: int, most_per_day: in
     return found
 
 
-def _told_suspects(
-    suspect: np.ndarray, user: np.ndarray, user_keys: np.ndarray, settings: CleanSettings
-) -> dict[str, Any]:
-    count = np.bincount(user, minlength=len(suspect)) * suspect
-    top = np.argsort(-count, kind="stable")[: min(_SHOWN_SUSPECTS, int(suspect.sum()))]
-    return {
-        "more_on_one_day_than": settings.suspect_per_day,
-        "users": int(suspect.sum()),
-        "rows": int(count.sum()),
-        "dropped": settings.drop_suspects,
-        "most_active": {str(user_keys[k]): int(count[k]) for k in top},
-    }
+def _ties(user: np.ndarray, time_s: np.ndarray) -> int:
+    """Rows whose user has another row at the same second: which of them came first is not known."""
+    order = np.lexsort((time_s, user))
+    same = (np.diff(user[order]) == 0) & (np.diff(time_s[order]) == 0)
+    return int((np.append(same, False) | np.append(False, same)).sum())
 
 
 def _core(user: np.ndarray, item: np.ndarray, fewest_of_user: int, fewest_of_item: int) -> np.ndarray:
@@ -236,8 +268,8 @@ def _core(user: np.ndarray, item: np.ndarray, fewest_of_user: int, fewest_of_ite
     return stays
 
 
-def _refuse_empty(raw: RawLog, kept: np.ndarray, dropped: dict[str, int]) -> None:
-    if not kept.any():
-        reason, rows = max(dropped.items(), key=lambda each: each[1])
+def _refuse_empty(rows: _Sieve, raw: RawLog) -> None:
+    if not len(rows):
+        reason, count = max(rows.dropped.items(), key=lambda each: each[1])
         fix = "give --time-unit ms" if reason.startswith("time before") else "check the columns and options"
-        raise InputError(raw.source, f"no row is left; {rows:,} of {len(raw.frame):,} have: {reason}", fix)
+        raise InputError(raw.source, f"no row is left; {count:,} of {len(raw.frame):,} have: {reason}", fix)

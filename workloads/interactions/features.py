@@ -69,6 +69,7 @@ def static_features(told: Entities, keys: np.ndarray, in_training: np.ndarray) -
         "quantities_moved_to_5_deviations": clipped,
         "categories": dict(zip(told.categories, rows)),
         "tags": len(tag_names),
+        "missing": _missing(frame, told),
         "values_not_in_training": unseen,
         "tags_not_in_training": unseen_tags,
     }
@@ -89,6 +90,18 @@ def _aligned(told: Entities, keys: np.ndarray) -> tuple[pd.DataFrame, int, int]:
     described = int(pd.Index(keys).isin(frame.index).sum())
     frame = frame.reindex(pd.Index(["\0", *keys]))
     return frame.reset_index(drop=True), described, int(spare.sum())
+
+
+def _missing(frame: pd.DataFrame, told: Entities) -> dict[str, int]:
+    """How many ids have no value, by column."""
+    import pandas as pd
+
+    found = {}
+    for name in told.numbers:
+        found[name] = int(pd.to_numeric(frame[name], errors="coerce").iloc[1:].isna().sum())
+    for name in (*told.categories, *([told.tags] if told.tags else [])):
+        found[name] = int((keys_of(frame[name])[0][1:] < 0).sum())
+    return found
 
 
 def _numbers(

@@ -13,8 +13,8 @@ __all__ = ["Groups", "KnownLog", "Slices"]
 PRIOR_OF_ALL, PRIOR_OF_ITEM, PRIOR_OF_USER, PRIOR_OF_TASTE = 20.0, 5.0, 5.0, 5.0
 """Ratings' worth of belief in the middle of the scale, and that an item, a user, a taste is like the others.
 
-Round numbers near the best of 4, 8, 16 (item) and 2, 4, 8 (user) on the validation parts of both public data sets, where
-the choice moves the error of a running bias by less than 1 %."""
+Round numbers near the best of 4, 8, 16 (item) and 2, 4, 8 (user) on the validation parts of both public data sets,
+where the choice moves the error of a running bias by less than 1 %."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class KnownLog:
         All events of each user and of each item.
     histories, audiences
         The same without items (users) that do not occur in the training part: nothing is learned of those.
+    history_item, history_target, audience_user, audience_target
+        Items and targets in the order of `histories`, users and targets in the order of `audiences`.
     mean
         ``mean[position]``: mean target of the events before it, shrunk to the middle of the scale.
     user_sum, item_sum, residual_sum
@@ -111,6 +113,10 @@ class KnownLog:
     by_item: Groups
     histories: Groups
     audiences: Groups
+    history_item: np.ndarray
+    history_target: np.ndarray
+    audience_user: np.ndarray
+    audience_target: np.ndarray
     mean: np.ndarray
     user_sum: np.ndarray
     item_sum: np.ndarray
@@ -127,6 +133,8 @@ class KnownLog:
         trained_user, trained_item = np.zeros(data.users, bool), np.zeros(data.items, bool)
         trained_user[data.train.user] = trained_item[data.train.item] = True
         item_kept, user_kept = every[trained_item[table.item]], every[trained_user[table.user]]
+        histories = Groups.of(table.user[item_kept], data.users, item_kept, events)
+        audiences = Groups.of(table.item[user_kept], data.items, user_kept, events)
         by_user = Groups.of(table.user, data.users, every, events)
         by_item = Groups.of(table.item, data.items, every, events)
         total = np.concatenate([[0.0], np.cumsum(target, dtype=np.float64)])
@@ -144,8 +152,12 @@ class KnownLog:
             trained_item=trained_item,
             by_user=by_user,
             by_item=by_item,
-            histories=Groups.of(table.user[item_kept], data.users, item_kept, events),
-            audiences=Groups.of(table.item[user_kept], data.items, user_kept, events),
+            histories=histories,
+            audiences=audiences,
+            history_item=table.item[histories.event],
+            history_target=target[histories.event],
+            audience_user=table.user[audiences.event],
+            audience_target=target[audiences.event],
             mean=mean,
             user_sum=by_user.prefix(target),
             item_sum=item_sum,

@@ -136,22 +136,22 @@ class Rows:
         Items that do not occur in the training part are left out; so they are from `history_targets`.
         """
         log = self.log
-        return log.histories.last(self._history, length, log.table.item[log.histories.event])
+        return log.histories.last(self._history, length, log.history_item)
 
     def history_targets(self, length: int) -> np.ndarray:
         """``[row, length]``, float32: the ratings of `history` as shares of the scale, zeros at padding."""
         log = self.log
-        return log.histories.last(self._history, length, log.target[log.histories.event])
+        return log.histories.last(self._history, length, log.history_target)
 
     def audience(self, length: int) -> np.ndarray:
         """``[row, length]``, int32: the last users who rated the row's item before the row, as in `history`."""
         log = self.log
-        return log.audiences.last(self._audience, length, log.table.user[log.audiences.event])
+        return log.audiences.last(self._audience, length, log.audience_user)
 
     def audience_targets(self, length: int) -> np.ndarray:
         """``[row, length]``, float32: the ratings of `audience` as shares of the scale, zeros at padding."""
         log = self.log
-        return log.audiences.last(self._audience, length, log.target[log.audiences.event])
+        return log.audiences.last(self._audience, length, log.audience_target)
 
     def dense(self) -> np.ndarray:
         """``[row, feature]``, float32: see `dense_names`; statistics of what is known before the row, and static."""

@@ -39,6 +39,7 @@ def read_movielens_100k(folder: Path | None = None) -> RawLog:
         frame, users, items = _grouplens(place)
     else:
         raise InputError(str(place), "holds neither ml-100k.inter nor u.data", _INSTALL)
+    items = items.assign(genres=items["genres"].where(items["genres"] != "unknown", ""))
     users = users.assign(age_band=users["age"] // 10 * 10, region=users["zip"].astype(str).str.slice(0, 1).str.upper())
     items = items.assign(
         decade=items["year"] // 10 * 10,
