@@ -43,7 +43,7 @@ class ModelProfile:
     device, device_kind, device_name
         Stable id that node types refer to; ``cuda`` or ``cpu``; the vendor's name.
     precision, mode
-        ``fp32`` or ``bf16``; ``eager`` or ``cuda_graph``.
+        ``fp32``, ``bf16`` or ``int8``; ``eager``, ``compiled``, ``cuda_graph`` or ``compiled_graph``.
     batch_sizes
         ``batch_sizes[size]``, int64, rising.
     quantile_levels
@@ -58,6 +58,9 @@ class ModelProfile:
         Bytes of the weights; seconds from weights on disk to the first answer.
     provenance, date, versions, notes
         ``measured`` or ``assumed``; day; versions of what ran; remarks that a reader must see.
+    variant, accuracy, accuracy_data
+        How a compressed model came about (empty for others); metrics of these very weights on the test part (empty
+        where weights are random), for example ``{"auc": 0.76}``; the data set.
     idle_power_w, busy_power_w
         Power of the device when a loaded replica serves nothing (NaN where not measured), and ``busy_power_w[size]``
         while batches of one size follow one another (empty where not measured).
@@ -98,6 +101,9 @@ class ModelProfile:
     busy_power_w: np.ndarray = field(default_factory=lambda: np.empty(0))
     drift: np.ndarray = field(default_factory=lambda: np.empty(0))
     two_modes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
+    variant: str = ""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    accuracy_data: str = ""
     document: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -109,6 +115,12 @@ class ModelProfile:
     def throughput_per_s(self) -> np.ndarray:
         """Units a second when batches of each size follow one another: ``throughput_per_s[size]``."""
         return np.asarray(self.batch_sizes / self.mean_s)
+
+    def energy_j_per_unit(self) -> np.ndarray:
+        """Joules of the device for one unit, batches back to back; NaN where not measured: ``[size]``."""
+        if not len(self.busy_power_w):
+            return np.full(len(self.batch_sizes), np.nan)
+        return np.asarray(self.busy_power_w * self.mean_s / self.batch_sizes)
 
     def quantile_s(self, level: float) -> np.ndarray:
         """Latency at a quantile level, linear between the stored ones: ``quantile_s[size]``."""
@@ -216,7 +228,10 @@ def profile_from_document(document: Mapping[str, Any], where: str = "profile") -
         busy_power_w=empty if power is None else power.busy_w,
         drift=latency.drift,
         two_modes=latency.two_modes,
-        document=checked.model_dump(mode="json"),
+        variant="" if checked.variant is None else checked.variant.method,
+        accuracy={} if checked.accuracy is None else dict(checked.accuracy.metrics),
+        accuracy_data="" if checked.accuracy is None else checked.accuracy.data,
+        document=checked.model_dump(mode="json", exclude_unset=True),
     )
 
 

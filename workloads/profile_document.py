@@ -19,6 +19,8 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=1e6)]
 Seconds = Annotated[float, Field(ge=0, le=1e6)]
 Level = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(ge=0, le=1e6)]
+Rate = Annotated[float, Field(gt=0, le=1e21)]
 Scalar = str | int | float | bool | None
 
 
@@ -61,8 +63,8 @@ class DevicePart(_Part):
 class ExecutionPart(_Part):
     """How it ran."""
 
-    precision: Literal["fp32", "bf16"]
-    mode: Literal["eager", "cuda_graph"]
+    precision: Literal["fp32", "bf16", "int8"]
+    mode: Literal["eager", "compiled", "cuda_graph", "compiled_graph"]
     threads: Count = Field(description="threads that one operator may use on the host")
     inputs: Text = Field(description="how inputs were drawn")
 
@@ -133,7 +135,8 @@ class LoadPart(_Part):
 
     weights_s: Seconds = Field(description="reading the weights from disk onto the device")
     first_inference_s: Seconds
-    graph_capture_s: Seconds = Field(description="capturing one CUDA graph a batch size; 0 in eager mode")
+    compile_s: Seconds = Field(default=0.0, description="compiling for all sizes, nothing cached; 0 where not compiled")
+    graph_capture_s: Seconds = Field(description="capturing one CUDA graph a batch size; 0 without graphs")
     total_s: Seconds
     file_cache: Text = Field(description="whether the file was read from disk or from the page cache")
 
@@ -155,6 +158,75 @@ class PowerPart(_Part):
         description="while batches of one size follow one another, by size"
     )
     source: Text
+
+
+class VariantPart(_Part):
+    """How a compressed model came about."""
+
+    method: Text = Field(description="steps of compression, joined by +")
+    of: Text = Field(description="the model that was compressed")
+    options: dict[str, Scalar | list[int]] = Field(default_factory=dict)
+
+
+class AccuracyPart(_Part):
+    """What was measured of these very weights."""
+
+    data: Text = Field(description="the data set")
+    split: str | None = Field(default=None, description="how it was split: time or user")
+    part: Text = Field(default="test", description="the part judged")
+    metrics: Annotated[dict[Name, float], Field(min_length=1)] = Field(description="for example auc, rmse, ndcg10")
+
+
+class InterferencePart(_Part):
+    """What replicas on the same device do to one another."""
+
+    replicas: Annotated[list[Annotated[int, Field(ge=2, le=1000)]], Field(min_length=1)]
+    batch_sizes: Annotated[list[Count], Field(min_length=1, max_length=1000)]
+    alone_mean_s: list[PositiveSeconds] = Field(description="mean latency of one replica alone, by size")
+    slowdown: list[list[Ratio]] = Field(description="slowdown[replicas][size]: mean latency together over alone")
+    throughput_ratio: list[list[Ratio]] = Field(
+        description="throughput_ratio[replicas][size]: batches a second of one replica, together over alone"
+    )
+    quantile_levels: Annotated[list[Level], Field(min_length=1)]
+    quantiles_s: list[list[list[PositiveSeconds]]] = Field(description="quantiles_s[replicas][size][level], together")
+    runs: list[list[Count]] = Field(description="runs[replicas][size]: batches of all replicas within the common time")
+    how: Text
+
+    @model_validator(mode="after")
+    def _shapes(self) -> InterferencePart:
+        shape = (len(self.replicas), len(self.batch_sizes))
+        if not (_increases(self.replicas) and _increases(self.batch_sizes)):
+            raise ValueError("replicas: must rise from one to the next, and batch_sizes too")
+        if len(self.alone_mean_s) != shape[1]:
+            raise ValueError(f"alone_mean_s: has {len(self.alone_mean_s)} entries for {shape[1]} batch sizes")
+        tables: dict[str, list[list[Any]]] = {
+            "slowdown": self.slowdown,
+            "throughput_ratio": self.throughput_ratio,
+            "quantiles_s": self.quantiles_s,
+            "runs": self.runs,
+        }
+        for name, table in tables.items():
+            if len(table) != shape[0] or any(len(row) != shape[1] for row in table):
+                raise ValueError(f"{name}: must have one row for each count of replicas, one entry for each size")
+        if any(len(row) != len(self.quantile_levels) for rows in self.quantiles_s for row in rows):
+            raise ValueError("quantiles_s: must have one entry for each level")
+        return self
+
+
+class RooflinePart(_Part):
+    """The device's measured ceilings, and how near to them each batch size comes."""
+
+    matmul_flop_per_s: Rate
+    stream_bytes_per_s: Rate
+    gather_bytes_per_s: Rate
+    row_bytes: Count = Field(description="bytes of the rows that were gathered")
+    flops: list[Annotated[int, Field(ge=0)]] = Field(description="of one batch, by size")
+    moved_bytes: list[Bytes] = Field(description="that one batch must move at least, by size")
+    gathered_bytes: list[Bytes] = Field(description="the part of them that are table rows, by size")
+    bound_s: list[Seconds] = Field(description="the least time of a batch under the ceilings, by size")
+    limit: list[Literal["compute", "memory"]] = Field(description="which ceiling sets the bound, by size")
+    ratio: list[Ratio] = Field(description="bound over measured time, by size")
+    how: Text
 
 
 class ProvenancePart(_Part):
@@ -191,20 +263,32 @@ class ProfileDocument(_Part):
     latency: LatencyPart
     resources: ResourcePart
     power: PowerPart | None = Field(default=None, description="absent where it was not measured")
+    variant: VariantPart | None = Field(default=None, description="absent for a model as trained or drawn")
+    accuracy: AccuracyPart | None = Field(default=None, description="absent for random weights")
+    interference: InterferencePart | None = Field(default=None, description="absent where it was not measured")
+    roofline: RooflinePart | None = Field(default=None, description="absent where it was not measured")
     provenance: ProvenancePart
     notes: list[Text]
 
     @model_validator(mode="after")
     def _consistent(self) -> ProfileDocument:
-        if self.execution.mode == "cuda_graph" and self.device.kind != "cuda":
-            raise ValueError("execution.mode: cuda_graph needs a device of kind cuda")
+        if self.execution.mode in ("cuda_graph", "compiled_graph") and self.device.kind != "cuda":
+            raise ValueError(f"execution.mode: {self.execution.mode} needs a device of kind cuda")
         if self.device.kind == "cpu" and self.resources.device_memory_bytes != 0:
             raise ValueError("resources.device_memory_bytes: must be 0 on a CPU, which has no memory of its own")
         if self.power is not None and len(self.power.busy_w) != len(self.latency.batch_sizes):
             raise ValueError("power.busy_w: must have one entry for each batch size")
+        self._check_roofline()
         if self.model.embedding_bytes > self.model.weights_bytes:
             raise ValueError("model.embedding_bytes: exceeds model.weights_bytes, of which it is a part")
         return self
+
+    def _check_roofline(self) -> None:
+        if self.roofline is None:
+            return
+        for name in ("flops", "moved_bytes", "gathered_bytes", "bound_s", "limit", "ratio"):
+            if len(getattr(self.roofline, name)) != len(self.latency.batch_sizes):
+                raise ValueError(f"roofline.{name}: must have one entry for each batch size")
 
 
 def _increases(values: list[Any]) -> bool:

@@ -14,9 +14,10 @@ from tests.workloads.tiny_models import TINY  # noqa: E402
 from workloads.errors import InputError  # noqa: E402
 from workloads.models import MODEL_NAMES, model_module  # noqa: E402
 from workloads.profile import load_profile, save_profile  # noqa: E402
+from workloads.profiler.batch_sizes import default_batch_sizes  # noqa: E402
 from workloads.profiler.inputs import InputPool  # noqa: E402
 from workloads.profiler.session import profile_model  # noqa: E402
-from workloads.profiler.settings import ProfileSettings, default_batch_sizes  # noqa: E402
+from workloads.profiler.settings import ProfileSettings  # noqa: E402
 from workloads.profiler.statistics import drift, has_two_modes  # noqa: E402
 from workloads.profiler.weights import load_weights, write_weights  # noqa: E402
 
@@ -87,8 +88,15 @@ def test_each_batch_has_other_inputs_and_the_same_seed_the_same() -> None:
 
 
 def test_default_sizes() -> None:
-    assert default_batch_sizes("dlrm", "cpu") == tuple(2**power for power in range(12))
-    assert default_batch_sizes("bert_reranker", "cuda")[-1] == 512
+    assert default_batch_sizes("bert_reranker", "cpu") == (1, 2, 3, 4, 6, 8, 12, 16)
+    assert default_batch_sizes("bert_reranker", "cuda")[-6:] == (144, 192, 256, 288, 384, 512)
+    for name in MODEL_NAMES:
+        for kind in ("cpu", "cuda"):
+            sizes = np.array(default_batch_sizes(name, kind))
+            assert sizes[0] == 1
+            assert np.all(np.diff(sizes) > 0)
+            assert np.all(sizes[2:] / sizes[1:-1] <= 1.5)
+            assert sizes[-1] & (sizes[-1] - 1) == 0, "the largest is a power of two"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +104,15 @@ def test_default_sizes() -> None:
     [
         ({"device_kind": "tpu"}, "--device"),
         ({"precision": "fp8"}, "--precision"),
-        ({"mode": "compiled"}, "--mode"),
+        ({"mode": "fast"}, "--mode"),
         ({"mode": "cuda_graph"}, "--device cuda"),
+        ({"mode": "compiled_graph"}, "--device cuda"),
+        ({"precision": "int8"}, "--precision"),
+        ({"model": ""}, "no model is given"),
+        ({"threads": 4096}, "more than the"),
+        ({"replicas": (1,)}, "--replicas"),
+        ({"replicas": (3, 2)}, "rise"),
+        ({"interference_s": 0.0}, "--interference-s"),
         ({"batch_sizes": (4, 2)}, "rise"),
         ({"batch_sizes": (0, 2)}, "no batch size"),
         ({"timing_s": 0.0}, "--timing-s"),

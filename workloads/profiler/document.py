@@ -2,52 +2,124 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from workloads.models.base import ModelModule
+from workloads.models.cost import forward_cost
 from workloads.profiler.quiet import QUIET_CORES
-from workloads.profiler.settings import QUANTILE_LEVELS, ProfileSettings
+from workloads.profiler.settings import QUANTILE_LEVELS
 from workloads.profiler.statistics import DRIFT_LIMIT, drift, has_two_modes
+from workloads.profiler.subject import Subject
 from workloads.profiler.timing import SizeTimings
 
-__all__ = ["execution_part", "latency_part", "model_part", "notes", "other_cores_while_timing", "profile_name"]
+__all__ = [
+    "accuracy_part",
+    "execution_part",
+    "latency_part",
+    "model_part",
+    "notes",
+    "other_cores_while_timing",
+    "profile_name",
+    "rounded",
+    "variant_part",
+]
+
+_MODE_WORDS = {
+    ("eager", "cpu"): "",
+    ("compiled", "cpu"): "compiled",
+    ("eager", "cuda"): "eager",
+    ("compiled", "cuda"): "compiled",
+    ("cuda_graph", "cuda"): "graph",
+    ("compiled_graph", "cuda"): "compiled-graph",
+}
 
 
-def profile_name(settings: ProfileSettings, device_id: str) -> str:
+def profile_name(subject: Subject, device_id: str) -> str:
     """The name under which the profile would ship, for example ``dlrm-h200-bf16-graph``."""
+    settings = subject.settings
+    if settings.name:
+        return settings.name
+    words = [settings.model]
+    if subject.card is not None:
+        words += [str(subject.card["data"].get("name", "saved")), subject.method.replace("+", "-")]
     if settings.device_kind == "cpu":
-        return f"{settings.model}-cpu{settings.host_threads()}-{settings.precision}"
-    mode = "graph" if settings.mode == "cuda_graph" else "eager"
-    return f"{settings.model}-{device_id.removeprefix('nvidia-')}-{settings.precision}-{mode}"
+        words += [f"cpu{settings.host_threads()}", settings.precision, _MODE_WORDS[settings.mode, "cpu"]]
+    else:
+        words += [device_id.removeprefix("nvidia-"), settings.precision, _MODE_WORDS[settings.mode, "cuda"]]
+    return "-".join(word for word in words if word)
 
 
-def model_part(settings: ProfileSettings, module: ModelModule, config: Any, weights_bytes: int) -> dict[str, Any]:
+def model_part(subject: Subject, first_batch: tuple[np.ndarray, ...]) -> dict[str, Any]:
     """The ``model`` part: stage, unit, sizes."""
-    value_bytes = {"fp32": 4, "bf16": 2}[settings.precision]
-    fields = asdict(config).items()
-    return {
+    settings, config, module = subject.settings, subject.config, subject.module
+    part = {
         "name": settings.model,
         "stage": module.STAGE,
         "unit": module.UNIT,
-        "config": {key: list(value) if isinstance(value, tuple) else value for key, value in fields},
+        "config": _plain_config(config),
         "parameters": config.parameter_count(),
-        "embedding_bytes": config.embedding_count() * value_bytes,
-        "weights_bytes": weights_bytes,
-        "weights": f"random, seed {settings.seed}",
+        "embedding_bytes": 0,
+        "weights_bytes": subject.weights_bytes,
+        "weights": weights_text(subject),
     }
+    if subject.card is None:
+        value_bytes = {"fp32": 4, "bf16": 2}[settings.precision]
+        return part | {"embedding_bytes": config.embedding_count() * value_bytes}
+    sizes = subject.card["sizes"]
+    tables = forward_cost(subject.network, first_batch).table_bytes
+    return part | {"parameters": sizes.get("parameters", part["parameters"]), "embedding_bytes": tables}
 
 
-def execution_part(settings: ProfileSettings, module: ModelModule, pool_rows: int) -> dict[str, Any]:
+def weights_text(subject: Subject) -> str:
+    """Where the weights came from, in words."""
+    card = subject.card
+    if card is None:
+        return f"random, seed {subject.settings.seed}"
+    data = card["data"]
+    known = [str(data[key]) for key in ("name", "split") if data.get(key)]
+    text = f"trained on {known[0]}" if card["training"] and known else "as saved, not trained"
+    if card["training"] and len(known) == 2:
+        text += f" (split by {known[1]})"
+    return text if not subject.method else f"{text}, then {subject.method}"
+
+
+def variant_part(subject: Subject) -> dict[str, Any] | None:
+    """The ``variant`` part: how the model was compressed; None where it was not."""
+    variant = (subject.card or {}).get("variant")
+    if not variant:
+        return None
+    options = {key: value for key, value in variant.items() if key not in ("method", "of") and _is_plain(value)}
+    return {"method": subject.method, "of": Path(str(variant.get("of") or "a saved model")).name, "options": options}
+
+
+def accuracy_part(subject: Subject) -> dict[str, Any] | None:
+    """The ``accuracy`` part: what was measured of these very weights; None where nothing was."""
+    if subject.card is None or not subject.as_saved:
+        return None
+    metrics = {
+        name: float(value)
+        for name, value in subject.card["metrics"].items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    data = subject.card["data"]
+    if not metrics or not data.get("name"):
+        return None
+    return {"data": str(data["name"]), "split": str(data.get("split", "")) or None, "part": "test", "metrics": metrics}
+
+
+def execution_part(subject: Subject, pool_rows: int) -> dict[str, Any]:
     """The ``execution`` part: precision, mode, threads and where inputs came from."""
+    settings = subject.settings
     return {
         "precision": settings.precision,
         "mode": settings.mode,
         "threads": settings.host_threads(),
-        "inputs": f"{module.INPUTS}; each batch takes another stretch of {pool_rows} drawn rows",
+        "inputs": f"{subject.module.INPUTS}; each batch takes another stretch of {pool_rows} drawn rows",
     }
 
 
@@ -72,9 +144,16 @@ def latency_part(timings: list[SizeTimings], device_kind: str) -> dict[str, Any]
     return part
 
 
-def notes(timings: list[SizeTimings], settings: ProfileSettings) -> list[str]:
+def notes(timings: list[SizeTimings], subject: Subject) -> list[str]:
     """What a reader of the numbers must know."""
-    remarks = ["Weights are random: latencies are real, recommendations are not."]
+    settings = subject.settings
+    remarks = []
+    if subject.card is None:
+        remarks.append("Weights are random: latencies are real, recommendations are not.")
+    elif not subject.as_saved:
+        remarks.append(
+            f"The model was saved in another precision and cast to {settings.precision}: no accuracy is given."
+        )
     if settings.device_kind == "cuda":
         remarks.append("The host waits for the device by polling, so that each batch costs its latency in CPU time.")
     if settings.device_kind == "cuda" and settings.precision == "fp32":
@@ -109,3 +188,15 @@ def other_cores_while_timing(timings: list[SizeTimings]) -> float:
 def rounded(values: Any) -> list[float]:
     """Six significant digits: more than the clock tells."""
     return [float(f"{value:.6g}") for value in values]
+
+
+def _plain_config(config: Any) -> dict[str, Any]:
+    """The fields that a profile can hold, tuples as lists; None where a field is something else."""
+    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+    return {key: value for key, value in fields.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, int) and not isinstance(item, bool) for item in value)
+    return value is None or isinstance(value, str | int | float | bool)

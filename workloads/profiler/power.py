@@ -16,6 +16,7 @@ __all__ = ["measure_power"]
 
 _IDLE_S = 2.0
 _BUSY_S = 1.0
+_MOST_SIZES = 8
 
 
 def measure_power(runner: Runner, pool: InputPool, sizes: tuple[int, ...]) -> dict[str, Any] | None:
@@ -28,7 +29,8 @@ def measure_power(runner: Runner, pool: InputPool, sizes: tuple[int, ...]) -> di
 
     Notes
     -----
-    Energy over time, over at least one second of back-to-back batches on one staged input. The clocks and the memory
+    Energy over time, over at least one second of back-to-back batches on one staged input, for at most eight of the
+    sizes; between those, power is interpolated over the logarithm of the size. The clocks and the memory
     stay in their working state after CUDA has started, so idle here is that of a loaded replica without requests.
     """
     try:
@@ -48,13 +50,17 @@ def measure_power(runner: Runner, pool: InputPool, sizes: tuple[int, ...]) -> di
 
     time.sleep(1.0)
     idle_w = mean_w(_IDLE_S, lambda: time.sleep(0.05))
+    places = np.unique(np.linspace(0, len(sizes) - 1, min(_MOST_SIZES, len(sizes))).round().astype(int))
     busy_w = []
-    for size in sizes:
+    for size in np.array(sizes)[places].tolist():
         runner.stage(pool.batch(size))
         mean_w(0.3, runner.run)
         busy_w.append(mean_w(_BUSY_S, runner.run))
+    source = "NVML total energy counter of the board, batches back to back"
+    if len(places) < len(sizes):
+        source += f"; measured at {np.array(sizes)[places].tolist()}, between them interpolated"
     return {
         "idle_w": round(idle_w, 1),
-        "busy_w": np.round(busy_w, 1).tolist(),
-        "source": "NVML total energy counter of the board, batches back to back",
+        "busy_w": np.round(np.interp(np.log(sizes), np.log(np.array(sizes)[places]), busy_w), 1).tolist(),
+        "source": source,
     }

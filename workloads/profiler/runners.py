@@ -1,24 +1,29 @@
 """How one batch runs: on the CPU, on CUDA operator by operator, or on CUDA as one graph a batch size.
 
+The network may be compiled; a runner does not see the difference.
+
 A runner is given a batch by `stage`, outside the timed part; `run` takes it from there to outputs in host
 memory. On CUDA the inputs wait in page-locked memory, as a server assembles them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
-__all__ = ["CpuRunner", "CudaEagerRunner", "CudaGraphRunner", "Runner"]
+__all__ = ["CpuRunner", "CudaEagerRunner", "CudaGraphRunner", "Network", "Runner"]
+
+Network = Callable[..., Any]
 
 
 class Runner(Protocol):
     """Runs batches of one model on one device."""
+
+    outputs: tuple[torch.Tensor, ...]
 
     def context(self) -> AbstractContextManager[None]:
         """What a server enters once, around all its batches."""
@@ -36,8 +41,9 @@ class Runner(Protocol):
 class CpuRunner:
     """Everything in host memory; nothing is transferred."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
+        self.outputs: tuple[torch.Tensor, ...] = ()
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -57,8 +63,9 @@ class CpuRunner:
 class _CudaRunner:
     """Page-locked buffers by batch size, and the split by CUDA events."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
+        self.outputs: tuple[torch.Tensor, ...] = ()
         self.stream = torch.cuda.Stream()
         self._events = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
         self._pinned: dict[int, tuple[torch.Tensor, ...]] = {}
@@ -109,8 +116,6 @@ class _CudaRunner:
         for result, output in zip(self._results[self.size], self.outputs):
             result.copy_(output, non_blocking=True)
 
-    outputs: tuple[torch.Tensor, ...] = ()
-
 
 class CudaEagerRunner(_CudaRunner):
     """Each operator launched by the host."""
@@ -125,7 +130,7 @@ class CudaEagerRunner(_CudaRunner):
 class CudaGraphRunner(_CudaRunner):
     """One CUDA graph a batch size, with inputs and outputs at fixed places and one memory pool for all."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__(network)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._static_inputs: dict[int, tuple[torch.Tensor, ...]] = {}

@@ -13,7 +13,7 @@ from torch import nn
 
 from workloads.models.base import ModelModule
 
-__all__ = ["drop_from_page_cache", "load_weights", "torch_dtype", "write_weights"]
+__all__ = ["drop_from_page_cache", "load_weights", "read_weights", "torch_dtype", "write_weights"]
 
 
 def torch_dtype(precision: str) -> torch.dtype:
@@ -56,6 +56,15 @@ def load_weights(
         torch.cuda.synchronize()
     elapsed_s = time.perf_counter() - start_s
     return network.eval().requires_grad_(False), elapsed_s
+
+
+def read_weights(path: Path, device: torch.device) -> dict[str, torch.Tensor]:
+    """All tensors of a file, on the device; a CPU gets copies, because the file itself is only mapped into memory."""
+    tensors = load_file(path, device=str(device))
+    if device.type == "cpu":
+        return {name: tensor.clone() for name, tensor in tensors.items()}
+    torch.cuda.synchronize()
+    return tensors
 
 
 def drop_from_page_cache(path: Path) -> str:
