@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recfleet.estimates import Estimate, estimate
+from recfleet.floors import FloorStanding, worst_floor
 from recfleet.run_record import RunRecord
 from simulator.measured import Measured
 
@@ -36,6 +37,8 @@ class Standing:
         Length of the intervals in which some service missed its objective, over seeds.
     asked
         The quantile asked for of that service.
+    floor
+        How it stands against the scenario's accuracy floors; None where there is none.
     costs
         ``cost_usd`` by seed, in the order of the seeds.
     """
@@ -50,11 +53,17 @@ class Standing:
     margin: Estimate
     out_minutes: Estimate
     costs: tuple[float, ...]
+    floor: FloorStanding | None = None
 
     @property
     def holds(self) -> bool:
-        """Every service's mean attainment reaches the quantile asked for."""
-        return self.margin.mean >= 0.0
+        """Every service's mean attainment reaches the quantile asked for, and every stage's accuracy its floor."""
+        return self.margin.mean >= 0.0 and self.keeps_floor
+
+    @property
+    def keeps_floor(self) -> bool:
+        """No stage's mean accuracy over the seeds lies below its floor."""
+        return self.floor is None or self.floor.kept
 
     @property
     def certain(self) -> bool:
@@ -117,6 +126,7 @@ def _standing(runs: Sequence[RunRecord]) -> Standing:
         margin=estimate(margins[:, worst]),
         out_minutes=estimate([_out_minutes(m) for m in measured]),
         costs=costs,
+        floor=worst_floor(measured),
     )
 
 
@@ -152,25 +162,32 @@ def _cheapest_first(table: Sequence[Standing]) -> list[Standing]:
 def _headline(winner: Standing, runs: Sequence[RunRecord]) -> str:
     hours = runs[0].result.facts.duration_s / 3600
     return (
-        f"{winner.policy} is the cheapest policy that holds every service's objective: "
+        f"{winner.policy} is the cheapest policy that holds {_wanted(winner)}: "
         f"{_usd(winner.cost_usd)} for {hours:.4g} h"
         + (f", mean of {winner.cost_usd.n} seeds." if winner.cost_usd.n > 1 else ", one seed.")
     )
 
 
+def _wanted(standing: Standing) -> str:
+    return "every service's objective" + (" and every accuracy floor" if standing.floor else "")
+
+
 def _none_holds(table: Sequence[Standing], deployable: Sequence[Standing]) -> Verdict:
     candidates = deployable or table
-    closest = max(candidates, key=lambda s: (s.margin.mean, -s.cost_usd.mean))
+    closest = max(candidates, key=lambda s: (min(s.margin.mean, 0.0), s.keeps_floor, s.margin.mean, -s.cost_usd.mean))
     if not deployable:
         first = "Every policy compared sees the future, so none can be recommended."
         return Verdict(None, closest.policy, (first, *_doubts(closest)))
     attained = closest.asked + closest.margin.mean
-    first = (
-        f"No policy holds every service's objective. Closest is {closest.policy} ({_usd(closest.cost_usd)}): "
-        f"its worst service, {closest.worst_service}, answers {_percent(attained)} of requests within "
-        f"{1e3 * closest.objective_s:g} ms where {_percent(closest.asked)} is asked for, "
-        f"{-100 * closest.margin.mean:.2g} points short."
-    )
+    first = f"No policy holds {_wanted(closest)}. Closest is {closest.policy} ({_usd(closest.cost_usd)}): "
+    if closest.floor and closest.margin.mean >= 0.0:
+        first += f"it holds every service's objective, but {closest.floor.miss}."
+    else:
+        first += (
+            f"its worst service, {closest.worst_service}, answers {_percent(attained)} of requests within "
+            f"{1e3 * closest.objective_s:g} ms where {_percent(closest.asked)} is asked for, "
+            f"{-100 * closest.margin.mean:.2g} points short."
+        )
     seers = [s for s in table if s.clairvoyant and s.holds]
     hint = (
         f"{seers[0].policy}, which sees the future, holds them for {_usd(seers[0].cost_usd)}: "
@@ -205,9 +222,15 @@ def _against_references(winner: Standing, table: Sequence[Standing]) -> list[str
         saving = 1 - winner.cost_usd.mean / other.cost_usd.mean
         word = "less" if saving > 0 else "more"
         much = "as much as" if abs(saving) < 5e-5 else f"{_percent(abs(saving), 3)} {word} than"
-        caveat = "" if other.holds else f", which misses {other.worst_service}'s objective"
+        caveat = "" if other.holds else f", which misses {_missed(other)}"
         parts.append(f"{much} {name} ({other.policy}, {_usd(other.cost_usd)}{caveat})")
     return [f"It costs {' and '.join(parts)}."] if parts else []
+
+
+def _missed(standing: Standing) -> str:
+    if standing.floor and standing.margin.mean >= 0.0:
+        return f"{standing.floor.stage}'s accuracy floor"
+    return f"{standing.worst_service}'s objective"
 
 
 def _against_runner_up(winner: Standing, holding: Sequence[Standing]) -> list[str]:

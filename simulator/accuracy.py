@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 from simulator.scenario_file import AccuracyFile
@@ -46,7 +45,7 @@ def with_accuracy(reading: Reading, place: Place, stage: Stage, file: AccuracyFi
         )
     asked = StageAccuracy(
         metric=file.metric,
-        data=str(getattr(variants[0].profile, "accuracy_data", "")),
+        data=_evaluated_on(variants[0]),
         floor=-math.inf if file.floor is None else file.floor,
         lost_usd=file.usd_per_point_per_million / 1e6 / POINT,
     )
@@ -55,7 +54,7 @@ def with_accuracy(reading: Reading, place: Place, stage: Stage, file: AccuracyFi
 
 def _stated(where: str, variant: Variant, metric: str) -> float:
     """The metric of a variant's profile."""
-    stated: Mapping[str, float] = getattr(variant.profile, "accuracy", {})
+    stated = variant.profile.accuracy
     value = stated.get(metric)
     if value is not None and math.isfinite(value):
         return float(value)
@@ -67,9 +66,17 @@ def _stated(where: str, variant: Variant, metric: str) -> float:
     )
 
 
+def _evaluated_on(variant: Variant) -> str:
+    """Data set, split and part that a profile's accuracy is of."""
+    profile = variant.profile
+    told = (profile.document or {}).get("accuracy") or {}
+    split = f", split by {told['split']}" if told.get("split") else ""
+    return f"{profile.accuracy_data or 'unnamed data'}{split}, {told.get('part', 'test')} part"
+
+
 def _refuse_other_data(where: str, metric: str, first: Variant, variant: Variant) -> None:
     """Metrics on different data or splits are not comparable."""
-    one, other = (str(getattr(v.profile, "accuracy_data", "")) or "unnamed data" for v in (first, variant))
+    one, other = _evaluated_on(first), _evaluated_on(variant)
     if one == other:
         return
     raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from recfleet.report import FIGURES, draw
 from recfleet.report.decision_log import decision_excerpts
 from recfleet.report.ranking import COLUMNS, ranked_rows
 from recfleet.report.style import percent, policy_colours
+from recfleet.tables import accuracy_rows
 from recfleet.versions import versions
 from simulator.histogram import RELATIVE_ERROR
 
@@ -40,6 +42,7 @@ def page_html(comparison: Comparison) -> str:
         figures={n: _Drawn(p.title, p.caption, Markup(p.svg)) for n, p in pictures.items()},
         services=_service_table(comparison),
         facts=_facts(comparison),
+        accuracy=_accuracy_table(comparison),
         decisions=decision_excerpts(comparison),
         extrapolated=_extrapolated(comparison),
         relative_error=RELATIVE_ERROR,
@@ -97,6 +100,28 @@ def _service_table(comparison: Comparison) -> list[dict[str, Any]]:
         asked = f"{100 * float(facts.slo_quantile[s]):g} % within {1e3 * float(facts.slo_s[s]):g} ms"
         groups.append({"service": service, "asked": asked, "rows": rows})
     return groups
+
+
+def _accuracy_table(comparison: Comparison) -> list[dict[str, Any]]:
+    """A group a stage that names a metric, a row a policy; means over seeds. Empty where no stage does."""
+    rows = accuracy_rows(comparison.runs)
+    groups = []
+    for stage in dict.fromkeys(row["stage"] for row in rows):
+        of_stage = [row for row in rows if row["stage"] == stage]
+        first = of_stage[0]
+        asked = "" if math.isnan(first["accuracy_floor"]) else f"; at least {first['accuracy_floor']:g}"
+        lines = []
+        for policy in comparison.policies:
+            own = [row for row in of_stage if row["policy"] == policy]
+            mean = {name: estimate([row[name] for row in own]).mean for name in _ACCURACY_COLUMNS}
+            cells = [_number(mean[name], decimals) for name, decimals in _ACCURACY_COLUMNS.items()]
+            lines.append((policy, cells, not mean["accuracy_margin"] < -1e-9))
+        best = f"{first['metric']}, best variant {first['accuracy_best']:.5g}{asked}"
+        groups.append({"stage": stage, "asked": best, "rows": lines})
+    return groups
+
+
+_ACCURACY_COLUMNS = {"accuracy": 5, "accuracy_margin": 5, "lost_points": 3, "lost_usd": 2}
 
 
 def _number(value: float, decimals: int) -> str:

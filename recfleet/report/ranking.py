@@ -58,7 +58,7 @@ class RankedRow:
     Attributes
     ----------
     misses
-        The service that misses its objective and by how much, empty where all are held.
+        The service that misses its objective, or the stage its accuracy floor, and by how much; else empty.
     """
 
     policy: str
@@ -99,7 +99,10 @@ def _misses(standing: Standing) -> str:
     if standing.holds:
         return ""
     attained = 100 * (standing.asked + standing.margin.mean)
-    return f"{standing.worst_service} {attained:.2f} % of {100 * standing.asked:g} %"
+    latency = f"{standing.worst_service} {attained:.2f} % of {100 * standing.asked:g} %"
+    if standing.floor is None or standing.floor.kept:
+        return latency
+    return standing.floor.miss if standing.margin.mean >= 0.0 else f"{latency}; {standing.floor.miss}"
 
 
 def _cell(value: Estimate, factor: float, decimals: int) -> Cell:
