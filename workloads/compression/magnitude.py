@@ -1,4 +1,4 @@
-"""Unstructured pruning: the smallest weights of all linear layers together become zero (Han et al. 2015).
+"""Unstructured pruning: the smallest weights of linear and LSTM layers become zero (Han et al. 2015).
 
 On disk the zeros cost next to nothing. In memory the matrices stay dense and every product runs over the zeros, so that
 latency does not fall: no kernel of torch gains from zeros that lie anywhere, below far higher shares of them.
@@ -17,7 +17,7 @@ from workloads.compression.subject import Step, Subject, layers_of
 from workloads.compression.tuning import fine_tune
 from workloads.errors import InputError
 
-__all__ = ["apply", "prune_smallest", "rebuild", "zero_holder"]
+__all__ = ["apply", "prunable_weights", "prune_smallest", "rebuild", "zero_holder"]
 
 
 def apply(subject: Subject) -> Step:
@@ -28,44 +28,55 @@ def apply(subject: Subject) -> Step:
     InputError
         The model has nothing to prune.
     """
-    kinds = (nn.Linear, nn.Embedding, nn.EmbeddingBag) if subject.options.include_embeddings else (nn.Linear,)
-    chosen = [path for path, _ in layers_of(subject.network, kinds)]
+    tables = (nn.Embedding, nn.EmbeddingBag) if subject.options.include_embeddings else ()
+    chosen = prunable_weights(subject.network, (nn.Linear, nn.LSTM, *tables))
     if not chosen:
-        fix = "give --include-embeddings to prune its id tables" if kinds == (nn.Linear,) else "use another method"
-        raise InputError("--method magnitude", f"{subject.model} has no linear layer to prune", fix)
+        fix = "use another method" if tables else "give --include-embeddings to prune its id tables"
+        raise InputError("--method magnitude", f"{subject.model} has no linear or LSTM layer to prune", fix)
     prune_smallest(subject.network, chosen, subject.options.amount)
     network, tuned = fine_tune(subject, subject.network, after_step=zero_holder(subject.network, chosen))
-    weights = [network.get_submodule(path).get_parameter("weight") for path in chosen]
+    weights = [network.get_parameter(name) for name in chosen]
     record: dict[str, Any] = {
         **subject.options.pick("amount", "include_embeddings"),
-        "layers": chosen,
+        "weights": chosen,
         "zero_share": sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights),
         "fine_tuning": tuned,
     }
     return Step(subject.config, network, record)
 
 
-def prune_smallest(network: nn.Module, paths: list[str], amount: float) -> None:
-    """Set a share of the weights of these layers to zero, the smallest over all layers; shared weights count once."""
-    pairs: dict[int, tuple[nn.Module, str]] = {}
-    for path in paths:
-        layer = network.get_submodule(path)
-        pairs.setdefault(id(layer.weight), (layer, "weight"))
-    prune.global_unstructured(list(pairs.values()), pruning_method=prune.L1Unstructured, amount=amount)
-    for layer, name in pairs.values():
-        prune.remove(layer, name)
+def prunable_weights(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[str]:
+    """Names of the weight matrices of layers of these kinds; of weights that layers share, the first name."""
+    found: dict[int, str] = {}
+    for path, layer in layers_of(network, kinds):
+        for name, weight in layer.named_parameters(recurse=False):
+            if name.startswith("weight"):
+                found.setdefault(id(weight), f"{path}.{name}")
+    return list(found.values())
 
 
-def zero_holder(network: nn.Module, paths: list[str]) -> Callable[[nn.Module], None]:
+def prune_smallest(network: nn.Module, names: list[str], amount: float) -> None:
+    """Set a share of these weights to zero, the smallest over all of them."""
+    split = [name.rpartition(".") for name in names]
+    pairs = [(network.get_submodule(path), name) for path, _, name in split]
+    prune.global_unstructured(pairs, pruning_method=prune.L1Unstructured, amount=amount)
+    with torch.no_grad():
+        for layer, name in pairs:
+            prune.remove(layer, name)
+            weight = layer.get_parameter(name)
+            weight.masked_fill_(weight == 0, 0.0)  # a negative weight times zero is -0.0, which is not all zero bits
+
+
+def zero_holder(network: nn.Module, names: list[str]) -> Callable[[nn.Module], None]:
     """A function to call after each optimisation step, which sets the weights that are zero now to zero again."""
-    zero = {path: network.get_submodule(path).get_parameter("weight") == 0 for path in paths}
+    zero = {name: network.get_parameter(name) == 0 for name in names}
 
     def hold(trained: nn.Module) -> None:
         with torch.no_grad():
-            for path in paths:
-                weight = trained.get_submodule(path).get_parameter("weight")
-                zero[path] = zero[path].to(weight.device)
-                weight.masked_fill_(zero[path], 0.0)
+            for name in names:
+                weight = trained.get_parameter(name)
+                zero[name] = zero[name].to(weight.device)
+                weight.masked_fill_(zero[name], 0.0)
 
     return hold
 

@@ -12,7 +12,7 @@ from workloads.compression.methods import steps_of
 from workloads.compression.options import CompressOptions
 from workloads.compression.packing import pack
 from workloads.compression.restore import method_module
-from workloads.compression.sizes import measure_sizes
+from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.subject import Step, Subject
 from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, load_model, save_model
@@ -47,33 +47,39 @@ def compress_folder(
         raise InputError(str(folder), problem, f"compress its source in one go, as in --method {before}+{method}")
     _check_data(folder, saved.card, data)
     subject = Subject(saved.model, saved.module, saved.config, saved.network, saved.card, data, options, tell)
-    subject, records = compress_network(subject, steps)
-    return _save(subject, method, records, Path(folder), Path(out))
+    done = compress_network(subject, steps)
+    return _save(*done, method, Path(folder), Path(out))
 
 
-def compress_network(subject: Subject, steps: tuple[str, ...]) -> tuple[Subject, list[dict[str, Any]]]:
+def compress_network(subject: Subject, steps: tuple[str, ...]) -> tuple[Subject, list[dict[str, Any]], dict[str, int]]:
     """Carry out the steps on a copy of the subject's network.
 
     Returns
     -------
     tuple
-        The subject after the last step, and a record of each.
+        The subject after the last step, a record of each, and its operations.
     """
     subject = replace(subject, network=copy.deepcopy(subject.network).eval())
     records = []
+    operations = None
     for number, method in enumerate(steps):
         subject.tell(method, number, len(steps))
+        if method.startswith("int8-"):
+            operations = flops_per_unit(subject.module, subject.config, subject.network)
         step = _function(method)(subject)
         records.append({"method": method, **step.record})
         subject = subject.after(step)
         subject.network.eval().requires_grad_(False)
-    return subject, records
+    if operations is None:
+        operations = flops_per_unit(subject.module, subject.config, subject.network)
+    return subject, records, operations
 
 
 def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
     """Metrics of the subject's network on the test part, as a card holds them; empty without data."""
     if subject.data is None:
         return {}
+    from workloads.compression.tuning import seen_data
     from workloads.training import evaluate
 
     subject.tell("measuring accuracy", 0, 1)
@@ -81,7 +87,7 @@ def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
         subject.module,
         subject.config,
         subject.network.to(device),
-        subject.data,
+        seen_data(subject),
         device=device,
         ranking_users=subject.options.ranking_users,
     )
@@ -89,7 +95,9 @@ def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
     return found.as_dict()
 
 
-def _save(subject: Subject, method: str, records: list[dict[str, Any]], source: Path, out: Path) -> dict[str, Any]:
+def _save(
+    subject: Subject, records: list[dict[str, Any]], operations: dict[str, int], method: str, source: Path, out: Path
+) -> dict[str, Any]:
     network = subject.network
     tensors, coding = pack(network, sparse="magnitude" in method.split("+"))
     cpu_only = any("devices" in record for record in records)
@@ -102,7 +110,7 @@ def _save(subject: Subject, method: str, records: list[dict[str, Any]], source: 
         "data": subject.card["data"],
         "training": subject.card["training"],
         "metrics": metrics,
-        "sizes": measure_sizes(subject.module, subject.config, network),
+        "sizes": measure_sizes(network) | operations,
     }
     variant |= {"steps": records, "source_metrics": subject.card["metrics"], "source_sizes": subject.card["sizes"]}
     return save_model(

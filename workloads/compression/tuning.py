@@ -12,10 +12,11 @@ from workloads.compression.subject import Subject
 if TYPE_CHECKING:
     import torch
 
+    from workloads.interactions.prepared import PreparedData
     from workloads.training.fitting import FitResult, Progress
     from workloads.training.settings import TrainSettings
 
-__all__ = ["fine_tune", "source_settings", "train", "trained_on_validation"]
+__all__ = ["fine_tune", "seen_data", "source_settings", "train", "trained_on_validation"]
 
 
 def fine_tune(
@@ -33,7 +34,10 @@ def fine_tune(
         The network in evaluation mode, and what was done; None where there is no data or no epoch is asked for.
     """
     options = subject.options
-    if subject.data is None or options.finetune_epochs == 0:
+    if subject.data is None:
+        return network.eval(), None
+    if options.finetune_epochs == 0:
+        subject.module.refresh(network, seen_data(subject), subject.config if config is None else config, "train")
         return network.eval(), None
     settings = source_settings(subject)
     share = options.finetune_lr_share
@@ -74,6 +78,8 @@ def train(
     from workloads.training import fit
 
     data = subject.needs_data(phase)
+    if on_both:
+        data = data.with_validation_in_training()
 
     def tell(progress: Progress) -> None:
         done = (progress.epoch - 1) * progress.steps + progress.step
@@ -82,7 +88,7 @@ def train(
     return fit(
         subject.module if module is None else module,
         subject.config if config is None else config,
-        data.with_validation_in_training() if on_both else data,
+        data,
         settings,
         network=network,
         progress=tell,
@@ -99,10 +105,16 @@ def source_settings(subject: Subject) -> TrainSettings:
     if stored:
         settings = TrainSettings.from_dict(stored)
     else:
-        settings = recipe_for(subject.model, subject.needs_data("training")).settings
+        settings = recipe_for(subject.model, subject.needs_data("training").name).settings
     return settings.with_(
         device=subject.options.device, seed=subject.options.seed, processes=1, accumulate=1, checkpoint_every=0
     )
+
+
+def seen_data(subject: Subject) -> PreparedData:
+    """The data with what the source was trained on as its training part."""
+    data = subject.needs_data("training")
+    return data.with_validation_in_training() if trained_on_validation(subject.card) else data
 
 
 def trained_on_validation(card: dict[str, Any]) -> bool:
