@@ -1,0 +1,39 @@
+"""The one number that early stopping looks at."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from workloads.errors import InputError
+from workloads.training.evaluation.judging import judge
+from workloads.training.evaluation.scorers import NetworkScorer
+from workloads.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from workloads.interactions.prepared import PreparedData
+    from workloads.models.base import ModelModule
+
+__all__ = ["validation_value"]
+
+
+def validation_value(
+    module: ModelModule, config: Any, network: nn.Module, data: PreparedData, settings: TrainSettings
+) -> float:
+    """``settings.metric`` on the validation part; NaN where it is not defined there.
+
+    Raises
+    ------
+    InputError
+        The model does not predict ratings, and rmse was asked for.
+    """
+    metric = settings.metric
+    if metric == "rmse" and not network.predicts_rating:
+        raise InputError("--metric rmse", "this model's scores are no ratings", "use auc, ndcg10 or recall10")
+    device = next(network.parameters()).device
+    scorer = NetworkScorer(module, config, network, data, device, settings.precision)
+    ks = () if metric in ("rmse", "auc") else (10,)
+    found = judge(scorer, data, "validation", ks, settings.ranking_users, replicates=0)
+    return found.values().get(metric, math.nan)
