@@ -47,8 +47,17 @@ def compress_folder(
         raise InputError(str(folder), problem, f"compress its source in one go, as in --method {before}+{method}")
     _check_data(folder, saved.card, data)
     subject = Subject(saved.model, saved.module, saved.config, saved.network, saved.card, data, options, tell)
-    done = compress_network(subject, steps)
-    return _save(*done, method, Path(folder), Path(out))
+    source_sizes = measure_sizes(saved.network) | flops_per_unit(saved.module, saved.config, saved.network)
+    done, records, operations = compress_network(subject, steps)
+    variant = {
+        "method": method,
+        "of": Path(folder).name,
+        "of_sha256": saved.card["weights_sha256"],
+        "source_metrics": saved.card["metrics"],
+        "source_sizes": saved.card["sizes"] | source_sizes,
+        "steps": records,
+    }
+    return _save(done, variant, operations, Path(out))
 
 
 def compress_network(subject: Subject, steps: tuple[str, ...]) -> tuple[Subject, list[dict[str, Any]], dict[str, int]]:
@@ -95,31 +104,25 @@ def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
     return found.as_dict()
 
 
-def _save(
-    subject: Subject, records: list[dict[str, Any]], operations: dict[str, int], method: str, source: Path, out: Path
-) -> dict[str, Any]:
+def _save(subject: Subject, variant: dict[str, Any], operations: dict[str, int], out: Path) -> dict[str, Any]:
     network = subject.network
-    tensors, coding = pack(network, sparse="magnitude" in method.split("+"))
-    cpu_only = any("devices" in record for record in records)
+    tensors, coding = pack(network, sparse="magnitude" in variant["method"].split("+"))
+    cpu_only = any("devices" in record for record in variant["steps"])
     metrics = measure_accuracy(subject, "cpu" if cpu_only else subject.options.device)
     subject.tell("writing", 0, 1)
-    variant = {"method": method, "of": source.name, "of_sha256": subject.card["weights_sha256"]}
-    if cpu_only:
-        variant["devices"] = ["cpu"]
     card = {
         "data": subject.card["data"],
         "training": subject.card["training"],
         "metrics": metrics,
         "sizes": measure_sizes(network) | operations,
     }
-    variant |= {"steps": records, "source_metrics": subject.card["metrics"], "source_sizes": subject.card["sizes"]}
     return save_model(
         out,
         model=subject.model,
         config=subject.config,
         network=network,
         card=card,
-        variant=variant | {"coding": coding},
+        variant=variant | ({"devices": ["cpu"]} if cpu_only else {}) | {"coding": coding},
         tensors=tensors,
     )
 
