@@ -1,9 +1,9 @@
 """Latency between measured batch sizes: the one rule, and how far it is off.
 
-The rule, which the simulator's compiled kernel follows too: linear between the two measured sizes around; constant below
-the smallest; above the largest, the last segment extended (proportional where one size only was measured). Work does
-reach beyond the largest size only where one request alone is larger, which the simulator counts; a scenario whose batches
-would be is refused.
+The rule, which the simulator's compiled kernel follows too: linear between the two measured sizes around; constant
+below the smallest; above the largest, the last segment extended (proportional where one size only was measured). Work
+reaches beyond the largest size only where one request alone is larger, which the simulator counts; a scenario that asks
+for larger batches is refused.
 
 The error is measured by leaving one size out: each inner size is predicted from the others, as if it had not been
 measured. The gap that it leaves is wider than those that the rule bridges in use, so the error is an upper estimate.

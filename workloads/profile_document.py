@@ -175,6 +175,9 @@ class AccuracyPart(_Part):
     split: str | None = Field(default=None, description="how it was split: time or user")
     part: Text = Field(default="test", description="the part judged")
     metrics: Annotated[dict[Name, float], Field(min_length=1)] = Field(description="for example auc, rmse, ndcg10")
+    intervals: dict[Name, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default_factory=dict, description="lower and upper end of the 95 % interval over users, where there is one"
+    )
 
 
 class InterferencePart(_Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,23 +94,43 @@ def variant_part(subject: Subject) -> dict[str, Any] | None:
     variant = (subject.card or {}).get("variant")
     if not variant:
         return None
-    options = {key: value for key, value in variant.items() if key not in ("method", "of") and _is_plain(value)}
-    return {"method": subject.method, "of": Path(str(variant.get("of") or "a saved model")).name, "options": options}
+    return {
+        "method": subject.method,
+        "of": Path(str(variant.get("of") or "a saved model")).name,
+        "options": _step_options(variant),
+    }
+
+
+def _step_options(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings of the steps, by name; by ``step.name`` where there are several steps."""
+    steps = [step for step in variant.get("steps", ()) if isinstance(step, Mapping)]
+    return {
+        name if len(steps) == 1 else f"{step.get('method')}.{name}": value
+        for step in steps
+        for name, value in step.items()
+        if name != "method" and _is_plain(value)
+    }
 
 
 def accuracy_part(subject: Subject) -> dict[str, Any] | None:
     """The ``accuracy`` part: what was measured of these very weights; None where nothing was."""
     if subject.card is None or not subject.as_saved:
         return None
+    found, data = subject.card["metrics"], subject.card["data"]
     metrics = {
         name: float(value)
-        for name, value in subject.card["metrics"].items()
+        for name, value in found.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
-    data = subject.card["data"]
     if not metrics or not data.get("name"):
         return None
-    return {"data": str(data["name"]), "split": str(data.get("split", "")) or None, "part": "test", "metrics": metrics}
+    return {
+        "data": str(data["name"]),
+        "split": str(data["split"]) if data.get("split") else None,
+        "part": str(found.get("part", "test")),
+        "metrics": metrics,
+        "intervals": {name: [float(low), float(high)] for name, (low, high) in found.get("intervals", {}).items()},
+    }
 
 
 def execution_part(subject: Subject, pool_rows: int) -> dict[str, Any]:

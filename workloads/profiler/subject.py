@@ -15,7 +15,7 @@ from torch import nn
 from workloads.errors import InputError
 from workloads.models import model_module
 from workloads.models.base import ModelModule
-from workloads.models.cost import packed_weights, stored_bytes
+from workloads.models.cost import stored_bytes
 from workloads.profiler.settings import ProfileSettings
 from workloads.profiler.timing import Progress
 from workloads.profiler.weights import drop_from_page_cache, load_weights, read_weights, torch_dtype, write_weights
@@ -52,8 +52,9 @@ class Subject:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of all parameters, buffers and packed weights."""
-        return stored_bytes(self.network)
+        """Bytes of all parameters, buffers and packed weights as they lie in memory."""
+        known = self.card["sizes"].get("memory_bytes") if self.card is not None and self.as_saved else None
+        return int(known) if known else stored_bytes(self.network)
 
     @property
     def method(self) -> str:
@@ -118,13 +119,14 @@ def _drawn(settings: ProfileSettings, device: torch.device, folder: Path, progre
 
 
 def _saved(settings: ProfileSettings, folder: Path, device: torch.device, progress: Progress) -> Subject:
-    from workloads.model_folder import WEIGHTS_FILE, load_model
+    from workloads.model_folder import WEIGHTS_FILE, load_model, read_card
 
     progress("loading weights", 0, 1)
+    devices = (read_card(folder)["variant"] or {}).get("devices", [device.type])
+    if device.type not in devices:
+        raise InputError(str(folder), f"was compressed for {' and '.join(devices)} alone", f"use --device {devices[0]}")
     saved = load_model(folder, str(device))
     network = saved.network.eval().requires_grad_(False)
-    if device.type != "cpu" and any(True for _ in packed_weights(network)):
-        raise InputError(str(folder), "is quantised for CPUs alone", "use --device cpu, or another method")
     own = _own_precision(network, saved.card)
     asked = settings.precision or own
     if asked != own and "int8" in (asked, own):
