@@ -67,6 +67,7 @@ def prepare(
     from workloads.interactions.clean import CleanSettings
     from workloads.interactions.prepare import SOURCES, prepare
     from workloads.interactions.prepared import check_target, save_prepared
+    from workloads.interactions.synthetic import synthetic_data
 
     check_target(out)
     of_log = {"user": user, "item": item, "rating": rating, "time": time, "time_unit": time_unit, "name": name}
@@ -75,10 +76,13 @@ def prepare(
     columns = _columns(of_log, no_rating, of_users, of_items)
     if source in (*SOURCES, "synthetic") and columns is not None:
         raise InputError(source, "has columns of its own", "name columns for a table of your own only")
+    shares = {"test_share": test_share, "validation_share": validation_share}
+    days = {"test_days": test_days, "validation_days": validation_days}
     with _working(f"preparing {source}"):
         if source == "synthetic":
-            from workloads.interactions.synthetic import synthetic_data
-
+            _refuse_for_synthetic(
+                {**shares, **days, "from": folder, "scale": scale, "like_from": like_from}, split != "time"
+            )
             data = synthetic_data(1_000, 800, 50_000, seed)
         else:
             data = prepare(
@@ -89,10 +93,8 @@ def prepare(
                 scale=_scale(scale),
                 like_from=like_from,
                 cleaning=CleanSettings(keep_repeats, suspect_per_day, drop_suspects, min_user, min_item),
-                test_days=test_days,
-                validation_days=validation_days,
-                test_share=test_share,
-                validation_share=validation_share,
+                **shares,
+                **days,
             )
         save_prepared(data, out)
     show(out)
@@ -115,6 +117,12 @@ def show(
         typer.echo(json.dumps(dict(data.report) | {"digest": data.digest}, indent=2, ensure_ascii=False))
     else:
         print_prepared(data)
+
+
+def _refuse_for_synthetic(options: dict[str, Any], other_split: bool) -> None:
+    given = [name.replace("_", "-") for name, value in {**options, "split": other_split or None}.items() if value]
+    if given:
+        raise InputError("synthetic", f"--{given[0]} does not go with it", "give --seed alone")
 
 
 def _columns(

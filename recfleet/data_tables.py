@@ -30,7 +30,7 @@ def print_prepared(data: PreparedData) -> None:
     if "rows_dropped" in data.report:
         console.print(_cleaning(data.report))
     if "split" in data.report:
-        console.print(_parts(data, data.report["split"]))
+        console.print(_parts(data.report["split"]))
     else:
         console.print(", ".join(f"{part} {len(getattr(data, part)):,} rows" for part in _PARTS))
     for line in _lines(data):
@@ -53,15 +53,13 @@ def _cleaning(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _parts(data: PreparedData, split: Mapping[str, Any]) -> Table:
-    table = _table("part", "rows", "share", "users", "items", "from", "liked", "new users*", "items*")
-    rows = sum(split["parts"][part]["rows"] for part in _PARTS)
+def _parts(split: Mapping[str, Any]) -> Table:
+    table = _table("part", "rows", "users", "items", "from", "liked", "new users*", "items*")
     for part in _PARTS:
         found = split["parts"][part]
         table.add_row(
             part,
             f"{found['rows']:,}",
-            f"{found['rows'] / rows:.1%}",
             f"{found['users']:,}",
             f"{found['items']:,}",
             _day(found["first_s"]),

@@ -241,6 +241,14 @@ def test_times_as_numbers_of_another_unit(tmp_path: Path) -> None:
     assert load_prepared(tmp_path / "s").digest == load_prepared(tmp_path / "ms").digest
 
 
+def test_a_time_that_cannot_be_read_is_dropped_and_the_others_are_not(tmp_path: Path) -> None:
+    rows = [f"u{k % 3},i{k},3,{1_700_000_000 + k}" for k in range(30)]
+    (tmp_path / "n.csv").write_text("\n".join(["user,item,rating,time", *rows, "u1,x,3,yesterday"]) + "\n")
+    assert run("prepare", tmp_path / "n.csv", "--scale", "1:5", "--out", tmp_path / "d").exit_code == 0
+    report = load_prepared(tmp_path / "d").report
+    assert (report["rows_kept"], report["rows_dropped"]["time missing or no time"]) == (30, 1)
+
+
 def test_synthetic_says_so(tmp_path: Path) -> None:
     done = run("prepare", "synthetic", "--out", tmp_path / "d")
     assert done.exit_code == 0, done.output
@@ -262,6 +270,9 @@ def test_synthetic_says_so(tmp_path: Path) -> None:
         (["mine.csv", *COLUMNS, "--user-numbers", "age"], "no table of users is given"),
         (["movielens-100k", "--user", "member"], "has columns of its own"),
         (["synthetic", "--user", "member"], "has columns of its own"),
+        (["synthetic", "--split", "user"], "--split does not go with it"),
+        (["synthetic", "--test-days", "3"], "--test-days does not go with it"),
+        (["mine.csv", *COLUMNS, "--from", "."], "does not go with a table of your own"),
     ],
 )
 def test_what_cannot_be_used_is_told(

@@ -74,6 +74,8 @@ def read_source(
         if not Path(source).is_file():
             known = " or ".join(SOURCES)
             raise InputError(str(source), "is neither a known source nor a file", f"give {known}, or a CSV or Parquet")
+        if folder is not None:
+            raise InputError("--from", "does not go with a table of your own", f"give {source} alone")
         return read_own_table(Path(source), columns or TableColumns(), scale, like_from)
     if columns is not None:
         raise InputError(str(source), "has columns of its own", "name columns for a CSV or Parquet table only")

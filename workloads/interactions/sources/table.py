@@ -121,10 +121,12 @@ def _seconds(path: Path, series: pd.Series, unit: str) -> np.ndarray:
 
     if unit not in UNITS_S:
         raise InputError("--time-unit", f"{unit!r} is unknown", f"use one of {', '.join(UNITS_S)}")
-    if pd.api.types.is_numeric_dtype(series):
-        return series.to_numpy(dtype=np.float64, na_value=np.nan) * UNITS_S[unit]
-    text = series if pd.api.types.is_datetime64_any_dtype(series) else series.astype(str)
-    stamps = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
+    if not pd.api.types.is_datetime64_any_dtype(series):
+        numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isfinite(numbers).any():
+            return numbers * UNITS_S[unit]
+        series = series.astype(str)
+    stamps = pd.to_datetime(series, errors="coerce", utc=True, format="ISO8601")
     if stamps.isna().all():
         given = one_line(series.iloc[0])
         raise InputError(f"{path} {series.name}", f"holds no time ({given})", "give numbers or ISO 8601 timestamps")
