@@ -158,6 +158,8 @@ class Observation:
         ``[service]`` over the last interval; latencies are NaN where nothing completed.
     completed, rejected, failed
         ``[service]`` requests in the last interval.
+    served_requests
+        ``[variant, node_type]`` requests whose batch ended in the last interval.
     queue_requests
         ``[stage]`` requests waiting or in transfer now (not in a batch).
     busy_fraction
@@ -184,6 +186,7 @@ class Observation:
     p50_s: np.ndarray
     p95_s: np.ndarray
     p99_s: np.ndarray
+    served_requests: np.ndarray
     queue_requests: np.ndarray
     busy_fraction: np.ndarray
     resource_utilisation: np.ndarray

@@ -48,6 +48,7 @@ class Readings:
         totals = {name: state.services[name].copy() for name in _COUNTERS}
         totals["histogram"] = state.histogram.copy()
         totals["busy_s"] = self._by_run(state.tables["busy_s"])
+        totals["requests"] = self._by_run(state.tables["requests"])
         totals["loaded_s"] = ledger.loaded_s.copy()
         totals["provisioned"] = ledger.provisioned.copy()
         totals["allocated"] = ledger.allocated.copy()
@@ -95,6 +96,7 @@ class Readings:
         with np.errstate(invalid="ignore", divide="ignore"):
             self._busy_fraction = change["busy_s"] / change["loaded_s"]
             self._utilisation = change["used"] / change["provisioned"]
+        self._served = change["requests"]
         self._rows.append(row)
 
     def observe(self, now_s: float, unplaced: np.ndarray) -> Observation:
@@ -108,6 +110,7 @@ class Readings:
         values = {
             "history_rps": history.view(),
             "arrival_rps": history[:, -1].copy(),
+            "served_requests": self._served if slot else np.zeros(shape, np.int64),
             "queue_requests": self._fleet.state.stages["queue"].copy(),
             "busy_fraction": self._busy_fraction if slot else np.full(shape, np.nan),
             "resource_utilisation": self._utilisation if slot else np.full(len(RESOURCES), np.nan),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from optimizer.accuracy_feedback import AccuracyFeedback
 from optimizer.feedback import LatencyFeedback
 from optimizer.fleet_problem import FleetPlan, FleetProblem
 from optimizer.forecast import peak_and_trend
@@ -40,7 +41,8 @@ class ReactiveOptions:
     churn
         Weight of the cost of starting and draining replicas.
     feedback
-        Whether demand is corrected by the latency met (`optimizer.feedback`).
+        Whether demand is corrected by the latency met (`optimizer.feedback`), and accuracy floors by what was served
+        (`optimizer.accuracy_feedback`).
     hysteresis
         Demand may fall this fraction below what was planned for before a new plan is made.
     """
@@ -86,6 +88,9 @@ class ReactivePolicy(BuiltinPolicy):
         self._lead = self._lead_slots()
         self._churn = options.churn * _start_cost(facts) / HOLD_HOURS
         self._feedback = LatencyFeedback(facts) if options.feedback else None
+        floored = bool((~facts.reaches_floor()).any())
+        self._accuracy_feedback = AccuracyFeedback(facts) if options.feedback and floored else None
+        self._floor = facts.accuracy_floor
         self._planned_rps: np.ndarray | None = None
         self._served_rps = np.zeros(len(facts.stages))
         self._last: Allocation | None = None
@@ -107,6 +112,8 @@ class ReactivePolicy(BuiltinPolicy):
         required = expected * (1.0 + self._headroom)
         if self._feedback is not None:
             required = required * self.facts.stage_demand(self._feedback.learn(observation))
+        if self._accuracy_feedback is not None:
+            self._floor = self._accuracy_feedback.learn(observation)
         reason = self._reason(required, observation)
         if self._last is None or reason:
             answer = self._last = self._replan(required, expected, observation, reason)
@@ -128,6 +135,8 @@ class ReactivePolicy(BuiltinPolicy):
             return "demand exceeds the plan"
         if (required < self._planned_rps * (1.0 - self.options.hysteresis)).any():
             return "demand fell"
+        if self._last is not None and (self.facts.planned_accuracy(self._last.replicas) < self._floor - 1e-6).any():
+            return "accuracy is below its floor"
         return ""
 
     def _replan(self, required: np.ndarray, expected: np.ndarray, observation: Observation, reason: str) -> Allocation:
@@ -141,6 +150,7 @@ class ReactivePolicy(BuiltinPolicy):
             headroom=0.0,
             replica_limit=limit,
             expected_rps=expected,
+            accuracy_floor=self._floor,
         )
         plan = self.plan(problem)
         self.solves += 1

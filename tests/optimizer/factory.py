@@ -70,6 +70,7 @@ def observation(fleet: FleetFacts, slot: int, rates: np.ndarray, **changes: Any)
         "p50_s": np.full(services, np.nan),
         "p95_s": np.full(services, np.nan),
         "p99_s": np.full(services, np.nan),
+        "served_requests": np.zeros(pairs, dtype=np.int64),
         "queue_requests": np.zeros(len(fleet.stages), dtype=np.int64),
         "busy_fraction": np.full(pairs, np.nan),
         "resource_utilisation": np.full(len(RESOURCES), np.nan),

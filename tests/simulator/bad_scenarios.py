@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.simulator.mini import PROFILES, SCENARIO
 
@@ -33,7 +33,52 @@ def inventory(content: str | bytes, *says: str, line: str = "inventory:") -> Bad
     return Bad({old: "inventory: {file: nodes.csv}\n"}, line, says, {"nodes.csv": content})
 
 
+def accuracy(asked: str, line: str, *says: str, other: dict[str, object] | None = None) -> Bad:
+    """The service ``ads`` asks for accuracy; ``ads-cpu`` states an AUC of 0.7, ``rank`` states ``other``."""
+    told: dict[str, object] = {"data": "made up", "split": "time", "part": "test", "metrics": {"auc": 0.7}}
+    better = told | {"metrics": {"auc": 0.8}} if other is None else other
+    files: dict[str, str | bytes] = {
+        "ads-cpu.json": json.dumps(PROFILES["ads-cpu.json"] | {"accuracy": told}),
+        "rank.json": json.dumps(PROFILES["rank.json"] | ({"accuracy": better} if better else {})),
+    }
+    return Bad({"max_outstanding: 6\n": f"max_outstanding: 6\n        accuracy: {asked}\n"}, line, says, files)
+
+
+OTHER_DATA: dict[str, object] = {"data": "made up", "split": "user", "part": "test", "metrics": {"auc": 0.8}}
+
 BAD = {
+    # accuracy
+    "metric that falls": accuracy("{metric: rmse}", "accuracy:", "rmse falls", "as auc or ndcg10"),
+    "metric that is not stated": accuracy(
+        "{metric: ndcg10}", "ads-cpu.json", "'ads-cpu' states no ndcg10", "it has auc", "another metric"
+    ),
+    "accuracy of random weights": accuracy(
+        "{metric: auc}", "profile: rank.json, name: ads-gpu", "'rank' states no auc", "not trained", other={}
+    ),
+    "accuracies on other splits": accuracy(
+        "{metric: auc}",
+        "profile: rank.json, name: ads-gpu",
+        "made up, split by user, test part",
+        "'ads-cpu' of made up, split by time, test part",
+        "same data and split",
+        other=OTHER_DATA,
+    ),
+    "floor above the best": accuracy(
+        "{metric: auc, floor: 0.81}", "accuracy:", "0.81 is above the auc of every variant", "ads-gpu with 0.8", "lower"
+    ),
+    "floor that is no number": accuracy("{metric: auc, floor: high}", "accuracy:", "'high'", "number"),
+    "accuracy without a metric": accuracy("{floor: 0.7}", "accuracy:", "'metric' is missing"),
+    "negative price on accuracy": accuracy(
+        "{metric: auc, usd_per_point_per_million: -1}", "accuracy:", "-1", "greater than or equal to 0"
+    ),
+    "floor that only slow variants reach": replace(
+        accuracy("{metric: auc, floor: 0.75}", "", "ads/rank: no variant with auc from 0.75", "lower the floor"),
+        changes={
+            "max_outstanding: 6\n": "max_outstanding: 6\n        accuracy: {metric: auc, floor: 0.75}\n",
+            "max_batch: 64, max_wait_ms: 20": "max_batch: 64, max_wait_ms: 900",
+        },
+        late=True,
+    ),
     # keys
     "misspelt key": change(
         "container_start_s: 2}", "container_start: 2}", "unknown key 'container_start'", "'container_start_s'"

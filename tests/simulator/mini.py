@@ -129,10 +129,12 @@ def profile_document(
     memory_gib: float = 2.0,
     device_memory_gib: float = 0.0,
     cores: int = 2,
+    accuracy: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A profile whose batch of each size takes ``mean_s[size]``, give or take ``spread`` of it, evenly drawn."""
     count = len(mean_s)
-    return {
+    stated = {} if accuracy is None else {"accuracy": accuracy}
+    return stated | {
         "format": "recfleet-profile",
         "format_version": 1,
         "name": name,

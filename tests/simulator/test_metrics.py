@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from simulator.attainment import outcomes_and_met, violated, worst_window
 from simulator.histogram import N_BINS, RELATIVE_ERROR, bin_edges
-from simulator.metrics import METRICS, SERVICE_METRICS, summarise, summarise_services
+from simulator.metrics import ACCURACY_METRICS, METRICS, SERVICE_METRICS, summarise, summarise_services
 from simulator.result import Intervals, RunResult
 from tests.recfleet.fakes import facts, run_result
 
@@ -242,7 +242,12 @@ def documented(heading: str) -> dict[str, tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "registry"), [("Columns of summary.csv", METRICS), ("Columns of services.csv", SERVICE_METRICS)]
+    ("heading", "registry"),
+    [
+        ("Columns of summary.csv", METRICS),
+        ("Columns of services.csv", SERVICE_METRICS),
+        ("Columns of accuracy.csv", ACCURACY_METRICS),
+    ],
 )
 def test_the_page_and_the_registry_are_in_step(heading: str, registry: tuple[Any, ...]) -> None:
     expected = {m.name: (m.symbol, m.unit, m.denominator) for m in registry}
