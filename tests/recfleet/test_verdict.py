@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +149,26 @@ def test_an_uncertain_objective_is_said() -> None:
     assert verdict.winner == "a"
     assert "Whether feed holds its objective is within the uncertainty over seeds" in verdict.text
     assert not standings(runs)[0].certain
+
+
+def floored(policy: str, floor: float, **changes: Any) -> RunRecord:
+    """A record whose first stage serves an AUC of 0.75 under a floor."""
+    original = record(policy, **changes)
+    fleet = dataclasses.replace(
+        original.result.facts,
+        accuracy=np.array([0.75, np.nan, np.nan]),
+        accuracy_metric=("auc", "", ""),
+        accuracy_floor=np.array([floor, -np.inf, -np.inf]),
+    )
+    return replaced(original, facts=fleet)
+
+
+def test_a_policy_that_misses_an_accuracy_floor_does_not_hold() -> None:
+    kept, missed = floored("mip", 0.74, generosity=3.0), floored("mip", 0.76, generosity=3.0)
+    assert standings([kept])[0].holds
+    assert standings([missed])[0].holds is False
+    assert judge([kept]).winner == "mip"
+    assert "every service's objective and every accuracy floor" in judge([kept]).headline
+    verdict = judge([missed])
+    assert verdict.winner is None
+    assert "it holds every service's objective, but feed/rank serves auc 0.75 of 0.76." in verdict.headline
