@@ -86,7 +86,8 @@ def forward_cost(network: nn.Module, inputs: Sequence[np.ndarray | torch.Tensor]
     tensors = tuple(_tensor(array, device) for array in inputs)
     reads = _Reads([*network.parameters(), *network.buffers()])
     counter = FlopCounterMode(display=False, custom_mapping=_int8_products())
-    with _plain_kernels(), torch.no_grad(), counter, reads:
+    recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
+    with _plain_kernels(recurrent), torch.no_grad(), counter, reads:
         outputs = network(*tensors)
     flat = outputs if isinstance(outputs, tuple | list) else (outputs,)
     packed = sum(tensor.nbytes for tensor in packed_weights(network))
@@ -122,19 +123,20 @@ def _tensor(array: np.ndarray | torch.Tensor, device: torch.device) -> torch.Ten
 
 
 @contextmanager
-def _plain_kernels() -> Iterator[None]:
+def _plain_kernels(recurrent: bool) -> Iterator[None]:
     """Attention and recurrent layers as matrix products that the counter sees."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(warnings.catch_warnings())
-            # Switching oneDNN off warns about a TF32 setting of GPUs that are not there.
-            warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            if recurrent:
+                stack.enter_context(warnings.catch_warnings())
+                # Switching oneDNN off warns about a TF32 setting of GPUs that are not there.
+                warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
+                stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
