@@ -31,7 +31,7 @@ from workloads.training.team import Team
 if TYPE_CHECKING:
     from torch.multiprocessing.spawn import ProcessContext
 
-__all__ = ["fit_in_processes", "team_of_environment"]
+__all__ = ["fit_in_processes", "is_leader", "leave_team", "team_of_environment"]
 
 _TIMEOUT = timedelta(hours=1)
 _LOOK_EVERY_S = 0.1
@@ -100,6 +100,17 @@ def team_of_environment(settings: TrainSettings) -> Team | None:
     if processes > 1 and not dist.is_initialized():
         _join_group(team, settings, "env://")
     return team
+
+
+def is_leader() -> bool:
+    """Whether this process is to evaluate and write: not, where torchrun started it behind another."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def leave_team() -> None:
+    """End the process group that torchrun's processes share; without one, nothing."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _check_devices(settings: TrainSettings) -> None:

@@ -23,18 +23,15 @@ _REQUESTS, _PAIRS = 512, 8192
 
 
 class Scorer(Protocol):
-    """A model or a baseline, seen by the evaluation.
+    """A model or a baseline, seen by the evaluation."""
 
-    Attributes
-    ----------
-    predicts_rating
-        Whether scores are ratings as shares of their scale.
-    ranks
-        Whether it tells items apart, so that a ranking by it means something.
-    """
+    @property
+    def predicts_rating(self) -> bool:
+        """Whether scores are ratings as shares of their scale."""
 
-    predicts_rating: bool
-    ranks: bool
+    @property
+    def ranks(self) -> bool:
+        """Whether it tells items apart, so that a ranking by it means something."""
 
     def row_scores(self, rows: Rows) -> np.ndarray:
         """``score[row]`` (float64) of each row's item for its user."""
