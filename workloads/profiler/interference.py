@@ -147,7 +147,7 @@ def _how(settings: ProfileSettings) -> str:
     threads, cores = settings.host_threads(), len(os.sched_getaffinity(0))
     own = max(1, cores // threads)
     places = f"up to {own} on cores of their own, more share them" if own > 1 else "all on the same cores"
-    return f"{text}{threads} threads a replica, pinned; {places}; memory and caches shared"
+    return f"{text}{threads} thread{'s' if threads > 1 else ''} a replica, pinned; {places}; memory and caches shared"
 
 
 class _Replicas:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,9 @@ def versions() -> dict[str, str]:
         "safetensors": safetensors.__version__,
         "kernel": platform.release(),
     }
+    for library in ("torchao", "triton"):
+        if library in sys.modules:
+            found[library] = str(getattr(sys.modules[library], "__version__", "unknown"))
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
         found["cudnn"] = str(torch.backends.cudnn.version())

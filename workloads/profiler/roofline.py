@@ -94,23 +94,22 @@ def measure_roofline(subject: Subject, pool: InputPool, latency: dict[str, Any],
     }
 
 
-@cache
 def measure_ceilings(device_kind: str, precision: str, row_bytes: int, threads: int) -> Ceilings:
-    """Measure the device's ceilings, once a process; ``threads`` of the host are those that torch is set to."""
-    del threads  # a part of the cache's key
+    """Measure the device's ceilings, each once a process; ``threads`` of the host are those that torch is set to."""
     device = torch.device("cuda", 0) if device_kind == "cuda" else torch.device("cpu")
     with torch.inference_mode():
         found = Ceilings(
-            matmul_flop_per_s=_matmul_flop_per_s(device, precision),
-            stream_bytes_per_s=_stream_bytes_per_s(device),
-            gather_bytes_per_s=_gather_bytes_per_s(device, row_bytes),
+            matmul_flop_per_s=_matmul_flop_per_s(device, precision, threads),
+            stream_bytes_per_s=_stream_bytes_per_s(device, threads),
+            gather_bytes_per_s=_gather_bytes_per_s(device, row_bytes, threads),
             row_bytes=row_bytes,
         )
     forget(device)
     return found
 
 
-def _matmul_flop_per_s(device: torch.device, precision: str) -> float:
+@cache
+def _matmul_flop_per_s(device: torch.device, precision: str, threads: int) -> float:
     rates = []
     for width in _MATRIX_WIDTHS[device.type]:
         for product, operands in _products(device, precision, width):
@@ -131,7 +130,8 @@ def _products(device: torch.device, precision: str, width: int) -> list[tuple[Ca
     return products
 
 
-def _stream_bytes_per_s(device: torch.device) -> float:
+@cache
+def _stream_bytes_per_s(device: torch.device, threads: int) -> float:
     """The better of reading and writing, and of reading alone."""
     count = _STREAM_BYTES[device.type] // 4
     source, target = torch.ones(count, device=device), torch.empty(count, device=device)
@@ -139,7 +139,8 @@ def _stream_bytes_per_s(device: torch.device) -> float:
     return max(copied, source.nbytes / _best_s(source.sum, device))
 
 
-def _gather_bytes_per_s(device: torch.device, row_bytes: int) -> float:
+@cache
+def _gather_bytes_per_s(device: torch.device, row_bytes: int, threads: int) -> float:
     """Bytes of rows read; that they are written too is not counted, for a model writes them on only to itself."""
     columns = max(row_bytes // 4, 1)
     table = torch.ones(_STREAM_BYTES[device.type] // (4 * columns), columns, device=device)
