@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from workloads.compression.subject import Step, Subject, layers_of
+from workloads.compression.padded_linear import PaddedLinear
+from workloads.compression.subject import Step, Subject, layers_of, replace_module
 from workloads.compression.torchao_api import quantisation
 from workloads.errors import InputError
 
-__all__ = ["apply_dynamic", "apply_weight", "quantise", "skipped_layers"]
+__all__ = ["apply_dynamic", "apply_weight", "quantise", "rebuild", "skipped_layers"]
 
-_ALIGNMENT = 8
-"""cuBLAS multiplies int8 matrices of such widths only; torchao sends others through host memory."""
+_NARROWEST = 8
+"""Narrower layers have nothing to gain."""
 
 
 def apply_dynamic(subject: Subject) -> Step:
@@ -38,7 +39,7 @@ def quantise(network: nn.Module, model: str, dynamic: bool) -> dict[str, Any]:
     Returns
     -------
     dict
-        Paths of the layers ``quantised``, and of those ``skipped`` with the reason.
+        Paths of the layers ``quantised``, and of those ``skipped`` with the reason; and which are ``padded``.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def quantise(network: nn.Module, model: str, dynamic: bool) -> dict[str, Any]:
         torchao is not installed.
     """
     ao = quantisation()
-    skipped = skipped_layers(network, dynamic)
+    skipped = skipped_layers(network)
     chosen = [path for path, _ in layers_of(network, nn.Linear) if path not in skipped]
     if not chosen:
         name = "int8-dynamic" if dynamic else "int8-weight"
@@ -56,20 +57,34 @@ def quantise(network: nn.Module, model: str, dynamic: bool) -> dict[str, Any]:
     # Compiler settings are process-wide; who measures sets them for every variant alike.
     kind = ao.Int8DynamicActivationInt8WeightConfig if dynamic else ao.Int8WeightOnlyConfig
     wanted = set(chosen)
+    if dynamic:
+        for path in chosen:
+            layer = network.get_submodule(path)
+            assert isinstance(layer, nn.Linear)
+            replace_module(network, path, PaddedLinear.of(layer))
     network.requires_grad_(False)
     with torch.no_grad():
         ao.quantize_(network, kind(set_inductor_config=False), filter_fn=lambda _, path: path in wanted)
-    return {"quantised": chosen, "skipped": skipped}
+    return {"quantised": chosen, "skipped": skipped, "padded": chosen if dynamic else []}
 
 
-def skipped_layers(network: nn.Module, dynamic: bool) -> dict[str, str]:
+def rebuild(network: nn.Module, record: dict[str, Any]) -> nn.Module:
+    """The same modules in a fresh network, weights still to be read."""
+    for path in record["padded"]:
+        layer = network.get_submodule(path)
+        assert isinstance(layer, nn.Linear)
+        replace_module(network, path, PaddedLinear.of(layer))
+    return network
+
+
+def skipped_layers(network: nn.Module) -> dict[str, str]:
     """Layers with weight matrices that stay as they are, and why."""
     skipped = {}
     for path, layer in network.named_modules():
         if isinstance(layer, nn.Linear):
             sizes = (layer.in_features, layer.out_features)
-            if dynamic and any(size % _ALIGNMENT for size in sizes):
-                skipped[path] = f"{sizes[0]} x {sizes[1]} is not a multiple of {_ALIGNMENT} both ways"
+            if min(sizes) < _NARROWEST:
+                skipped[path] = f"{sizes[0]} x {sizes[1]} is too narrow to gain"
         elif isinstance(layer, nn.RNNBase):
             skipped[path] = "torchao quantises linear layers only"
         elif isinstance(layer, nn.Embedding | nn.EmbeddingBag):

@@ -28,8 +28,10 @@ def encode(tensor: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, Any
         that is smallest as it is, whose only part has an empty name.
     """
     plain = tensor.detach().cpu().contiguous()
+    if plain.numel() == 0:
+        return {"": plain}, None
     matrix = plain.reshape(plain.shape[0] if plain.dim() > 1 else 1, -1)
-    kept = matrix.view(_WORDS[matrix.element_size()]) != 0 if matrix.numel() else matrix != 0
+    kept = matrix.view(_WORDS[matrix.element_size()]) != 0
     layouts = {
         "plain": {"": plain},
         "bitmask": {"values": matrix[kept], "bits": _bits(kept)},
