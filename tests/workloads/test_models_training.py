@@ -61,10 +61,20 @@ def test_gradients_reach_every_parameter(name: str, overrides: dict[str, str]) -
 
 @pytest.mark.parametrize(("name", "overrides"), BOTH)
 def test_the_loss_falls(name: str, overrides: dict[str, str]) -> None:
-    """In the second half of a few steps against the first."""
-    module, config, network = small(name, **overrides)
-    losses = train(module, config, network, 60 if name != "autoencoder" else 200, lr=1e-2)
-    assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
+    """On one batch that is given again and again; the autoencoder's codes are left free."""
+    freed = {"divergence": 0.0} if name == "autoencoder" else {}
+    module, config, network = small(name, **overrides, **freed)
+    rows = all_training_rows(module)[:16]
+    batch = arrays_to_tensors(module.training_batch(rows, config, np.random.default_rng(0)))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(100 if name == "autoencoder" else 40):
+        loss = network.loss(*batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
@@ -166,7 +176,7 @@ def test_ratings_are_learnt(name: str) -> None:
     """Better than a constant on what comes later; the made-up data has something to find."""
     module, config, network = small(name)
     rows = Rows.of_interactions(made_up(), "test", np.arange(len(made_up().test)))
-    train(module, config, network, 100, lr=1e-2)
+    train(module, config, network, 100, lr=1e-2 if name == "biased_mf" else 3e-3)
     found = outputs_of(module, config, network, rows)
     if module.UNIT == "requests":
         found = found[torch.arange(len(rows)), torch.from_numpy(rows.item).long()]
