@@ -42,16 +42,21 @@ def profile_path(path_or_name: str | Path) -> Path:
 
 
 def catalogue_table() -> str:
-    """The shipped profiles as a Markdown table, as `docs/profile-format.md` shows it."""
+    """The shipped profiles as a Markdown table, as `docs/profile-format.md` shows it.
+
+    "A size left out": median and worst relative error of the median latency when an inner size is left out.
+    """
+    from workloads.interpolation import leave_one_out_error
     from workloads.profile import load_profile
 
     lines = [
         "| profile | unit | p50 of 1, ms | largest batch | its p50, ms | its p99, ms | most a second | load, s "
-        "| remarks |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| a size left out | remarks |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name in shipped_profiles():
         found = load_profile(name)
+        error = leave_one_out_error(found)
         median_s, high_s = found.quantile_s(0.5), found.quantile_s(0.99)
         remarks = [f"two groups at {_span(found.batch_sizes[found.two_modes])}"] if found.two_modes.any() else []
         drifting = found.batch_sizes[abs(found.drift) > 0.05]
@@ -59,7 +64,8 @@ def catalogue_table() -> str:
         lines.append(
             f"| `{name}` | {found.unit} | {median_s[0] * 1e3:.3g} | {found.batch_sizes[-1]} "
             f"| {median_s[-1] * 1e3:.4g} | {high_s[-1] * 1e3:.4g} | {found.throughput_per_s().max():,.0f} "
-            f"| {found.load_s:.2f} | {'; '.join(remarks)} |"
+            f"| {found.load_s:.2f} | {error.median:.1%}, {error.worst:.0%} at {error.worst_batch_size} "
+            f"| {'; '.join(remarks)} |"
         )
     return "\n".join(lines)
 

@@ -1,10 +1,10 @@
-"""A small valid profile document for tests."""
+"""Small valid profile documents for tests."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["small_document"]
+__all__ = ["full_document", "small_document"]
 
 
 def small_document() -> dict[str, Any]:
@@ -65,4 +65,45 @@ def small_document() -> dict[str, Any]:
             "other_load_cores": 0.0,
         },
         "notes": ["Weights are random; a list [1,   2] in words stays as it is."],
+    }
+
+
+def full_document() -> dict[str, Any]:
+    """The same with every optional part; a fresh copy at each call."""
+    document = small_document()
+    document["resources"]["load"]["compile_s"] = 1.5
+    return document | {
+        "power": {"idle_w": 70.0, "busy_w": [100.0, 120.0], "source": "counter"},
+        "variant": {"method": "structured+int8-weight", "of": "tiny", "options": {"structured.ratio": 0.7}},
+        "accuracy": {
+            "data": "synthetic",
+            "split": "time",
+            "part": "test",
+            "metrics": {"auc": 0.76, "rmse": 1.64},
+            "intervals": {"auc": [0.75, 0.77]},
+        },
+        "interference": {
+            "replicas": [2],
+            "batch_sizes": [1, 8],
+            "alone_mean_s": [0.002, 0.004],
+            "slowdown": [[1.9, 2.0]],
+            "throughput_ratio": [[0.52, 0.5]],
+            "quantile_levels": [0.5, 0.99],
+            "quantiles_s": [[[0.003, 0.005], [0.008, 0.01]]],
+            "runs": [[100, 50]],
+            "how": "on the same cores",
+        },
+        "roofline": {
+            "matmul_flop_per_s": 1e11,
+            "stream_bytes_per_s": 1e10,
+            "gather_bytes_per_s": 1e9,
+            "row_bytes": 32,
+            "flops": [1000, 8000],
+            "moved_bytes": [1200, 1500],
+            "gathered_bytes": [32, 256],
+            "bound_s": [1e-6, 2e-6],
+            "limit": ["memory", "compute"],
+            "ratio": [0.001, 0.0005],
+            "how": "measured",
+        },
     }

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workloads.profile_documents import small_document
+from tests.workloads.profile_documents import full_document, small_document
 from workloads.errors import InputError
 from workloads.profile import ModelProfile, load_profile, profile_from_document, save_profile, schema_text
 from workloads.profile_document import json_schema
@@ -56,6 +56,20 @@ PATHS_AND_DAMAGE: list[tuple[str, Any, str]] = [
     ("resources.load.total_s", float("inf"), "resources.load.total_s"),
     ("power", {"idle_w": 70.0, "busy_w": [100.0], "source": "counter"}, "power.busy_w"),
     ("power", {"idle_w": -1.0, "busy_w": [100.0, 120.0], "source": "counter"}, "power.idle_w"),
+    ("execution.mode", "compiled_graph", "execution.mode"),
+    ("resources.load.compile_s", -1.0, "resources.load.compile_s"),
+    ("variant.method", "", "variant.method"),
+    ("accuracy.metrics", {}, "accuracy.metrics"),
+    ("accuracy.metrics", {"auc": float("nan")}, "accuracy.metrics.auc"),
+    ("accuracy.intervals", {"auc": [0.7]}, "accuracy.intervals.auc"),
+    ("interference.replicas", [1], "interference.replicas[0]"),
+    ("interference.replicas", [3, 2], "interference.replicas"),
+    ("interference.replicas", [2, 3], "interference.slowdown"),
+    ("interference.alone_mean_s", [0.1], "interference.alone_mean_s"),
+    ("interference.quantiles_s", [[[0.1, 0.2], [0.1]]], "interference.quantiles_s"),
+    ("roofline.ratio", [0.1], "roofline.ratio"),
+    ("roofline.limit", ["memory", "network"], "roofline.limit[1]"),
+    ("roofline.stream_bytes_per_s", 0.0, "roofline.stream_bytes_per_s"),
     ("provenance.kind", "guessed", "provenance.kind"),
     ("provenance.date", "22.11.2026", "provenance.date"),
     ("provenance.date", "2026-02-30", "provenance.date"),
@@ -72,7 +86,7 @@ def _set(document: dict[str, Any], path: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("path", "value", "place"), PATHS_AND_DAMAGE)
 def test_damage_is_refused_by_name(path: str, value: Any, place: str) -> None:
-    document = small_document()
+    document = full_document()
     _set(document, path, value)
     with pytest.raises(InputError) as caught:
         profile_from_document(document, "file.json")
@@ -93,18 +107,33 @@ def _all_keys(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 OPTIONAL = {
     ("power",),
+    ("variant",),
+    ("variant", "options"),
+    ("accuracy",),
+    ("accuracy", "split"),
+    ("accuracy", "part"),
+    ("accuracy", "intervals"),
+    ("interference",),
+    ("roofline",),
+    ("resources", "load", "compile_s"),
     ("latency", "split"),
     ("device", "driver"),
     ("provenance", "command"),
     ("provenance", "other_load_cores"),
 }
-FREE = (("model", "config"), ("provenance", "versions"))
-KEYS = [path for path in _all_keys(small_document()) if not any(path[:2] == free and len(path) > 2 for free in FREE)]
+FREE = (
+    ("model", "config"),
+    ("provenance", "versions"),
+    ("variant", "options"),
+    ("accuracy", "metrics"),
+    ("accuracy", "intervals"),
+)
+KEYS = [path for path in _all_keys(full_document()) if not any(path[:2] == free and len(path) > 2 for free in FREE)]
 
 
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
 def test_a_missing_field_is_named(path: tuple[str, ...]) -> None:
-    document = small_document()
+    document = full_document()
     parent = document
     for key in path[:-1]:
         parent = parent[key]
@@ -117,9 +146,11 @@ def test_a_missing_field_is_named(path: tuple[str, ...]) -> None:
     assert caught.value.where == f"f {'.'.join(path)}"
 
 
-@pytest.mark.parametrize("path", [(), ("model",), ("device", "host"), ("latency",), ("resources", "load")])
+@pytest.mark.parametrize(
+    "path", [(), ("model",), ("device", "host"), ("latency",), ("resources", "load"), ("accuracy",), ("roofline",)]
+)
 def test_an_unknown_field_is_refused(path: tuple[str, ...]) -> None:
-    document = small_document()
+    document = full_document()
     parent = document
     for key in path:
         parent = parent[key]
@@ -148,7 +179,7 @@ JSON_VALUES = st.recursive(
 
 @given(path=st.sampled_from(KEYS), value=JSON_VALUES)
 def test_any_value_anywhere_is_read_or_refused_in_words(path: tuple[str, ...], value: Any) -> None:
-    document = small_document()
+    document = full_document()
     parent = document
     for key in path[:-1]:
         parent = parent[key]
@@ -211,6 +242,19 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["p.json"]
 
 
+def test_parts_that_few_profiles_have(tmp_path: Path) -> None:
+    plain, full = profile_from_document(small_document()), profile_from_document(full_document())
+    assert (plain.variant, plain.accuracy, plain.accuracy_data) == ("", {}, "")
+    assert np.all(np.isnan(plain.energy_j_per_unit()))
+    assert full.variant == "structured+int8-weight"
+    assert full.accuracy == {"auc": 0.76, "rmse": 1.64}
+    assert full.accuracy_data == "synthetic"
+    assert full.energy_j_per_unit().tolist() == pytest.approx([100 * 0.0021, 120 * 0.0043 / 8])
+    assert full.document == full_document()
+    save_profile(full_document(), tmp_path / "p.json")
+    assert load_profile(tmp_path / "p.json").document == full_document()
+
+
 def test_arrays_are_read_only() -> None:
     profile = profile_from_document(small_document())
     with pytest.raises(ValueError, match="read-only"):
@@ -237,8 +281,9 @@ def test_the_schema_agrees_on_single_fields() -> None:
     """Every refusal that concerns one field alone is one of the schema too."""
     validator = jsonschema.Draft202012Validator(json_schema())
     assert validator.is_valid(small_document())
+    assert validator.is_valid(full_document())
     for path, value, place in PATHS_AND_DAMAGE:
-        document = copy.deepcopy(small_document())
+        document = copy.deepcopy(full_document())
         _set(document, path, value)
         if path in ("format", "format_version", "name", "model.stage", "device.kind", "provenance.kind", "notes"):
             assert not validator.is_valid(document), place

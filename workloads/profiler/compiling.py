@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,18 @@ def compile_all(compiled: Compiled, runner: Runner, pool: InputPool, sizes: tupl
     Returns
     -------
     tuple
-        Seconds that compilation took: the first pass less the second. And what a reader must know of the outcome.
+        Seconds that compilation of this model took: the first pass less the second. And what a reader must know of
+        the outcome.
 
     Raises
     ------
     InputError
         There is no compiler for the code that torch generates.
     """
-    torch._dynamo.utils.counters.clear()
     compiled.any_size = True
     try:
+        _try_compiler("cuda" if torch.cuda.is_initialized() else "cpu")
+        torch._dynamo.utils.counters.clear()
         first_s = _pass_s(runner, pool, sizes)
     except Exception as error:
         if "compiler" not in f"{type(error).__name__} {error}".lower() or not _is_compilers(error):
@@ -68,6 +71,12 @@ def compile_all(compiled: Compiled, runner: Runner, pool: InputPool, sizes: tupl
     if breaks := sum(counters["graph_break"].values()):
         remarks.append(f"torch.compile broke the model into parts at {breaks} places.")
     return seconds, remarks
+
+
+@cache
+def _try_compiler(device: str) -> None:
+    """Compile next to nothing: what torch asks of a compiler first takes seconds once a process, whatever the model."""
+    torch.compile(lambda x: x.tanh() + 1)(torch.zeros(8, device=device))
 
 
 def _is_compilers(error: BaseException) -> bool:
