@@ -24,7 +24,10 @@ _DEFAULT = CompressOptions()
 
 
 def compress(
-    folder: Annotated[Path | None, typer.Argument(help="Folder of a trained model.", show_default=False)] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a trained model; with --serving-size a model's name.", show_default=False),
+    ] = None,
     method: Annotated[str | None, typer.Option(help="One method, or several as structured+int8-dynamic.")] = None,
     data: Annotated[Path | None, typer.Option(help="Prepared data that the model was trained on.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
@@ -59,8 +62,29 @@ def compress(
         int, typer.Option(help="hashed, distil: most epochs; 0 for the recipe's own.")
     ] = _DEFAULT.train_epochs,
     ranking_users: Annotated[
-        int, typer.Option(help="Users for whom items are ranked when accuracy is measured; 0 for all.")
-    ] = _DEFAULT.ranking_users,
+        int | None, typer.Option(help="Users for whom items are ranked, 0 for all; by default the recipe's.", min=0)
+    ] = None,
+    study: Annotated[
+        bool, typer.Option("--study", help="Make all variants in --out and compare accuracy, size and latency.")
+    ] = False,
+    methods: Annotated[
+        str | None, typer.Option(help="Study: methods, as bf16,structured+int8-dynamic. By default all and some pairs.")
+    ] = None,
+    modes: Annotated[
+        str | None, typer.Option(help="Study: eager,compiled and on CUDA cuda_graph,compiled_graph.")
+    ] = None,
+    sizes: Annotated[str, typer.Option(help="Study: batch sizes, rising.")] = "1,8,32",
+    timing_s: Annotated[float, typer.Option(help="Study: time for each variant, mode and size, in seconds.")] = 2.0,
+    threads: Annotated[int, typer.Option(help="Study: host threads; 0 for every core (one beside CUDA).", min=0)] = 0,
+    latency_only: Annotated[
+        bool, typer.Option("--latency-only", help="Study: measure variants that are there, make none.")
+    ] = False,
+    budget_s: Annotated[
+        float, typer.Option(help="Study: start no further measurement after so many seconds; 0 for no limit.", min=0)
+    ] = 0.0,
+    serving_size: Annotated[
+        bool, typer.Option("--serving-size", help="Study: latencies of random weights at the model's serving size.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda: where training and measuring run.")] = _DEFAULT.device,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = _DEFAULT.seed,
 ) -> None:
@@ -70,7 +94,7 @@ def compress(
     and accuracy is not measured.
 
     Examples: recfleet compress dlrm --method structured+int8-dynamic --data mt --out dlrm-small ; recfleet compress
-    --list
+    dlrm --study --data mt --out dlrm-study ; recfleet compress --list
     """
     given = locals()
     if list_methods:
@@ -79,10 +103,15 @@ def compress(
     options = CompressOptions(**{field.name: given[field.name] for field in fields(CompressOptions)})
     if folder is None:
         raise InputError("compress", "no model folder is given", "name one, or use --list")
+    if out is None:
+        raise InputError("--out", "is not given", "give a folder to write")
+    if study:
+        wanted = {"device": device, "timing_s": timing_s, "threads": threads, "latency_only": latency_only}
+        wanted |= {"budget_s": budget_s, "batch_sizes": _whole_numbers(sizes), "modes": _names(modes)}
+        _study(folder, data, out, options, wanted | ({"methods": _names(methods)} if methods else {}), serving_size)
+        return
     if method is None:
         raise InputError("--method", "is not given", "give one of recfleet compress --list")
-    if out is None:
-        raise InputError("--out", "is not given", "give a folder for the variant")
     _compress_one(folder, method, data, out, options)
 
 
@@ -97,6 +126,36 @@ def _compress_one(folder: Path, method: str, data: Path | None, out: Path, optio
         card = compress_folder(folder, method, out, prepared, options, tell)
     _print_card(card)
     typer.echo(f"Written to {out}")
+
+
+def _study(
+    folder: Path, data: Path | None, out: Path, options: CompressOptions, wanted: dict[str, Any], serving_size: bool
+) -> None:
+    """Compare methods, at the trained size or at the serving size."""
+    with _torch_needed():
+        from workloads.compression.serving import study_at_serving_size
+        from workloads.compression.study import StudySettings, run_study
+        from workloads.compression.study_tables import study_tables
+    settings = StudySettings(**wanted)
+    prepared = None if settings.latency_only or serving_size else _read_data(data)
+    with _display("study") as tell:
+        if serving_size:
+            result = study_at_serving_size(str(folder), out, options, settings, tell)
+        else:
+            result = run_study(folder, out, prepared, options, settings, tell)
+    typer.echo(study_tables([result]))
+    typer.echo(f"Written to {result.path}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--sizes", f"{text!r} is not a list of whole numbers", "write it as 1,8,32") from None
 
 
 def _read_data(folder: Path | None) -> PreparedData | None:

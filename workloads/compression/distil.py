@@ -48,7 +48,7 @@ def apply(subject: Subject) -> Step:
         raise InputError(
             "--student", f"{subject.model} is too narrow for {options.student} of it", "use another method"
         )
-    settings = replace(source_settings(subject), dropout=None, refit=trained_on_validation(subject.card))
+    settings = replace(source_settings(subject), refit=trained_on_validation(subject.card))
     if options.train_epochs:
         settings = settings.with_(epochs=options.train_epochs)
     with torch.random.fork_rng(devices=[]):

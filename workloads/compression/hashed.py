@@ -70,13 +70,12 @@ def apply(subject: Subject) -> Step:
     if not record["tables"]:
         problem = f"{subject.model} on {data.name} has no id table of {options.min_table_rows} rows or more"
         raise InputError("--method hashed", problem, "give a smaller --min-table-rows, or use another method")
-    settings = replace(source_settings(subject), dropout=None)
+    settings = replace(source_settings(subject), refit=trained_on_validation(subject.card))
     if options.train_epochs:
         settings = settings.with_(epochs=options.train_epochs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = rebuild(subject.module.build(subject.config), record)
-    settings = replace(settings, refit=trained_on_validation(subject.card))
     result = train(subject, settings, "training", network=network)
     record["training"] = {"epochs": result.epochs, "seconds": round(result.seconds, 1), "refit": result.refit}
     return Step(subject.config, result.network.cpu().eval(), record)

@@ -45,7 +45,8 @@ class CompressOptions:
     min_table_rows
         ``hashed``: smaller tables stay as they are.
     ranking_users
-        Users for whom items are ranked when accuracy is measured; 0 for all.
+        Users for whom items are ranked when accuracy is measured, 0 for all; None for as many as the source's recipe
+        says.
     device
         Where training and evaluation run.
     seed
@@ -65,7 +66,7 @@ class CompressOptions:
     train_epochs: int = 0
     importance_batches: int = 8
     min_table_rows: int = 1000
-    ranking_users: int = 0
+    ranking_users: int | None = None
     device: str = "cpu"
     seed: int = 20_261
 
@@ -82,7 +83,7 @@ class CompressOptions:
             raise InputError("--rows-per-vector", f"{self.rows_per_vector} shares nothing", "give 2 or more")
         if self.student not in STUDENTS:
             raise InputError("--student", f"{self.student!r} is not known", f"use one of {', '.join(STUDENTS)}")
-        for name in ("finetune_epochs", "train_epochs", "importance_batches", "min_table_rows", "ranking_users"):
+        for name in ("finetune_epochs", "train_epochs", "importance_batches", "min_table_rows"):
             if getattr(self, name) < 0:
                 raise InputError(_flag(name), f"{getattr(self, name)} is negative", "give 0 or more")
 

@@ -16,6 +16,7 @@ from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.subject import Step, Subject
 from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, load_model, save_model
+from workloads.training.session import data_of_card
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -45,7 +46,8 @@ def compress_folder(
         before = saved.card["variant"].get("method")
         problem = f"is a variant already ({before})"
         raise InputError(str(folder), problem, f"compress its source in one go, as in --method {before}+{method}")
-    _check_data(folder, saved.card, data)
+    if data is not None:
+        data_of_card(saved.card, data, str(folder))
     subject = Subject(saved.model, saved.module, saved.config, saved.network, saved.card, data, options, tell)
     source_sizes = measure_sizes(saved.network) | flops_per_unit(saved.module, saved.config, saved.network)
     done, records, operations = compress_network(subject, steps)
@@ -91,6 +93,9 @@ def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
     from workloads.compression.tuning import seen_data
     from workloads.training import evaluate
 
+    ranking_users = subject.options.ranking_users
+    if ranking_users is None:
+        ranking_users = subject.card["training"].get("settings", {}).get("ranking_users", 0)
     subject.tell("measuring accuracy", 0, 1)
     found = evaluate(
         subject.module,
@@ -98,7 +103,7 @@ def measure_accuracy(subject: Subject, device: str) -> dict[str, Any]:
         subject.network.to(device),
         seen_data(subject),
         device=device,
-        ranking_users=subject.options.ranking_users,
+        ranking_users=ranking_users,
     )
     subject.network.to("cpu")
     return found.as_dict()
@@ -137,11 +142,3 @@ def _check_out(folder: Path, out: Path) -> None:
         raise InputError(f"--out {out}", "is the source's own folder", "give another one")
     if out.is_dir() and any(out.iterdir()) and not (out / CARD_FILE).is_file():
         raise InputError(f"--out {out}", "is a folder that holds something else", "give a new one")
-
-
-def _check_data(folder: str | Path, card: dict[str, Any], data: PreparedData | None) -> None:
-    """Refuse data that the model was not trained on: its test part may be what the model has learnt."""
-    trained_on = card["data"].get("digest")
-    if data is not None and trained_on is not None and trained_on != data.digest:
-        problem = f"was trained on {card['data'].get('name')} {trained_on[:12]}, not on {data.name} {data.digest[:12]}"
-        raise InputError(str(folder), problem, "give the data that it was trained on")

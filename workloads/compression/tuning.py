@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -106,15 +107,22 @@ def source_settings(subject: Subject) -> TrainSettings:
         settings = TrainSettings.from_dict(stored)
     else:
         settings = recipe_for(subject.model, subject.needs_data("training").name).settings
-    return settings.with_(
-        device=subject.options.device, seed=subject.options.seed, processes=1, accumulate=1, checkpoint_every=0
+    return replace(
+        settings,
+        device=subject.options.device,
+        seed=subject.options.seed,
+        dropout=None,  # the configuration says what the source was trained with
+        processes=1,
+        accumulate=1,
+        checkpoint_every=0,
     )
 
 
 def seen_data(subject: Subject) -> PreparedData:
     """The data with what the source was trained on as its training part."""
-    data = subject.needs_data("training")
-    return data.with_validation_in_training() if trained_on_validation(subject.card) else data
+    from workloads.training.session import data_of_card
+
+    return data_of_card(subject.card, subject.needs_data("training"), subject.model)
 
 
 def trained_on_validation(card: dict[str, Any]) -> bool:
