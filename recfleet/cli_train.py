@@ -169,7 +169,8 @@ def update(
     data: Annotated[Path, typer.Option(help="Folder of the data that it was trained on.")],
     out: Annotated[Path, typer.Option(help="Folder of the delta to write.")],
     log: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet of new interactions: user, item, rating, time_s (prepared ids).")
+        Path | None,
+        typer.Option(help="CSV or Parquet of new interactions: user, item, rating, time_s; ids as in the source."),
     ] = None,
     part: Annotated[
         str, typer.Option(help="Without --log: replay this part of the data, test or validation.")
@@ -240,7 +241,7 @@ def _new_interactions(
     import numpy as np
 
     if log is not None:
-        return _read_log(log), None
+        return _read_log(log, data), None
     if part not in ("test", "validation"):
         raise InputError("--part", f"{part!r} is not known", "use test or validation")
     if not 0 < share <= 1:
@@ -250,28 +251,36 @@ def _new_interactions(
     return table.take(np.arange(first)), table.take(np.arange(first, len(table)))
 
 
-def _read_log(path: Path) -> InteractionTable:
+def _read_log(path: Path, data: PreparedData) -> InteractionTable:
+    """New interactions from a file; users and items that the data do not have become 0."""
     import numpy as np
     import pandas as pd
 
     from workloads.interactions.prepared import InteractionTable
 
-    columns = {"user": np.int32, "item": np.int32, "rating": np.float32, "time_s": np.int64}
+    columns = ("user", "item", "rating", "time_s")
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        frame = (
+            pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"user": str, "item": str})
+        )
     except (OSError, ValueError) as error:
         problem = f"cannot be read ({str(error).splitlines()[0]})"
         raise InputError(f"--log {path}", problem, "give a CSV or Parquet file") from None
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise InputError(f"--log {path}", f"lacks {', '.join(missing)}", f"give the columns {', '.join(columns)}")
-    try:
-        table = InteractionTable(*(frame[name].to_numpy().astype(kind) for name, kind in columns.items()))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"--log {path}", f"holds what is no number ({error})", "give numbers only") from None
-    if not np.isfinite(table.rating).all():
-        raise InputError(f"--log {path} rating", "has missing or infinite values", "leave those rows out")
-    return table.take(np.argsort(table.time_s, kind="stable"))
+    numbers = frame[["rating", "time_s"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    wrong = np.flatnonzero(~np.isfinite(numbers).all(axis=1))
+    if len(wrong):
+        problem = f"row {wrong[0] + 1} has a rating or time that is no number"
+        raise InputError(f"--log {path}", problem, "leave such rows out")
+    rating, time_s = numbers[:, 0].astype(np.float32), numbers[:, 1].astype(np.int64)
+    outside = np.flatnonzero((rating < data.rating_low) | (rating > data.rating_high))
+    if len(outside):
+        problem = f"row {outside[0] + 1} has rating {rating[outside[0]]:g}, the scale is {data.rating_low:g} to"
+        raise InputError(f"--log {path}", f"{problem} {data.rating_high:g}", "leave such rows out")
+    user, item = data.user_ids(frame["user"].to_numpy()), data.item_ids(frame["item"].to_numpy())
+    return InteractionTable(user, item, rating, time_s).take(np.argsort(time_s, kind="stable"))
 
 
 @contextmanager

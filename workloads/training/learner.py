@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -68,7 +70,8 @@ class Learner:
         self._settings, self._team, self._after_step = settings, team, after_step
         self._forward: nn.Module = _Loss(network, loss)
         if team.processes > 1:
-            self._forward = DistributedDataParallel(self._forward, broadcast_buffers=False)
+            options: dict[str, Any] = {_buffers_option(): False}
+            self._forward = DistributedDataParallel(self._forward, **options)
 
     @property
     def lr(self) -> float:
@@ -113,3 +116,9 @@ class Learner:
         if isinstance(self._forward, DistributedDataParallel):
             return self._forward.no_sync()
         return contextlib.nullcontext()
+
+
+def _buffers_option() -> str:
+    """What this torch calls the sending of buffers before each forward pass, which nothing here needs."""
+    names = inspect.signature(DistributedDataParallel).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
