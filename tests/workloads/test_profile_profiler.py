@@ -29,11 +29,12 @@ def _threads() -> object:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("name", "precision"), [*((name, "bf16") for name in MODEL_NAMES), ("dlrm", "fp32"), ("two_tower", "fp32")]
+)
 def test_a_tiny_model_gives_a_valid_profile(name: str, precision: str, tmp_path: Path) -> None:
     settings = ProfileSettings(
-        name, "cpu", precision, batch_sizes=(1, 3, 8), timing_s=0.2, fewest_runs=20, threads=1, config=TINY[name]
+        name, "cpu", precision, batch_sizes=(1, 3, 8), timing_s=0.06, fewest_runs=20, threads=1, config=TINY[name]
     )
     phases: list[str] = []
     document = profile_model(settings, lambda phase, done, total: phases.append(phase))

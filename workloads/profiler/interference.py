@@ -24,6 +24,7 @@ import torch
 
 from workloads.profiler.document import rounded
 from workloads.profiler.inputs import InputPool
+from workloads.profiler.machine import LoadMeter
 from workloads.profiler.settings import ProfileSettings
 from workloads.profiler.start import start
 from workloads.profiler.subject import Subject, load_subject
@@ -44,10 +45,14 @@ class InterferenceError(RuntimeError):
 
 @dataclass(frozen=True)
 class _Window:
-    """Batches of one replica: ``start_s[batch]`` and ``end_s[batch]`` on the clock that all processes share."""
+    """Batches of one replica: ``start_s[batch]`` and ``end_s[batch]`` on the clock that all processes share.
+
+    ``cpu_s`` are the core-seconds that the process used from the order to the answer.
+    """
 
     start_s: np.ndarray
     end_s: np.ndarray
+    cpu_s: float = 0.0
 
     def within(self, first_s: float, last_s: float) -> _Window:
         """The batches that lie wholly within a time."""
@@ -93,10 +98,14 @@ def measure_interference(subject: Subject, sizes: tuple[int, ...], folder: Path,
         np.random.default_rng(settings.seed).shuffle(steps)
         latencies: dict[tuple[int, int], list[np.ndarray]] = {}
         throughputs: dict[tuple[int, int], float] = {}
+        meter, cpu_s = LoadMeter(), 0.0
         for done, (count, size) in enumerate(steps):
             progress("timing replicas together", done, len(steps))
-            latencies[count, size], throughputs[count, size] = _together(replicas.run(count, size, window_s))
-    return _part(settings, chosen, latencies, throughputs)
+            windows = replicas.run(count, size, window_s)
+            latencies[count, size], throughputs[count, size] = _together(windows)
+            cpu_s += sum(window.cpu_s for window in windows)
+        other_cores = meter.other_cores(known_s=cpu_s)
+    return _part(settings, chosen, latencies, throughputs) | {"how": _how(settings, other_cores)}
 
 
 def chosen_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -135,12 +144,13 @@ def _part(
         "quantile_levels": list(LEVELS),
         "quantiles_s": [[rounded(np.quantile(pooled[n, size], LEVELS)) for size in sizes] for n in counts],
         "runs": [[len(pooled[n, size]) for size in sizes] for n in counts],
-        "how": _how(settings),
     }
 
 
-def _how(settings: ProfileSettings) -> str:
+def _how(settings: ProfileSettings, other_cores: float | None) -> str:
     text = "each replica a process with its own copy, batches back to back; only batches within the common time count; "
+    if other_cores is not None:
+        text += f"other work used {other_cores:.2f} cores meanwhile; "
     if settings.device_kind == "cuda":
         mps = "with" if os.environ.get("CUDA_MPS_PIPE_DIRECTORY") else "without"
         return f"{text}the processes share one GPU by time slices, {mps} MPS"
@@ -231,7 +241,9 @@ def _serve(
             pipe.send(True)
             while (order := pipe.recv()) is not None:
                 count, size, window_s = order
-                pipe.send(_window(runner, pool, size, window_s, barriers[count]))
+                before_s = time.process_time()
+                window = _window(runner, pool, size, window_s, barriers[count])
+                pipe.send(replace(window, cpu_s=time.process_time() - before_s))
     except (EOFError, threading.BrokenBarrierError):
         return
     except Exception as error:

@@ -80,13 +80,16 @@ class LoadMeter:
     def __init__(self) -> None:
         self._wall_s, self._own_s, self._all_s = time.perf_counter(), time.process_time(), _busy_s()
 
-    def other_cores(self) -> float | None:
-        """Mean cores busy with other work; None where the system does not tell."""
+    def other_cores(self, known_s: float = 0.0) -> float | None:
+        """Mean cores busy with other work; None where the system does not tell.
+
+        ``known_s`` are core-seconds that processes of our own used meanwhile, beside this one.
+        """
         all_s = _busy_s()
         if all_s is None or self._all_s is None:
             return None
         wall_s = max(time.perf_counter() - self._wall_s, 1e-9)
-        other_s = all_s - self._all_s - (time.process_time() - self._own_s)
+        other_s = all_s - self._all_s - (time.process_time() - self._own_s) - known_s
         return max(0.0, round(other_s / wall_s, 3))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from workloads.profiler.inputs import InputPool
 from workloads.profiler.runners import CpuRunner, CudaEagerRunner, CudaGraphRunner, Network, Runner
 from workloads.profiler.settings import COMPILED_MODES, GRAPH_MODES, ProfileSettings
-from workloads.profiler.subject import Subject
+from workloads.profiler.subject import Subject, forget
 from workloads.profiler.timing import Progress
 
 __all__ = ["Started", "start"]
@@ -50,6 +50,7 @@ def start(subject: Subject, pool: InputPool, sizes: tuple[int, ...], progress: P
     if settings.mode in COMPILED_MODES:
         progress("compiling", 0, 1)
         call, compile_s, remarks = _compile(network, settings, pool, sizes)
+        forget(torch.device(settings.device_kind))  # what the batches of the trial run held
     runner = _runner(call, settings)
     if isinstance(runner, CudaGraphRunner):
         progress("capturing graphs", 0, 1)
