@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,14 @@ from typer.testing import CliRunner
 
 from recfleet.cli_profile import profile
 from workloads.profile import load_profile
+
+
+@pytest.fixture(autouse=True)
+def _quick_garbage_collection() -> Iterator[None]:
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
 
 RUNNER = CliRunner(env={"COLUMNS": "200"})
 APP = typer.Typer()

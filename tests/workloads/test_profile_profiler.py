@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ from workloads.profiler.weights import load_weights, write_weights  # noqa: E402
 @pytest.fixture(autouse=True)
 def _threads() -> object:
     before = torch.get_num_threads()
+    gc.freeze()  # the profiler collects garbage several times; all that pytest holds need not be looked through
     yield
+    gc.unfreeze()
     torch.set_num_threads(before)
 
 
