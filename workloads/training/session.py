@@ -80,7 +80,6 @@ def train_and_save(
     if not leads:
         return None
     tell("judging on the test part")
-    settings = recipe.settings
     place = next(result.network.parameters()).device
     metrics = evaluate(
         module,
@@ -89,8 +88,7 @@ def train_and_save(
         result.data,
         device=place,
         ks=ks,
-        ranking_users=settings.ranking_users,
-        precision=settings.precision,
+        ranking_users=recipe.settings.ranking_users,
     )
     card = save_model(
         out,

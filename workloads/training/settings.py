@@ -53,7 +53,8 @@ class TrainSettings:
     seed
         Of initial weights, order, dropout and negatives.
     device, precision
-        ``cpu`` or ``cuda``; ``fp32``, or ``bf16`` for autocast with weights in fp32.
+        ``cpu`` or ``cuda``; ``fp32``, or ``bf16`` for autocast in training, with weights in fp32. Judging is in fp32:
+        at bf16's eight bits many items of a ranking would tie.
     processes
         Data-parallel processes (gloo on CPUs, NCCL with one GPU each).
     checkpoint_every

@@ -33,7 +33,7 @@ def validation_value(
     if metric == "rmse" and not network.predicts_rating:
         raise InputError("--metric rmse", "this model's scores are no ratings", "use auc, ndcg10 or recall10")
     device = next(network.parameters()).device
-    scorer = NetworkScorer(module, config, network, data, device, settings.precision)
+    scorer = NetworkScorer(module, config, network, data, device)
     ks = () if metric in ("rmse", "auc") else (10,)
     found = judge(scorer, data, "validation", ks, settings.ranking_users, replicates=0)
     return found.values().get(metric, math.nan)
