@@ -21,6 +21,10 @@ def profile(
     model_folder: Annotated[
         Path | None, typer.Option(help="A trained or compressed model to profile as it was saved.")
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(help="Compress the random weights first, as recfleet compress names it: structured+int8-weight."),
+    ] = "",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16. By default the model folder's own, else fp32.")
@@ -61,6 +65,10 @@ def profile(
             raise InputError(
                 "profile", "takes a model's name or --model-folder", "give one of them; see recfleet models"
             )
+        if method and model_folder is not None:
+            raise InputError(
+                "--method", "is for random weights", "run recfleet compress on the folder, and profile its result"
+            )
         from workloads.profiler.settings import ProfileSettings
 
         first = ProfileSettings(
@@ -75,6 +83,7 @@ def profile(
             seed=seed,
             weights_folder=weights_folder,
             model_folder=model_folder,
+            method=method,
             name=name,
             replicas=_numbers("--replicas", replicas),
             interference_s=interference_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,20 @@ def test_a_variant_for_cpus_is_refused_elsewhere(tmp_path: Path) -> None:
     settings = ProfileSettings("", "cuda", model_folder=folder)
     with pytest.raises(InputError, match="compressed for cpu alone; use --device cpu"):
         load_subject(settings, torch.device("cuda"), tmp_path, lambda *_: None)
+
+
+def test_random_weights_can_be_compressed_on_the_way() -> None:
+    config = DlrmConfig(table_rows=(100, 30), dim=16, dense_features=4, bottom=(32,), top=(64, 32))
+    settings = ProfileSettings(
+        "dlrm", "cpu", batch_sizes=(1, 4), timing_s=0.05, fewest_runs=4, threads=1, config=config, method="structured"
+    )
+    profile = profile_from_document(profile_model(settings))
+    assert profile.name == "dlrm-structured-cpu1-fp32"
+    assert profile.variant == "structured"
+    assert profile.weights_bytes < 4 * config.parameter_count()
+    assert profile.accuracy == {}
+    assert profile.document is not None
+    assert profile.document["model"]["weights"] == "random, seed 20261, then structured"
+    assert profile.document["provenance"]["command"].startswith("recfleet profile dlrm --method structured --device")
+    with pytest.raises(InputError, match="needs the data"):
+        profile_model(replace(settings, method="distil"))

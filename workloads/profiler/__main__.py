@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workloads.profiler", description=__doc__)
     parser.add_argument("models", nargs="*", help="models of the zoo, with random weights at serving size")
     parser.add_argument("--model-folders", nargs="+", type=Path, default=[], help="model folders, or folders of them")
+    parser.add_argument("--method", nargs="+", default=["none"], help="compress random weights first; none: not")
     parser.add_argument("--device", required=True, help="cpu or cuda")
     parser.add_argument("--precision", nargs="+", default=[""], help="fp32, bf16; by default fp32, or a folder's own")
     parser.add_argument("--mode", nargs="+", default=["eager"], help="eager, compiled, cuda_graph, compiled_graph")
@@ -78,8 +79,10 @@ def _jobs(options: argparse.Namespace) -> Iterator[ProfileSettings]:
     subjects += [("", folder) for folder in _model_folders(options.model_folders)]
     if not subjects:
         raise InputError("python -m workloads.profiler", "nothing to profile", "name models or --model-folders")
-    choices = itertools.product(subjects, options.threads, options.precision, options.mode)
-    for (model, folder), threads, precision, mode in choices:
+    choices = itertools.product(subjects, options.method, options.threads, options.precision, options.mode)
+    for (model, folder), method, threads, precision, mode in choices:
+        if folder is not None and method != options.method[0]:
+            continue  # a folder is profiled as it is, once
         yield ProfileSettings(
             model=model,
             device_kind=options.device,
@@ -94,6 +97,7 @@ def _jobs(options: argparse.Namespace) -> Iterator[ProfileSettings]:
             seed=options.seed,
             weights_folder=options.weights_folder,
             model_folder=folder,
+            method="" if folder is not None or method == "none" else method,
             replicas=tuple(options.replicas),
             interference_s=options.interference_s,
             roofline=options.roofline,

@@ -47,7 +47,8 @@ def profile_name(subject: Subject, device_id: str) -> str:
         return settings.name
     words = [settings.model]
     if subject.card is not None:
-        words += [str(subject.card["data"].get("name", "saved")), subject.method.replace("+", "-")]
+        source = "" if settings.method else "saved"
+        words += [str(subject.card["data"].get("name", source)), subject.method.replace("+", "-")]
     if settings.device_kind == "cpu":
         words += [f"cpu{settings.host_threads()}", settings.precision, _MODE_WORDS[settings.mode, "cpu"]]
     else:
@@ -79,13 +80,14 @@ def model_part(subject: Subject, first_batch: tuple[np.ndarray, ...]) -> dict[st
 def weights_text(subject: Subject) -> str:
     """Where the weights came from, in words."""
     card = subject.card
-    if card is None:
-        return f"random, seed {subject.settings.seed}"
-    data = card["data"]
-    known = [str(data[key]) for key in ("name", "split") if data.get(key)]
-    text = f"trained on {known[0]}" if card["training"] and known else "as saved, not trained"
-    if card["training"] and len(known) == 2:
-        text += f" (split by {known[1]})"
+    if card is None or subject.settings.method:
+        text = f"random, seed {subject.settings.seed}"
+    elif not card["training"]:
+        text = "as saved, not trained"
+    else:
+        text = f"trained on {card['data'].get('name', 'data of no name')}"
+        if card["data"].get("split"):
+            text += f" (split by {card['data']['split']})"
     return text if not subject.method else f"{text}, then {subject.method}"
 
 
@@ -94,9 +96,13 @@ def variant_part(subject: Subject) -> dict[str, Any] | None:
     variant = (subject.card or {}).get("variant")
     if not variant:
         return None
+    if subject.settings.method:
+        source = f"{subject.settings.model} with random weights"
+    else:
+        source = Path(str(variant.get("of") or "a saved model")).name
     return {
         "method": subject.method,
-        "of": Path(str(variant.get("of") or "a saved model")).name,
+        "of": source,
         "options": _step_options(variant),
     }
 
@@ -169,7 +175,7 @@ def notes(timings: list[SizeTimings], subject: Subject) -> list[str]:
     """What a reader of the numbers must know."""
     settings = subject.settings
     remarks = []
-    if subject.card is None:
+    if subject.is_random:
         remarks.append("Weights are random: latencies are real, recommendations are not.")
     elif not subject.as_saved:
         remarks.append(

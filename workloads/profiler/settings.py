@@ -52,6 +52,9 @@ class ProfileSettings:
         Where random weights are kept between profiles; None for a temporary folder.
     model_folder
         A trained or compressed model to profile as it was saved; None for random weights at the default size.
+    method
+        How to compress the drawn weights first, without data, as `workloads.compression.compress` names it; empty for
+        not at all.
     name
         The profile's name; empty for one made of model, device, precision and mode.
     replicas
@@ -78,6 +81,7 @@ class ProfileSettings:
     config: Any = None
     weights_folder: Path | None = None
     model_folder: Path | None = None
+    method: str = ""
     name: str = ""
     replicas: tuple[int, ...] = ()
     interference_s: float = 30.0
@@ -86,7 +90,8 @@ class ProfileSettings:
 
     def __post_init__(self) -> None:
         _one_of("--device", self.device_kind, DEVICE_KINDS)
-        if self.precision and not (self.precision == "int8" and self.model_folder is not None):
+        may_be_int8 = self.model_folder is not None or bool(self.method)
+        if self.precision and not (self.precision == "int8" and may_be_int8):
             _one_of("--precision", self.precision, PRECISIONS)
         _one_of("--mode", self.mode, MODES)
         if self.mode in GRAPH_MODES and self.device_kind != "cuda":
@@ -128,6 +133,7 @@ class ProfileSettings:
             words = ["recfleet profile --model-folder", self.model_folder.name]
         else:
             words = ["recfleet profile", self.model]
+        words += ["--method", self.method] if self.method else []
         words += ["--device", self.device_kind]
         if self.precision:
             words += ["--precision", self.precision]

@@ -16,6 +16,7 @@ from workloads.errors import InputError
 from workloads.models import model_module
 from workloads.models.base import ModelModule
 from workloads.models.cost import stored_bytes
+from workloads.profiler.drawn_variant import drawn_variant
 from workloads.profiler.settings import ProfileSettings
 from workloads.profiler.timing import Progress
 from workloads.profiler.weights import drop_from_page_cache, load_weights, read_weights, torch_dtype, write_weights
@@ -57,6 +58,11 @@ class Subject:
         return int(known) if known else stored_bytes(self.network)
 
     @property
+    def is_random(self) -> bool:
+        """Whether nothing was learnt."""
+        return self.card is None or not self.card["training"]
+
+    @property
     def method(self) -> str:
         """How a variant was compressed; empty for a model as trained or drawn."""
         variant = (self.card or {}).get("variant") or {}
@@ -86,6 +92,9 @@ def load_subject(
     """
     if settings.model_folder is not None:
         return _saved(settings, settings.model_folder, device, progress)
+    if settings.method:
+        variant = drawn_variant(settings, settings.weights_folder or folder, progress, reuse)
+        return _saved(settings, variant, device, progress)
     settings = replace(settings, precision=settings.precision or "fp32")
     return _drawn(settings, device, settings.weights_folder or folder, progress, reuse)
 
