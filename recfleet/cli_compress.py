@@ -134,7 +134,8 @@ def _study(
     """Compare methods, at the trained size or at the serving size."""
     with _torch_needed():
         from workloads.compression.serving import study_at_serving_size
-        from workloads.compression.study import StudySettings, run_study
+        from workloads.compression.study import run_study
+        from workloads.compression.study_settings import StudySettings
         from workloads.compression.study_tables import study_tables
     settings = StudySettings(**wanted)
     prepared = None if settings.latency_only or serving_size else _read_data(data)

@@ -57,9 +57,9 @@ def load_variant(
         for record in steps:
             rebuild = getattr(method_module(record["method"]), "rebuild", None)
             network = network if rebuild is None else rebuild(network, record)
+        return unpack(network, dict(tensors), coding).eval()
     except (KeyError, TypeError, AttributeError, ModuleNotFoundError) as error:
         if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("workloads."):
             raise
         problem = f"describes a variant that cannot be built ({type(error).__name__}: {error})"
         raise InputError("model.json variant", problem, "compress the model again") from None
-    return unpack(network, dict(tensors), coding).eval()

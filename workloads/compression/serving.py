@@ -17,8 +17,9 @@ from workloads.compression.methods import steps_of
 from workloads.compression.options import CompressOptions
 from workloads.compression.pipeline import Progress, compress_network
 from workloads.compression.sizes import flops_per_unit, measure_sizes
-from workloads.compression.study import UNCHANGED, StudySettings, Variant, measure_latencies, now
 from workloads.compression.study_file import STUDY_FILE, StudyFile
+from workloads.compression.study_measuring import Variant, measure_latencies, now
+from workloads.compression.study_settings import UNCHANGED, StudySettings
 from workloads.compression.subject import Subject
 from workloads.errors import InputError
 from workloads.model_folder import config_to_dict

@@ -18,6 +18,7 @@ from workloads.compression.importance import Importance, measure_importance
 from workloads.compression.subject import Step, Subject
 from workloads.compression.tuning import fine_tune
 from workloads.errors import InputError
+from workloads.model_folder import config_to_dict
 
 if TYPE_CHECKING:
     from workloads.models.base import ModelModule
@@ -145,4 +146,5 @@ def _query_gain(before: Any, after: Any) -> float:
 
 
 def _changed(sizes: Any, other: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(sizes).items() if getattr(other, name) != value}
+    """Fields that differ, as JSON has them."""
+    return {name: value for name, value in config_to_dict(sizes).items() if config_to_dict(other)[name] != value}

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from workloads.compression.study_settings import StudySettings
 from workloads.profiler.inputs import InputPool
 from workloads.profiler.machine import own_wait_s
 from workloads.profiler.runners import CpuRunner, CudaEagerRunner, CudaGraphRunner, Runner
@@ -73,10 +74,8 @@ class Timings:
 def time_variants(
     networks: Mapping[str, nn.Module],
     pool: InputPool,
-    batch_sizes: Sequence[int],
+    settings: StudySettings,
     mode: str,
-    device: str,
-    timing_s: float,
     generator: np.random.Generator,
     tell: Progress,
 ) -> list[Timings]:
@@ -88,10 +87,10 @@ def time_variants(
         On their device, by method.
     pool
         Inputs for any of them.
-    batch_sizes, mode, device
-        Rising sizes; ``eager``, ``compiled``, ``cuda_graph`` or ``compiled_graph``; ``cpu`` or ``cuda``.
-    timing_s
-        Time for each network and size, within 10 to 2000 runs.
+    settings
+        Device, batch sizes, and the time for each network and size, which gives 10 to 2000 runs.
+    mode
+        ``eager``, ``compiled``, ``cuda_graph`` or ``compiled_graph``.
     generator
         Of the order.
 
@@ -105,18 +104,20 @@ def time_variants(
     with _many_compilations(len(networks)):
         for number, (method, network) in enumerate(networks.items()):
             tell(f"{mode}: preparing {method}", number, len(networks))
-            mine = {size: Timings(method, size) for size in batch_sizes}
+            mine = {size: Timings(method, size) for size in settings.batch_sizes}
             cells |= {(method, size): timings for size, timings in mine.items()}
             start_s = time.perf_counter()
             try:
-                runners[method] = _prepared(network, pool, batch_sizes, mode, device)
+                runners[method] = _prepared(network, pool, settings.batch_sizes, mode, settings.device)
             except Exception as error:
                 for timings in mine.values():
                     timings.error = _first_line(error)
                 continue
             for timings in mine.values():
                 timings.compile_s = round(time.perf_counter() - start_s, 3) if mode != "eager" else 0.0
-        _take_turns(runners, cells, pool, timing_s, generator, lambda done, all_: tell(f"{mode}: timing", done, all_))
+        _take_turns(
+            runners, cells, pool, settings.timing_s, generator, lambda done, all_: tell(f"{mode}: timing", done, all_)
+        )
     return list(cells.values())
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from workloads.compression.study_file import StudyFile
+from workloads.compression.study_settings import UNCHANGED
 
 __all__ = ["accuracy_table", "latency_table", "study_tables"]
 
-UNCHANGED = "none"
 _METRICS = ("auc", "rmse", "ndcg10", "recall10")
 
 
