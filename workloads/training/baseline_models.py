@@ -21,7 +21,7 @@ __all__ = ["BASELINES", "Additive", "baselines", "fit_biases"]
 
 BASELINES = ("global mean", "item mean", "user and item bias", "popularity", "recent popularity")
 
-_LAMBDAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+_LAMBDAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _RECENT_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0)
 _DEFAULT_LAMBDAS = (4.0, 4.0)
 _DEFAULT_DAYS = 7.0

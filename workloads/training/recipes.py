@@ -51,7 +51,7 @@ _RECIPES: dict[str, Recipe] = {
         TrainSettings(lr=2e-3, batch_size=512, epochs=60, patience=5, metric="ndcg10", clip_norm=1.0),
     ),
     "dlrm": Recipe(
-        TrainSettings(lr=1e-3, batch_size=1024, epochs=20, patience=3, metric="rmse", weight_decay=1e-4, decay="none"),
+        TrainSettings(lr=2e-4, batch_size=1024, epochs=20, patience=3, metric="rmse", weight_decay=1e-4, decay="none"),
     ),
     "sasrec": Recipe(
         TrainSettings(
