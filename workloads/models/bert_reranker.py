@@ -16,7 +16,15 @@ import torch
 from torch import nn
 
 from workloads.models.base import Prunable, with_overrides
-from workloads.models.pointwise import click_labels, logit, mean_target, stacked, with_negatives
+from workloads.models.pointwise import (
+    click_labels,
+    logit,
+    mean_target,
+    stacked,
+    staleness_for,
+    with_negatives,
+    with_stale_knowledge,
+)
 from workloads.models.reranker_tokens import GRADES, token_rows, tokens
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
 from workloads.models.transformer import Encoder, EncoderSizes
@@ -56,7 +64,7 @@ class BertRerankerConfig:
 
     ``padded`` has token 0 unread. ``grades`` and ``features``, where above 0, are the size of the table of grades and
     the number of dense features. ``audience`` is how many of an item's users are shown at most, ``token_dropout`` the
-    share of tokens that training hides as padding.
+    share of tokens that training hides as padding; training rows know nothing new for up to ``stale_days``.
     """
 
     vocabulary: int = 30_522
@@ -76,6 +84,7 @@ class BertRerankerConfig:
     dropout: float = 0.1
     token_dropout: float = 0.0
     negatives: int = 4
+    stale_days: float = 0.0
 
     def encoder_sizes(self) -> EncoderSizes:
         """The encoder's part of the sizes."""
@@ -191,6 +200,7 @@ def config_for(data: PreparedData, **overrides: Any) -> BertRerankerConfig:
         grades=GRADES,
         features=dense_features(data),
         objective="rating",
+        stale_days=staleness_for(data),
         token_dropout=0.1,
     )
     config = with_overrides(config, overrides)
@@ -222,6 +232,7 @@ def inputs(rows: Rows, config: BertRerankerConfig) -> tuple[np.ndarray, ...]:
 
 def training_batch(rows: Rows, config: BertRerankerConfig, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
     """``target[row]``, then `inputs` with some tokens hidden; unrated items join them when clicks are learnt."""
+    rows = with_stale_knowledge(rows, config.stale_days, generator)
     if config.objective == "rating":
         target, arrays = rows.target, inputs(rows, config)
     else:

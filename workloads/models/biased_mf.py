@@ -1,8 +1,9 @@
 """Retrieval: biased matrix factorisation (Koren, Bell and Volinsky 2009, "Matrix factorization techniques").
 
 A user's score of an item is a mean, a bias of each, and the dot product of their vectors. Trained on ratings it is
-regularised as there: each rating adds the squares of the biases and vectors that it touches. Trained on clicks the sum
-is a logit.
+regularised: the squares of all biases and vectors are added to the sum of squared errors, each user's and item's once,
+not once for each of its ratings, so that those with few ratings stay near the mean. Trained on clicks the sum is a
+logit.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class BiasedMfConfig:
     """Sizes, and what is learnt.
 
     ``mean`` is the mean of targets (the share of the rating scale, or of likes) that an untrained model answers;
-    ``regularisation`` weighs the squares; ``negatives`` unrated items join each rating when clicks are learnt.
+    ``bias_regularisation`` and ``regularisation`` weigh the squares of biases and of vectors, in units of a rating's (a
+    click's) error on its scale of 0 to 1, and ``negatives`` unrated items join each rating when clicks are learnt.
     """
 
     users: int = 4_000_000
@@ -62,7 +64,8 @@ class BiasedMfConfig:
     top_k: int = 500
     objective: str = "rating"
     mean: float = 0.5
-    regularisation: float = 0.02
+    bias_regularisation: float = 4.0
+    regularisation: float = 2.0
     negatives: int = 4
 
     def embedding_count(self) -> int:
@@ -79,7 +82,8 @@ class BiasedMf(nn.Module):
 
     def __init__(self, config: BiasedMfConfig) -> None:
         super().__init__()
-        self.top_k, self.regularisation = config.top_k, config.regularisation
+        self.top_k = config.top_k
+        self.bias_regularisation, self.regularisation = config.bias_regularisation, config.regularisation
         self.predicts_rating = config.objective == "rating"
         self.user_table = padded_table(config.users, config.dim, _FIRST_SPREAD)
         self.item_table = padded_table(config.items, config.dim, _FIRST_SPREAD)
@@ -98,17 +102,37 @@ class BiasedMf(nn.Module):
         """Best items of each ``user[request]``: ``scores[request, rank]`` falling, int32 ``items[request, rank]``."""
         return best_items(self.scores(user), self.top_k)
 
-    def loss(self, user: torch.Tensor, item: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Squared error, or cross-entropy of clicks, with the squares of what each row touches."""
-        vectors = self.user_table(user), self.item_table(item)
-        biases = self.user_bias(user).squeeze(1), self.item_bias(item).squeeze(1)
-        answer = self.mean + biases[0] + biases[1] + (vectors[0] * vectors[1]).sum(dim=1)
-        squares = biases[0] ** 2 + biases[1] ** 2 + (vectors[0] ** 2 + vectors[1] ** 2).sum(dim=1)
+    def loss(
+        self,
+        user: torch.Tensor,
+        item: torch.Tensor,
+        target: torch.Tensor,
+        user_share: torch.Tensor,
+        item_share: torch.Tensor,
+    ) -> torch.Tensor:
+        """Squared error, or cross-entropy of clicks, with the squares of what the rows touch.
+
+        Parameters
+        ----------
+        user, item, target
+            ``[row]``.
+        user_share, item_share
+            ``[row]``: of its user's and its item's rows in an epoch, one by their number.
+        """
+        user_vector, item_vector = self.user_table(user), self.item_table(item)
+        user_bias, item_bias = self.user_bias(user).squeeze(1), self.item_bias(item).squeeze(1)
+        answer = self.mean + user_bias + item_bias + (user_vector * item_vector).sum(dim=1)
+        squares = user_share * self._squares(user_bias, user_vector) + item_share * self._squares(
+            item_bias, item_vector
+        )
         if self.predicts_rating:
             error = (answer - target) ** 2
         else:
             error = nn.functional.binary_cross_entropy_with_logits(answer, target, reduction="none")
-        return (error + self.regularisation * squares).mean()
+        return (error + squares).mean()
+
+    def _squares(self, bias: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        return self.bias_regularisation * bias**2 + self.regularisation * (vector**2).sum(dim=1)
 
 
 def default_config() -> BiasedMfConfig:
@@ -139,13 +163,23 @@ def inputs(rows: Rows, config: BiasedMfConfig) -> tuple[np.ndarray, ...]:
 
 
 def training_batch(rows: Rows, config: BiasedMfConfig, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """``user[row]``, ``item[row]`` and ``target[row]``; with unrated items behind them when clicks are learnt."""
+    """``user[row]``, ``item[row]`` and ``target[row]`` (with unrated items when clicks are learnt), and shares."""
     if config.objective == "rating":
-        return rows.trained_user(), rows.trained_item(), rows.target
+        user, item = rows.trained_user(), rows.trained_item()
+        return user, item, rows.target, *_shares(rows.data, user, item, 0)
     parts = with_negatives(rows, config.negatives, generator)
     user = np.concatenate([part.trained_user() for part in parts])
     item = np.concatenate([part.trained_item() for part in parts])
-    return user, item, click_labels(parts)
+    return user, item, click_labels(parts), *_shares(rows.data, user, item, config.negatives)
+
+
+def _shares(data: PreparedData, user: np.ndarray, item: np.ndarray, negatives: int) -> tuple[np.ndarray, np.ndarray]:
+    """``share[row]`` of its user's, and of its item's, rows in an epoch; negatives count as drawn evenly over items."""
+    of_user = np.bincount(data.train.user, minlength=data.users) * (1 + negatives)
+    of_item = np.bincount(data.train.item, minlength=data.items) + len(data.train) * negatives / data.items
+    shares = (1.0 / np.maximum(count[ids], 1.0) for count, ids in ((of_user, user), (of_item, item)))
+    first, second = (share.astype(np.float32) for share in shares)
+    return first, second
 
 
 def refresh(network: nn.Module, data: PreparedData, config: BiasedMfConfig, known: str = "train") -> None:

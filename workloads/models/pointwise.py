@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
     from workloads.interactions.rows import Rows
 
-__all__ = ["click_labels", "logit", "mean_target", "stacked", "with_negatives"]
+__all__ = ["click_labels", "logit", "mean_target", "stacked", "staleness_for", "with_negatives", "with_stale_knowledge"]
+
+_DAY_S = 86_400
+_STALE_DAYS = 28.0
 
 
 def logit(share: float) -> float:
@@ -27,6 +31,23 @@ def mean_target(data: PreparedData, objective: str, negatives: int) -> float:
     if objective == "rating":
         return float((data.train.rating.mean() - data.rating_low) / (data.rating_high - data.rating_low))
     return float((data.train.rating >= data.like_from).mean() / (1 + negatives))
+
+
+def staleness_for(data: PreparedData) -> float:
+    """Days for `with_stale_knowledge`: four weeks where one moment divides the data, 0 where each user has its own."""
+    return _STALE_DAYS if data.split == "time" else 0.0
+
+
+def with_stale_knowledge(rows: Rows, days: float, generator: np.random.Generator) -> Rows:
+    """Training rows that know nothing of their last hours or days, each for its own time drawn up to ``days``.
+
+    A model that serves for weeks from what was known at its start meets users and items whose last event is long ago.
+    In the training part the last event was mostly just before, so that it would learn too much trust in fresh facts.
+    """
+    if days <= 0:
+        return rows
+    since_s = rows.time_s - (generator.random(len(rows)) * days * _DAY_S).astype(np.int64)
+    return replace(rows, before=np.minimum(rows.before, np.searchsorted(rows.log.table.time_s, since_s)))
 
 
 def with_negatives(rows: Rows, negatives: int, generator: np.random.Generator) -> list[Rows]:
