@@ -182,6 +182,7 @@ def update(
     passes: Annotated[int, typer.Option(help="Passes over the new interactions.")] = 1,
     seed: Annotated[int, typer.Option(help="Of negatives and masks.", min=0)] = 20_261,
     previous: Annotated[Path | None, typer.Option(help="The delta before: Adagrad's sums go on from it.")] = None,
+    seen: Annotated[Path | None, typer.Option(help="Log of the updates before: known, not learned again.")] = None,
     apply: Annotated[Path | None, typer.Option(help="Write the updated model here.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write facts and metrics here.")] = None,
 ) -> None:
@@ -197,7 +198,8 @@ def update(
     new, rest = _new_interactions(prepared, log, part, share)
     with _display(folder.name) as (_, tell):
         tell("updating")
-        updated = update_online(folder, prepared, new, out, settings, previous)
+        before = None if seen is None else _read_log("--seen", seen, prepared)
+        updated = update_online(folder, prepared, new, out, settings, previous, before)
         judged = None
         if rest is not None and len(rest):
             from workloads.training.replay import judge_update
@@ -241,7 +243,7 @@ def _new_interactions(
     import numpy as np
 
     if log is not None:
-        return _read_log(log, data), None
+        return _read_log("--log", log, data), None
     if part not in ("test", "validation"):
         raise InputError("--part", f"{part!r} is not known", "use test or validation")
     if not 0 < share <= 1:
@@ -251,7 +253,7 @@ def _new_interactions(
     return table.take(np.arange(first)), table.take(np.arange(first, len(table)))
 
 
-def _read_log(path: Path, data: PreparedData) -> InteractionTable:
+def _read_log(option: str, path: Path, data: PreparedData) -> InteractionTable:
     """New interactions from a file; users and items that the data do not have become 0."""
     import numpy as np
     import pandas as pd
@@ -265,20 +267,20 @@ def _read_log(path: Path, data: PreparedData) -> InteractionTable:
         )
     except (OSError, ValueError) as error:
         problem = f"cannot be read ({str(error).splitlines()[0]})"
-        raise InputError(f"--log {path}", problem, "give a CSV or Parquet file") from None
+        raise InputError(f"{option} {path}", problem, "give a CSV or Parquet file") from None
     missing = [name for name in columns if name not in frame.columns]
     if missing:
-        raise InputError(f"--log {path}", f"lacks {', '.join(missing)}", f"give the columns {', '.join(columns)}")
+        raise InputError(f"{option} {path}", f"lacks {', '.join(missing)}", f"give the columns {', '.join(columns)}")
     numbers = frame[["rating", "time_s"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers).all(axis=1))
     if len(wrong):
         problem = f"row {wrong[0] + 1} has a rating or time that is no number"
-        raise InputError(f"--log {path}", problem, "leave such rows out")
+        raise InputError(f"{option} {path}", problem, "leave such rows out")
     rating, time_s = numbers[:, 0].astype(np.float32), numbers[:, 1].astype(np.int64)
     outside = np.flatnonzero((rating < data.rating_low) | (rating > data.rating_high))
     if len(outside):
         problem = f"row {outside[0] + 1} has rating {rating[outside[0]]:g}, the scale is {data.rating_low:g} to"
-        raise InputError(f"--log {path}", f"{problem} {data.rating_high:g}", "leave such rows out")
+        raise InputError(f"{option} {path}", f"{problem} {data.rating_high:g}", "leave such rows out")
     user, item = data.user_ids(frame["user"].to_numpy()), data.item_ids(frame["item"].to_numpy())
     return InteractionTable(user, item, rating, time_s).take(np.argsort(time_s, kind="stable"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from workloads.errors import InputError  # noqa: E402
 from workloads.interactions import InteractionTable  # noqa: E402
 from workloads.model_folder import load_model, read_card, save_model  # noqa: E402
 from workloads.models import MODEL_NAMES, model_module  # noqa: E402
+from workloads.models.biased_mf import BiasedMfConfig  # noqa: E402
 from workloads.training import OnlineSettings, apply_delta, update_online  # noqa: E402
 from workloads.training.delta import read_delta  # noqa: E402
 from workloads.training.evaluation import NetworkScorer  # noqa: E402
@@ -61,6 +62,14 @@ def test_new_interactions_take_their_places_in_time() -> None:
     assert np.array_equal(joined.train.rating[places], late.rating[order])
     rest = np.delete(np.arange(len(joined.train)), places)
     assert np.array_equal(joined.train.item[rest], base.train.item)
+
+
+def test_what_earlier_updates_saw_is_known(tmp_path: Path) -> None:
+    folder = model_folder("dlrm", tmp_path)
+    first, second = NEW.take(np.arange(20)), NEW.take(np.arange(20, 40))
+    updated = update_online(folder, made_up(), second, seen=first)
+    assert len(updated.data.train) == len(made_up().train) + 40
+    assert updated.delta.facts["interactions"] == 20
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
@@ -126,12 +135,14 @@ def test_stored_vectors_of_other_items_stay(tmp_path: Path) -> None:
 
 
 def test_adagrad_goes_on_from_the_delta_before(tmp_path: Path) -> None:
-    folder, settings = model_folder("biased_mf", tmp_path), OnlineSettings(batch_size=10)
+    """Two halves, one after the other, equal the whole, where the loss does not hang on how many there are."""
+    free = {field.name: 0.0 for field in fields(BiasedMfConfig) if field.name.endswith("regularisation")}
+    folder, settings = model_folder("biased_mf", tmp_path, **free), OnlineSettings(batch_size=10)
     whole = update_online(folder, made_up(), NEW, settings=settings).network.state_dict()
     first, second = NEW.take(np.arange(20)), NEW.take(np.arange(20, 40))
     update_online(folder, made_up(), first, tmp_path / "one", settings)
     apply_delta(folder, tmp_path / "one", tmp_path / "between")
-    update_online(tmp_path / "between", made_up(), second, tmp_path / "two", settings, tmp_path / "one")
+    update_online(tmp_path / "between", made_up(), second, tmp_path / "two", settings, tmp_path / "one", seen=first)
     apply_delta(tmp_path / "between", tmp_path / "two", tmp_path / "end")
     end = load_model(tmp_path / "end").network.state_dict()
     for table, tensor in whole.items():

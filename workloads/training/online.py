@@ -91,6 +91,7 @@ def update_online(
     out: str | Path | None = None,
     settings: OnlineSettings | None = None,
     previous: str | Path | None = None,
+    seen: InteractionTable | None = None,
 ) -> OnlineUpdate:
     """Update a model from new interactions and write the delta.
 
@@ -108,6 +109,8 @@ def update_online(
         Folder of the delta; None writes nothing.
     previous
         The delta before this one, already applied to `folder`: Adagrad's sums go on from there.
+    seen
+        Interactions of the updates before: known to the rows here, not learned again.
 
     Raises
     ------
@@ -119,6 +122,8 @@ def update_online(
     if saved.card["variant"] is not None:
         raise InputError(str(folder), "is a compressed variant", "update the model it was made of, and compress again")
     base = data_of_card(saved.card, data, str(folder))
+    if seen is not None and len(seen):
+        base, _ = _joined(base, _known_ids(seen, data))
     kept = _known_ids(new, data)
     joined, places = _joined(base, kept)
     rows = id_rows(saved.model, data, np.unique(kept.user), np.unique(kept.item))
