@@ -53,8 +53,8 @@ def compress(
     ] = _DEFAULT.teacher_weight,
     temperature: Annotated[float, typer.Option(help="distil: softens the teacher's scores.")] = _DEFAULT.temperature,
     finetune_epochs: Annotated[
-        int, typer.Option(help="Most epochs of training after a cut; 0 for none.")
-    ] = _DEFAULT.finetune_epochs,
+        int | None, typer.Option(help="Most epochs of training after a cut; by default a third of the source's.", min=0)
+    ] = None,
     finetune_lr_share: Annotated[
         float, typer.Option(help="Learning rate of that training over the recipe's.")
     ] = _DEFAULT.finetune_lr_share,

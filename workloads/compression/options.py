@@ -35,7 +35,7 @@ class CompressOptions:
     teacher_weight, temperature
         ``distil``: weight of the teacher's scores against the labels, 0 to 1; softening of its scores.
     finetune_epochs
-        Most epochs of training after pruning or factorising; 0 for none.
+        Most epochs of training after pruning or factorising; 0 for none, None for a third of the source's.
     finetune_lr_share
         Learning rate of that training over the recipe's.
     train_epochs
@@ -61,7 +61,7 @@ class CompressOptions:
     student: str = "half"
     teacher_weight: float = 0.5
     temperature: float = 2.0
-    finetune_epochs: int = 5
+    finetune_epochs: int | None = None
     finetune_lr_share: float = 0.3
     train_epochs: int = 0
     importance_batches: int = 8
@@ -83,8 +83,12 @@ class CompressOptions:
             raise InputError("--rows-per-vector", f"{self.rows_per_vector} shares nothing", "give 2 or more")
         if self.student not in STUDENTS:
             raise InputError("--student", f"{self.student!r} is not known", f"use one of {', '.join(STUDENTS)}")
-        for name in ("finetune_epochs", "train_epochs", "importance_batches", "min_table_rows"):
+        for name in ("train_epochs", "importance_batches", "min_table_rows"):
             if getattr(self, name) < 0:
+                raise InputError(_flag(name), f"{getattr(self, name)} is negative", "give 0 or more")
+
+        for name in ("finetune_epochs", "ranking_users"):
+            if (getattr(self, name) or 0) < 0:
                 raise InputError(_flag(name), f"{getattr(self, name)} is negative", "give 0 or more")
 
     @classmethod

@@ -43,7 +43,10 @@ def apply(subject: Subject) -> Step:
         problem = f"the layers of {subject.model} are too narrow to lose {subject.options.ratio:g} of their weights"
         raise InputError("--ratio", problem, "give a larger ratio")
     subject.tell("judging channels", 0, 1)
-    kept = kept_channels(subject.config, config, groups, measure_importance(subject, groups))
+    subject.network.to(subject.options.device)
+    importance = measure_importance(subject, groups)
+    subject.network.cpu()
+    kept = kept_channels(subject.config, config, groups, importance)
     network = shrink(subject.module, subject.network, config, groups, kept, _query_gain(subject.config, config))
     before, after = (part_parameters(subject.module, sizes) for sizes in (subject.config, config))
     network, tuned = fine_tune(subject, network, config=config)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from workloads.compression.padded_linear import PaddedLinear
 from workloads.compression.study_settings import StudySettings
 from workloads.profiler.inputs import InputPool
 from workloads.profiler.machine import own_wait_s
@@ -168,6 +169,8 @@ def _runs_a_visit(runner: Runner, pool: InputPool, size: int, timing_s: float) -
 
 def _prepared(network: nn.Module, pool: InputPool, sizes: Sequence[int], mode: str, device: str) -> Runner:
     """A runner that has compiled or captured all sizes and has answered each."""
+    if mode == "cuda_graph" and any(isinstance(layer, PaddedLinear) for layer in network.modules()):
+        raise RuntimeError("torchao's int8 products look at their input from the host, so no graph can be captured")
     call: Any = network
     if mode in COMPILED_MODES:
         call = _AnySize(network)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["fine_tune", "seen_data", "source_settings", "train", "trained_on_validation"]
 
 
+_USUAL_EPOCHS = 9
+"""Of a source whose card does not tell."""
+
+
 def fine_tune(
     subject: Subject, network: nn.Module, config: Any = None, after_step: Callable[[nn.Module], None] | None = None
 ) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -37,7 +41,8 @@ def fine_tune(
     options = subject.options
     if subject.data is None:
         return network.eval(), None
-    if options.finetune_epochs == 0:
+    epochs = _epochs(subject)
+    if epochs == 0:
         subject.module.refresh(network, seen_data(subject), subject.config if config is None else config, "train")
         return network.eval(), None
     settings = source_settings(subject)
@@ -46,7 +51,7 @@ def fine_tune(
     settings = settings.with_(
         lr=settings.lr * share,
         embedding_lr=table_lr,
-        epochs=options.finetune_epochs,
+        epochs=epochs,
         warmup_steps=0,
         decay="cosine",
         refit=False,
@@ -123,6 +128,13 @@ def seen_data(subject: Subject) -> PreparedData:
     from workloads.training.session import data_of_card
 
     return data_of_card(subject.card, subject.needs_data("training"), subject.model)
+
+
+def _epochs(subject: Subject) -> int:
+    """Epochs of fine-tuning: as asked, or a third of what the source took, a model that overfits after few included."""
+    if subject.options.finetune_epochs is not None:
+        return subject.options.finetune_epochs
+    return max(1, round(subject.card.get("training", {}).get("epochs", _USUAL_EPOCHS) / 3))
 
 
 def trained_on_validation(card: dict[str, Any]) -> bool:
