@@ -42,7 +42,8 @@ _RECIPES: dict[str, Recipe] = {
         TrainSettings(lr=1e-3, batch_size=1024, epochs=30, patience=3, metric="auc", weight_decay=1e-5),
     ),
     "two_tower": Recipe(
-        TrainSettings(lr=2e-3, batch_size=1024, epochs=60, patience=5, metric="ndcg10", weight_decay=1e-4),
+        TrainSettings(lr=5e-4, batch_size=512, epochs=60, patience=5, metric="ndcg10", weight_decay=1e-4),
+        {"dropout": 0.3},
     ),
     "autoencoder": Recipe(
         TrainSettings(lr=1e-3, batch_size=256, epochs=120, patience=10, metric="ndcg10", decay="none"),
