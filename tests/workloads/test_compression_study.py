@@ -30,7 +30,7 @@ from workloads.model_folder import save_model  # noqa: E402
 from workloads.models import model_module  # noqa: E402
 from workloads.profiler.inputs import InputPool  # noqa: E402
 
-DATA = synthetic_data(users=40, items=30, rows=600)
+DATA = synthetic_data(users=20, items=15, rows=200)
 QUICK = {"finetune_epochs": 0, "importance_batches": 0}
 
 
@@ -118,10 +118,10 @@ def test_latency_only_makes_nothing(folder: Path, tmp_path: Path) -> None:
 
 def test_a_budget_stops_between_groups(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_measuring, "_TOGETHER", 1)
-    result = run_study(folder, tmp_path, settings_of(methods=("bf16", "structured"), budget_s=1e-9))
+    result = run_study(folder, tmp_path, settings_of(methods=("bf16",), budget_s=1e-9))
     assert result.latencies == []
-    whole = run_study(folder, tmp_path, settings_of(methods=("bf16", "structured")))
-    assert {row["method"] for row in whole.latencies} == {"none", "bf16", "structured"}
+    whole = run_study(folder, tmp_path, settings_of(methods=("bf16",)))
+    assert {row["method"] for row in whole.latencies} == {"none", "bf16"}
 
 
 class _Sleeper(nn.Module):

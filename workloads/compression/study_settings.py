@@ -14,6 +14,7 @@ __all__ = ["COMBINATIONS", "UNCHANGED", "StudySettings"]
 COMBINATIONS = (
     "structured+int8-dynamic",
     "structured+bf16",
+    "structured+int8-legacy",
     "magnitude+int8-dynamic",
     "bf16+embedding-int8",
 )
