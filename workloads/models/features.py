@@ -10,9 +10,17 @@ if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
     from workloads.interactions.rows import Rows
 
-__all__ = ["item_features", "item_features_width", "user_features", "user_features_width"]
+__all__ = [
+    "item_features",
+    "item_features_width",
+    "settled_item_features",
+    "user_features",
+    "user_features_width",
+]
 
-_USER_COLUMNS = ("user_count", "user_mean", "user_residual", "user_age", "user_idle")
+_USER_COLUMNS = ("user_count", "user_mean", "user_residual")
+"""No times since events: a user is ranked at the end of a log, long after the moments that training rows know."""
+
 _ITEM_COLUMNS = ("item_count", "item_mean", "item_age", "item_idle")
 _MOST_VALUES = 64
 """Categories with more values than this are left to tables."""
@@ -50,6 +58,17 @@ def item_features(rows: Rows) -> np.ndarray:
     hot = _one_hot(rows.item_categories(), data.item_category_rows)
     tags = rows.item_tags().astype(np.float32)
     return np.concatenate((moment, data.item_dense[rows.item], tags, hot), axis=1)
+
+
+def settled_item_features(rows: Rows) -> np.ndarray:
+    """`item_features` as they stand after the training part, when item vectors are stored and served.
+
+    Taken at each row's own moment, counts and ages would tell when a row happened, and so which items of a batch
+    belong together.
+    """
+    from workloads.interactions.rows import Rows as AnyRows
+
+    return item_features(AnyRows.of_pairs(rows.data, np.zeros(len(rows), np.int32), rows.item, known="train"))
 
 
 def _columns(data: PreparedData, names: tuple[str, ...]) -> list[int]:

@@ -15,7 +15,13 @@ import torch
 from torch import nn
 
 from workloads.models.base import Prunable, with_overrides
-from workloads.models.features import item_features, item_features_width, user_features, user_features_width
+from workloads.models.features import (
+    item_features,
+    item_features_width,
+    settled_item_features,
+    user_features,
+    user_features_width,
+)
 from workloads.models.in_batch import in_batch_loss, item_log_share
 from workloads.models.item_vectors import store_item_vectors
 from workloads.models.layers import best_items, padded_table
@@ -183,7 +189,8 @@ def inputs(rows: Rows, config: LstmTwoTowerConfig) -> tuple[np.ndarray, ...]:
 def training_batch(rows: Rows, config: LstmTwoTowerConfig, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
     """`inputs`, then the item with its audience and features, and the logarithm of its share of interactions."""
     item = rows.trained_item()
-    return *inputs(rows, config), *_item_arguments(rows, config), item_log_share(rows.data, item)
+    audience, features = rows.audience(config.audience_length), settled_item_features(rows)
+    return *inputs(rows, config), item, audience, features, item_log_share(rows.data, item)
 
 
 def refresh(network: nn.Module, data: PreparedData, config: LstmTwoTowerConfig, known: str = "train") -> None:

@@ -15,7 +15,13 @@ import torch
 from torch import nn
 
 from workloads.models.base import Prunable, with_overrides
-from workloads.models.features import item_features, item_features_width, user_features, user_features_width
+from workloads.models.features import (
+    item_features,
+    item_features_width,
+    settled_item_features,
+    user_features,
+    user_features_width,
+)
 from workloads.models.in_batch import in_batch_loss, item_log_share
 from workloads.models.item_vectors import store_item_vectors
 from workloads.models.layers import Mlp, best_items, mlp_count, padded_table
@@ -188,7 +194,7 @@ def inputs(rows: Rows, config: TwoTowerConfig) -> tuple[np.ndarray, ...]:
 def training_batch(rows: Rows, config: TwoTowerConfig, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
     """`inputs`, then ``item[row]``, ``features[row, feature]`` of it and the logarithm of its share of interactions."""
     item = rows.trained_item()
-    return *inputs(rows, config), item, item_features(rows), item_log_share(rows.data, item)
+    return *inputs(rows, config), item, settled_item_features(rows), item_log_share(rows.data, item)
 
 
 def refresh(network: nn.Module, data: PreparedData, config: TwoTowerConfig, known: str = "train") -> None:

@@ -39,7 +39,9 @@ _RECIPES: dict[str, Recipe] = {
         TrainSettings(lr=3e-3, batch_size=1024, epochs=60, patience=5, metric="rmse", decay="none"),
     ),
     "neumf": Recipe(
-        TrainSettings(lr=1e-3, batch_size=1024, epochs=30, patience=3, metric="auc", weight_decay=1e-5),
+        TrainSettings(
+            lr=1e-3, batch_size=1024, epochs=30, patience=3, metric="ndcg10", ranking_users=400, weight_decay=1e-5
+        ),
     ),
     "two_tower": Recipe(
         TrainSettings(lr=5e-4, batch_size=512, epochs=60, patience=5, metric="ndcg10", weight_decay=1e-4),
@@ -49,7 +51,7 @@ _RECIPES: dict[str, Recipe] = {
         TrainSettings(lr=1e-3, batch_size=256, epochs=120, patience=10, metric="ndcg10", decay="none"),
     ),
     "lstm_two_tower": Recipe(
-        TrainSettings(lr=2e-3, batch_size=512, epochs=60, patience=5, metric="ndcg10", clip_norm=1.0),
+        TrainSettings(lr=5e-4, batch_size=512, epochs=60, patience=5, metric="ndcg10", clip_norm=1.0),
     ),
     "dlrm": Recipe(
         TrainSettings(lr=2e-4, batch_size=1024, epochs=20, patience=3, metric="rmse", weight_decay=1e-4, decay="none"),
@@ -66,7 +68,7 @@ _RECIPES: dict[str, Recipe] = {
     ),
     "bert_reranker": Recipe(
         TrainSettings(
-            lr=2e-4,
+            lr=1e-4,
             batch_size=256,
             epochs=12,
             patience=2,
