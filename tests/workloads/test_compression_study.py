@@ -274,6 +274,7 @@ def test_the_command_lists_methods_and_refuses_in_one_line(folder: Path, capsys:
         ["compress", str(folder), "--out", "x", "--study", "--sizes", "one"],
         ["compress", str(folder), "--out", "x", "--study", "--methods", "magic"],
         ["compress", "nowhere", "--out", "x", "--method", "bf16"],
+        ["compress", str(folder), "--out", "x", "--method", "bf16", "--device", "tpu"],
     ):
         assert run(wrong) == 2
         told = capsys.readouterr().err.strip()

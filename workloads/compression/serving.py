@@ -20,7 +20,7 @@ from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.study_file import STUDY_FILE, StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
 from workloads.compression.study_settings import UNCHANGED, StudySettings
-from workloads.compression.subject import Subject
+from workloads.compression.subject import Subject, check_device
 from workloads.errors import InputError
 from workloads.model_folder import config_to_dict
 from workloads.models import model_module
@@ -43,6 +43,7 @@ def study_at_serving_size(
     options, settings, tell
         As for `run_study`.
     """
+    check_device(settings.device)
     module = model_module(model)
     config = module.default_config()
     out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.study_file import STUDY_FILE, StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
 from workloads.compression.study_settings import UNCHANGED, StudySettings
-from workloads.compression.subject import Subject
+from workloads.compression.subject import Subject, check_device
 from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, SavedModel, load_model, read_card
 from workloads.profiler.inputs import InputPool
@@ -53,6 +53,7 @@ def run_study(
     InputError
         A method that is unknown, or data that the model was not trained on; methods that do not apply are recorded.
     """
+    check_device(settings.device)
     out.mkdir(parents=True, exist_ok=True)
     study = StudyFile.open(out / STUDY_FILE)
     if not settings.latency_only:
