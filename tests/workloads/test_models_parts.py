@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -18,10 +19,12 @@ from workloads.interactions.rows import Rows  # noqa: E402
 from workloads.models import MODEL_NAMES, model_module  # noqa: E402
 from workloads.models.in_batch import corrected_logits, in_batch_loss, item_log_share  # noqa: E402
 from workloads.models.layers import Mlp, best_items, mlp_count  # noqa: E402
+from workloads.models.pointwise import staleness_for, with_stale_knowledge  # noqa: E402
 from workloads.models.recurrent import LstmReader, lstm_count  # noqa: E402
 from workloads.models.reranker_tokens import ANSWER, BORDER, GRADES, token_rows, tokens  # noqa: E402
 from workloads.models.sequences import crop_windows  # noqa: E402
 from workloads.models.transformer import Encoder, EncoderSizes  # noqa: E402
+from workloads.models.trend import log_trend, trend_days_for  # noqa: E402
 
 RETRIEVAL = [name for name in MODEL_NAMES if model_module(name).UNIT == "requests"]
 SEQUENCES = ("sasrec", "bert4rec", "lstm_two_tower", "autoencoder")
@@ -232,6 +235,77 @@ def test_a_query_does_not_know_its_answer(name: str) -> None:
     other = rows.with_items(np.full(40, 3, np.int32))
     for one, two in zip(module.inputs(rows, config), module.inputs(other, config)):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", [name for name in RETRIEVAL if name != "biased_mf"])
+def test_scores_follow_the_trend_by_its_logarithm(name: str) -> None:
+    """After training, more is liked of what is popular late; the rest of the score stays."""
+    module, config, network = small(name)
+    rows = Rows.of_users(made_up(), np.arange(10), "all")
+    assert config.trend_days == 7.0
+    module.refresh(network, made_up(), config, "all")
+    with_trend = outputs_of(module, config, network, rows)
+    trend = network.trend.clone()
+    network.trend.zero_()
+    torch.testing.assert_close(with_trend, outputs_of(module, config, network, rows) + trend)
+    np.testing.assert_array_equal(trend, log_trend(made_up(), "all", 7.0))
+    _, plain_config, plain = small(name, trend_days=0.0)
+    plain.load_state_dict({key: value for key, value in network.state_dict().items() if key != "trend"})
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in network.parameters())
+    assert config.parameter_count() - plain_config.parameter_count() == made_up().items
+
+
+def test_the_trend_compares_late_shares_with_those_of_training() -> None:
+    """Against a loop over interactions."""
+    data = made_up()
+    table = data.known("all").table
+    late = np.zeros(data.items)
+    for item, time_s in zip(table.item, table.time_s):
+        late[item] += np.exp(-(table.time_s[-1] - time_s) / 86_400 / 5.0)
+    then = np.array([(data.train.item == item).sum() + 1.0 for item in range(data.items)])
+    expected = np.log(late / late.sum() / (then / then.sum()) + 0.02)
+    np.testing.assert_allclose(log_trend(data, "all", 5.0), expected, rtol=1e-5)
+    assert trend_days_for(data) == 7.0
+    assert trend_days_for(dataclasses.replace(data, split="user")) == 0.0
+
+
+# --- pointwise rows -----------------------------------------------------------------------------------
+
+
+def test_stale_rows_know_nothing_of_their_last_days() -> None:
+    data = made_up()
+    rows = Rows.of_interactions(data, "train", np.arange(300, 500))
+    stale = with_stale_knowledge(rows, 10.0, np.random.default_rng(0))
+    table = data.train
+    for fresh_end, end, now_s in zip(rows.before, stale.before, rows.time_s):
+        assert end <= fresh_end
+        assert end == fresh_end or now_s - table.time_s[end] <= 10 * 86_400
+    assert np.mean(stale.before < rows.before) > 0.9
+    np.testing.assert_array_equal(stale.target, rows.target)
+    assert with_stale_knowledge(rows, 0.0, np.random.default_rng(0)) is rows
+    assert staleness_for(data) == 28.0
+    assert staleness_for(dataclasses.replace(data, split="user")) == 0.0
+
+
+def test_biases_shrink_as_ridge_regression_has_them() -> None:
+    """A user's penalty, summed over an epoch, is the weight times the square, however many ratings."""
+    module, config, network = small("biased_mf", regularisation=3.0, bias_regularisation=5.0)
+    rows = Rows.of_interactions(made_up(), "train", np.arange(len(made_up().train)))
+    batch = arrays_to_tensors(module.training_batch(rows, config, np.random.default_rng(0)))
+    with torch.no_grad():
+        for table in (network.user_bias, network.item_bias):
+            table.weight[1:].normal_(std=0.1)
+        loss = network.loss(*batch).item() * len(rows)
+        users, items = np.unique(rows.user), np.unique(rows.item)
+        ids = {"user": torch.from_numpy(users).long(), "item": torch.from_numpy(items).long()}
+        squares = sum(
+            5.0 * (getattr(network, f"{side}_bias").weight[row] ** 2).sum()
+            + 3.0 * (getattr(network, f"{side}_table").weight[row] ** 2).sum()
+            for side, row in ids.items()
+        )
+        scores = network.scores(batch[0])[torch.arange(len(rows)), batch[1].long()]
+        expected = ((scores - batch[2]) ** 2).sum() + squares
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 # --- in-batch softmax ---------------------------------------------------------------------------------

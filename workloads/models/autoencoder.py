@@ -18,6 +18,7 @@ from torch import nn
 from workloads.models.base import Prunable, with_overrides
 from workloads.models.layers import Mlp, best_items, mlp_count
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
+from workloads.models.trend import store_trend, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -49,7 +50,10 @@ PRUNABLE = (Prunable("decoder", "mlp", ("decoder_hidden",)),)
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Sizes; ``divergence`` weighs the code's distance from a normal one, ``dropout`` is the share of items dropped."""
+    """Sizes; ``divergence`` weighs the code's distance from a normal one, ``dropout`` is the share of items dropped.
+
+    ``trend_days``, where above 0, has the scores follow popularity over about so many days (`workloads.models.trend`).
+    """
 
     items: int = 100_000
     hidden: int = 600
@@ -59,6 +63,7 @@ class AutoencoderConfig:
     top_k: int = 500
     dropout: float = 0.5
     divergence: float = 0.2
+    trend_days: float = 0.0
 
     def decoder_sizes(self) -> tuple[int, ...]:
         """Widths from code to items."""
@@ -71,7 +76,8 @@ class AutoencoderConfig:
     def parameter_count(self) -> int:
         """Numbers in table and layers."""
         encoder = self.hidden + mlp_count((self.hidden, 2 * self.latent))
-        return self.embedding_count() + encoder + mlp_count(self.decoder_sizes())
+        trend = self.items if self.trend_days else 0
+        return self.embedding_count() + encoder + mlp_count(self.decoder_sizes()) + trend
 
 
 class Autoencoder(nn.Module):
@@ -89,6 +95,9 @@ class Autoencoder(nn.Module):
         self.first_bias = nn.Parameter(torch.zeros(config.hidden))
         self.code = nn.Linear(config.hidden, 2 * config.latent)
         self.decoder = Mlp(config.decoder_sizes(), activation="tanh")
+        self.has_trend = config.trend_days > 0
+        if self.has_trend:
+            self.register_buffer("trend", torch.zeros(config.items))
 
     def encode(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and logarithm of the variance of each user's code: ``[request, channel]`` each."""
@@ -99,7 +108,8 @@ class Autoencoder(nn.Module):
 
     def scores(self, history: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]`` (logits); arguments as in `forward`."""
-        return self.decoder(self.encode(history)[0])
+        decoded = self.decoder(self.encode(history)[0])
+        return decoded + self.get_buffer("trend") if self.has_trend else decoded
 
     def forward(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best items of each user.
@@ -142,7 +152,12 @@ def default_config() -> AutoencoderConfig:
 def config_for(data: PreparedData, **overrides: Any) -> AutoencoderConfig:
     """Items as the data has, narrower layers."""
     config = AutoencoderConfig(
-        items=data.items, hidden=256, latent=64, decoder_hidden=(256,), top_k=min(100, data.items - 1)
+        items=data.items,
+        hidden=256,
+        latent=64,
+        decoder_hidden=(256,),
+        top_k=min(100, data.items - 1),
+        trend_days=trend_days_for(data),
     )
     return with_overrides(config, overrides)
 
@@ -172,4 +187,5 @@ def training_batch(rows: Rows, config: AutoencoderConfig, generator: np.random.G
 
 
 def refresh(network: nn.Module, data: PreparedData, config: AutoencoderConfig, known: str = "train") -> None:
-    """Nothing: the decoder's last layer stands for the items."""
+    """Note what is popular now, if the scores follow it."""
+    store_trend(network, data, known, config.trend_days)

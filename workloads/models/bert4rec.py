@@ -19,6 +19,7 @@ from workloads.models.layers import best_items, padded_table
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
 from workloads.models.sequences import crop_windows
 from workloads.models.transformer import Encoder, EncoderSizes
+from workloads.models.trend import store_trend, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -54,7 +55,8 @@ class Bert4RecConfig:
     """Sizes of the encoder.
 
     ``length`` counts positions, the mask token's included; ``masked`` is the share of items hidden while training,
-    ``reach`` how many of a user's last items training windows are cut from.
+    ``reach`` how many of a user's last items training windows are cut from. ``trend_days``, where above 0, has the
+    scores follow popularity over about so many days (`workloads.models.trend`).
     """
 
     items: int = 1_000_000
@@ -68,6 +70,7 @@ class Bert4RecConfig:
     dropout: float = 0.0
     masked: float = 0.2
     reach: int = 400
+    trend_days: float = 0.0
 
     def encoder_sizes(self) -> EncoderSizes:
         """The encoder's part of the sizes."""
@@ -81,7 +84,7 @@ class Bert4RecConfig:
     def parameter_count(self) -> int:
         """Numbers in tables, layers and the items' biases."""
         width = self.width
-        norm, head = 2 * width, width * width + width + 2 * width + self.items
+        norm, head = 2 * width, width * width + width + 2 * width + self.items * (2 if self.trend_days else 1)
         return self.embedding_count() + norm + self.encoder_sizes().parameter_count() + head
 
 
@@ -102,6 +105,9 @@ class Bert4Rec(nn.Module):
         self.head = nn.Linear(config.width, config.width)
         self.head_norm = nn.LayerNorm(config.width)
         self.item_bias = nn.Parameter(torch.zeros(config.items))
+        self.has_trend = config.trend_days > 0
+        if self.has_trend:
+            self.register_buffer("trend", torch.zeros(config.items))
         self.register_buffer("mask_token", torch.full((1, 1), config.items, dtype=torch.int32))
 
     def encode(self, token: torch.Tensor) -> torch.Tensor:
@@ -118,7 +124,8 @@ class Bert4Rec(nn.Module):
     def scores(self, history: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]`` (logits); arguments as in `forward`."""
         mask = self.get_buffer("mask_token").to(history.dtype).expand(len(history), 1)
-        return self.answer(self.encode(torch.cat((history, mask), dim=1))[:, -1])
+        answer = self.answer(self.encode(torch.cat((history, mask), dim=1))[:, -1])
+        return answer + self.get_buffer("trend") if self.has_trend else answer
 
     def forward(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best next items.
@@ -160,7 +167,13 @@ def default_config() -> Bert4RecConfig:
 def config_for(data: PreparedData, **overrides: Any) -> Bert4RecConfig:
     """The item table as the data needs, width 128, and dropout."""
     config = Bert4RecConfig(
-        items=data.items, width=128, head_dim=32, feed_forward=512, top_k=min(100, data.items - 1), dropout=0.2
+        items=data.items,
+        width=128,
+        head_dim=32,
+        feed_forward=512,
+        top_k=min(100, data.items - 1),
+        dropout=0.2,
+        trend_days=trend_days_for(data),
     )
     return with_overrides(config, overrides)
 
@@ -196,4 +209,5 @@ def training_batch(rows: Rows, config: Bert4RecConfig, generator: np.random.Gene
 
 
 def refresh(network: nn.Module, data: PreparedData, config: Bert4RecConfig, known: str = "train") -> None:
-    """Nothing: the item table is what is searched."""
+    """Note what is popular now, if the scores follow it."""
+    store_trend(network, data, known, config.trend_days)

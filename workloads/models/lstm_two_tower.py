@@ -27,6 +27,7 @@ from workloads.models.item_vectors import store_item_vectors
 from workloads.models.layers import best_items, padded_table
 from workloads.models.recurrent import LstmReader, lstm_count
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
+from workloads.models.trend import store_trend, trend_days_for, trend_scores
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -59,7 +60,11 @@ _FIRST_SPREAD = 0.05
 
 @dataclass(frozen=True)
 class LstmTwoTowerConfig:
-    """Sizes of both towers; the user table is read by the item tower alone."""
+    """Sizes of both towers; the user table is read by the item tower alone.
+
+    ``temperature`` divides the cosines that training compares; ``trend_days``, where above 0, has the scores follow
+    popularity over about so many days (`workloads.models.trend`).
+    """
 
     users: int = 1_000_000
     items: int = 1_000_000
@@ -73,6 +78,7 @@ class LstmTwoTowerConfig:
     top_k: int = 500
     temperature: float = 0.1
     dropout: float = 0.0
+    trend_days: float = 0.0
 
     def embedding_count(self) -> int:
         """Numbers in both id tables."""
@@ -82,7 +88,7 @@ class LstmTwoTowerConfig:
         """Numbers in tables, towers and the searched item matrix."""
         readers = lstm_count(self.dim, self.hidden) + lstm_count(self.dim, self.item_hidden)
         features = (self.context_features + self.item_features) * self.dim + 2 * self.dim
-        return self.embedding_count() + readers + features + self.items * self.dim
+        return self.embedding_count() + readers + features + self.items * (self.dim + (1 if self.trend_days else 0))
 
 
 class LstmTwoTower(nn.Module):
@@ -100,6 +106,9 @@ class LstmTwoTower(nn.Module):
         self.context = nn.Linear(config.context_features, config.dim)
         self.features = nn.Linear(config.item_features, config.dim)
         self.dropout = nn.Dropout(config.dropout)
+        self.has_trend = config.trend_days > 0
+        if self.has_trend:
+            self.register_buffer("trend", torch.zeros(config.items))
         self.register_buffer("item_vectors", torch.randn(config.items, config.dim) / config.dim**0.5)
 
     def query(self, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -115,7 +124,10 @@ class LstmTwoTower(nn.Module):
 
     def scores(self, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]``: products with the stored item vectors; arguments as in `forward`."""
-        return self.query(history, context) @ self.get_buffer("item_vectors").T
+        query, vectors = self.query(history, context), self.get_buffer("item_vectors")
+        if self.has_trend:
+            return trend_scores(query, vectors, self.get_buffer("trend"), self.temperature)
+        return query @ vectors.T
 
     def forward(self, history: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best items of each user.
@@ -164,6 +176,7 @@ def config_for(data: PreparedData, **overrides: Any) -> LstmTwoTowerConfig:
         item_features=item_features_width(data),
         top_k=min(100, data.items - 1),
         dropout=0.2,
+        trend_days=trend_days_for(data),
     )
     return with_overrides(config, overrides)
 
@@ -194,7 +207,8 @@ def training_batch(rows: Rows, config: LstmTwoTowerConfig, generator: np.random.
 
 
 def refresh(network: nn.Module, data: PreparedData, config: LstmTwoTowerConfig, known: str = "train") -> None:
-    """Run the item tower over every item and store its vectors, of length 1."""
+    """Run the item tower over every item and store its vectors, of length 1; note what is popular now."""
+    store_trend(network, data, known, config.trend_days)
     store_item_vectors(network, data, known, lambda rows: _item_arguments(rows, config))
 
 

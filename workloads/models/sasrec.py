@@ -20,6 +20,7 @@ from workloads.models.layers import best_items, padded_table
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
 from workloads.models.sequences import crop_windows
 from workloads.models.transformer import Encoder, EncoderSizes
+from workloads.models.trend import store_trend, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -52,7 +53,11 @@ _FIRST_SPREAD = 0.02
 
 @dataclass(frozen=True)
 class SasRecConfig:
-    """Sizes of the encoder; ``reach`` is how many of a user's last items training windows are cut from."""
+    """Sizes of the encoder.
+
+    ``reach`` is how many of a user's last items training windows are cut from; ``trend_days``, where above 0, has the
+    scores follow popularity over about so many days (`workloads.models.trend`).
+    """
 
     items: int = 1_000_000
     width: int = 128
@@ -64,6 +69,7 @@ class SasRecConfig:
     top_k: int = 500
     dropout: float = 0.0
     reach: int = 400
+    trend_days: float = 0.0
 
     def encoder_sizes(self) -> EncoderSizes:
         """The encoder's part of the sizes."""
@@ -76,7 +82,8 @@ class SasRecConfig:
 
     def parameter_count(self) -> int:
         """Numbers in tables and layers."""
-        return self.embedding_count() + self.encoder_sizes().parameter_count()
+        trend = self.items if self.trend_days else 0
+        return self.embedding_count() + self.encoder_sizes().parameter_count() + trend
 
 
 class SasRec(nn.Module):
@@ -93,6 +100,9 @@ class SasRec(nn.Module):
         nn.init.normal_(self.positions.weight, std=_FIRST_SPREAD)
         self.dropout = nn.Dropout(config.dropout)
         self.encoder = Encoder(config.encoder_sizes())
+        self.has_trend = config.trend_days > 0
+        if self.has_trend:
+            self.register_buffer("trend", torch.zeros(config.items))
         length = config.history_length
         self.register_buffer("earlier", torch.ones(length, length, dtype=torch.bool).tril())
         self.register_buffer("itself", torch.eye(length, dtype=torch.bool))
@@ -106,7 +116,8 @@ class SasRec(nn.Module):
 
     def scores(self, history: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]`` (logits) of every item to come next."""
-        return self.encode(history)[:, -1] @ self.item_table.weight.T
+        last, weight = self.encode(history)[:, -1], self.item_table.weight
+        return torch.addmm(self.get_buffer("trend"), last, weight.T) if self.has_trend else last @ weight.T
 
     def forward(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best next items.
@@ -144,7 +155,9 @@ def default_config() -> SasRecConfig:
 
 def config_for(data: PreparedData, **overrides: Any) -> SasRecConfig:
     """The item table as the data needs, and dropout."""
-    config = SasRecConfig(items=data.items, top_k=min(100, data.items - 1), dropout=0.3)
+    config = SasRecConfig(
+        items=data.items, top_k=min(100, data.items - 1), dropout=0.3, trend_days=trend_days_for(data)
+    )
     return with_overrides(config, overrides)
 
 
@@ -171,4 +184,5 @@ def training_batch(rows: Rows, config: SasRecConfig, generator: np.random.Genera
 
 
 def refresh(network: nn.Module, data: PreparedData, config: SasRecConfig, known: str = "train") -> None:
-    """Nothing: the item table is what is searched."""
+    """Note what is popular now, if the scores follow it."""
+    store_trend(network, data, known, config.trend_days)

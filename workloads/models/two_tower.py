@@ -26,6 +26,7 @@ from workloads.models.in_batch import in_batch_loss, item_log_share
 from workloads.models.item_vectors import store_item_vectors
 from workloads.models.layers import Mlp, best_items, mlp_count, padded_table
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
+from workloads.models.trend import store_trend, trend_days_for, trend_scores
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -58,7 +59,11 @@ _FIRST_SPREAD = 0.05
 
 @dataclass(frozen=True)
 class TwoTowerConfig:
-    """Sizes of the retrieval model; ``temperature`` divides the cosines that training compares."""
+    """Sizes of the retrieval model.
+
+    ``temperature`` divides the cosines that training compares; ``trend_days``, where above 0, has the scores follow
+    popularity over about so many days (`workloads.models.trend`).
+    """
 
     users: int = 4_000_000
     items: int = 1_000_000
@@ -71,6 +76,7 @@ class TwoTowerConfig:
     item_hidden: tuple[int, ...] = (256,)
     temperature: float = 0.1
     dropout: float = 0.0
+    trend_days: float = 0.0
 
     def layer_sizes(self) -> tuple[int, ...]:
         """Widths of the user tower from input to query vector."""
@@ -87,7 +93,7 @@ class TwoTowerConfig:
     def parameter_count(self) -> int:
         """Numbers in tables, layers and the searched item matrix."""
         layers = mlp_count(self.layer_sizes()) + mlp_count(self.item_layer_sizes())
-        return self.embedding_count() + layers + self.items * self.dim
+        return self.embedding_count() + layers + self.items * (self.dim + (1 if self.trend_days else 0))
 
 
 class TwoTower(nn.Module):
@@ -105,6 +111,9 @@ class TwoTower(nn.Module):
             self.history_table.weight[:1].zero_()
         self.tower = Mlp(config.layer_sizes(), dropout=config.dropout)
         self.item_tower = Mlp(config.item_layer_sizes(), dropout=config.dropout)
+        self.has_trend = config.trend_days > 0
+        if self.has_trend:
+            self.register_buffer("trend", torch.zeros(config.items))
         self.register_buffer("item_vectors", torch.randn(config.items, config.dim) / config.dim**0.5)
 
     def query(self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -120,7 +129,10 @@ class TwoTower(nn.Module):
 
     def scores(self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]``: products with the stored item vectors; arguments as in `forward`."""
-        return self.query(user, history, context) @ self.get_buffer("item_vectors").T
+        query, vectors = self.query(user, history, context), self.get_buffer("item_vectors")
+        if self.has_trend:
+            return trend_scores(query, vectors, self.get_buffer("trend"), self.temperature)
+        return query @ vectors.T
 
     def forward(
         self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor
@@ -169,6 +181,7 @@ def config_for(data: PreparedData, **overrides: Any) -> TwoTowerConfig:
         item_hidden=(128,),
         top_k=min(100, data.items - 1),
         dropout=0.2,
+        trend_days=trend_days_for(data),
     )
     return with_overrides(config, overrides)
 
@@ -198,5 +211,6 @@ def training_batch(rows: Rows, config: TwoTowerConfig, generator: np.random.Gene
 
 
 def refresh(network: nn.Module, data: PreparedData, config: TwoTowerConfig, known: str = "train") -> None:
-    """Run the item tower over every item and store its vectors, of length 1."""
+    """Run the item tower over every item and store its vectors, of length 1; note what is popular now."""
+    store_trend(network, data, known, config.trend_days)
     store_item_vectors(network, data, known, lambda rows: (rows.trained_item(), item_features(rows)))
