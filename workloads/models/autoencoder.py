@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
         self.decoder = Mlp(config.decoder_sizes(), activation="tanh")
         self.has_trend = config.trend_days > 0
         if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items))
+            self.register_buffer("trend", torch.zeros(config.items, 1))
 
     def encode(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and logarithm of the variance of each user's code: ``[request, channel]`` each."""
@@ -109,7 +109,7 @@ class Autoencoder(nn.Module):
     def scores(self, history: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]`` (logits); arguments as in `forward`."""
         decoded = self.decoder(self.encode(history)[0])
-        return decoded + self.get_buffer("trend") if self.has_trend else decoded
+        return decoded + self.get_buffer("trend").T if self.has_trend else decoded
 
     def forward(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best items of each user.

@@ -107,7 +107,7 @@ class Bert4Rec(nn.Module):
         self.item_bias = nn.Parameter(torch.zeros(config.items))
         self.has_trend = config.trend_days > 0
         if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items))
+            self.register_buffer("trend", torch.zeros(config.items, 1))
         self.register_buffer("mask_token", torch.full((1, 1), config.items, dtype=torch.int32))
 
     def encode(self, token: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ class Bert4Rec(nn.Module):
         """``scores[request, item]`` (logits); arguments as in `forward`."""
         mask = self.get_buffer("mask_token").to(history.dtype).expand(len(history), 1)
         answer = self.answer(self.encode(torch.cat((history, mask), dim=1))[:, -1])
-        return answer + self.get_buffer("trend") if self.has_trend else answer
+        return answer + self.get_buffer("trend").T if self.has_trend else answer
 
     def forward(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best next items.

@@ -102,7 +102,7 @@ class SasRec(nn.Module):
         self.encoder = Encoder(config.encoder_sizes())
         self.has_trend = config.trend_days > 0
         if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items))
+            self.register_buffer("trend", torch.zeros(config.items, 1))
         length = config.history_length
         self.register_buffer("earlier", torch.ones(length, length, dtype=torch.bool).tril())
         self.register_buffer("itself", torch.eye(length, dtype=torch.bool))
@@ -117,7 +117,7 @@ class SasRec(nn.Module):
     def scores(self, history: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]`` (logits) of every item to come next."""
         last, weight = self.encode(history)[:, -1], self.item_table.weight
-        return torch.addmm(self.get_buffer("trend"), last, weight.T) if self.has_trend else last @ weight.T
+        return torch.addmm(self.get_buffer("trend").T, last, weight.T) if self.has_trend else last @ weight.T
 
     def forward(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best next items.

@@ -51,13 +51,13 @@ def log_trend(data: PreparedData, known: str, days: float) -> np.ndarray:
 def trend_scores(query: torch.Tensor, vectors: torch.Tensor, trend: torch.Tensor, temperature: float) -> torch.Tensor:
     """``scores[request, item]``: cosines over temperature, which is what towers are trained on, and the trend.
 
-    ``query[request, channel]``; ``vectors[item, channel]`` of length 1; ``trend[item]``.
+    ``query[request, channel]``; ``vectors[item, channel]`` of length 1; ``trend[item, 0]``.
     """
-    return torch.addmm(trend, nn.functional.normalize(query) / temperature, vectors.T)
+    return torch.addmm(trend.T, nn.functional.normalize(query) / temperature, vectors.T)
 
 
 def store_trend(network: nn.Module, data: PreparedData, known: str, days: float) -> None:
-    """Fill ``network.trend``, where the network has it and anything is known."""
+    """Fill ``network.trend[item, 0]``, where the network has it and anything is known."""
     if days > 0 and len(data.known(cast(Any, known)).table):
         trend = network.get_buffer("trend")
-        trend.copy_(torch.from_numpy(log_trend(data, known, days)))
+        trend.copy_(torch.from_numpy(log_trend(data, known, days)[:, None]))

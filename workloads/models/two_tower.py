@@ -113,7 +113,7 @@ class TwoTower(nn.Module):
         self.item_tower = Mlp(config.item_layer_sizes(), dropout=config.dropout)
         self.has_trend = config.trend_days > 0
         if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items))
+            self.register_buffer("trend", torch.zeros(config.items, 1))
         self.register_buffer("item_vectors", torch.randn(config.items, config.dim) / config.dim**0.5)
 
     def query(self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,13 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
 
-__all__ = ["STORED_VECTORS", "id_rows"]
+__all__ = ["STORED", "STORED_VECTORS", "id_rows"]
 
 STORED_VECTORS = "item_vectors"
 """Buffer in which retrieval models with an item tower keep each item's vector."""
+
+STORED = (STORED_VECTORS, "trend")
+"""That, and the term of retrieval scores that follows popularity (`workloads.models.trend`): computed, not learned."""
 
 _FIRST_TOKEN = 3
 
@@ -39,6 +42,8 @@ def _users_then_items(first: int) -> _Rows:
     return rows
 
 
+_STORED: dict[str, _Rows] = dict.fromkeys(STORED, _item)
+
 _TABLES: dict[str, dict[str, _Rows]] = {
     "biased_mf": {
         "user_table.weight": _user,
@@ -52,11 +57,11 @@ _TABLES: dict[str, dict[str, _Rows]] = {
         "item_product.weight": _item,
         "item_table.weight": _item,
     },
-    "two_tower": {"user_table.weight": _user, "history_table.weight": _item, STORED_VECTORS: _item},
-    "lstm_two_tower": {"user_table.weight": _user, "item_table.weight": _item, STORED_VECTORS: _item},
-    "autoencoder": {"table.weight": _item},
-    "sasrec": {"item_table.weight": _item},
-    "bert4rec": {"item_table.weight": _item},
+    "two_tower": {"user_table.weight": _user, "history_table.weight": _item, **_STORED},
+    "lstm_two_tower": {"user_table.weight": _user, "item_table.weight": _item, **_STORED},
+    "autoencoder": {"table.weight": _item, **_STORED},
+    "sasrec": {"item_table.weight": _item, **_STORED},
+    "bert4rec": {"item_table.weight": _item, **_STORED},
     "dlrm": {"table.weight": _users_then_items(0), "history_table.weight": _item},
     "bert_reranker": {"tokens.weight": _users_then_items(_FIRST_TOKEN)},
 }

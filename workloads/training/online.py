@@ -21,7 +21,7 @@ from workloads.interactions.rows import Rows
 from workloads.model_folder import SavedModel, load_model
 from workloads.training.batches import to_tensors
 from workloads.training.delta import Delta, put_into, read_delta, write_delta
-from workloads.training.id_tables import STORED_VECTORS, id_rows
+from workloads.training.id_tables import STORED, id_rows
 from workloads.training.session import data_of_card
 
 if TYPE_CHECKING:
@@ -246,15 +246,16 @@ def _batches(
 
 
 def _refresh_some(saved: SavedModel, data: PreparedData, rows: dict[str, np.ndarray]) -> None:
-    """Compute stored item vectors anew, those of the items concerned only."""
-    if STORED_VECTORS not in rows:
+    """Compute what is stored about items anew, of the items concerned only."""
+    stored = {name: saved.network.get_buffer(name) for name in STORED if name in rows}
+    if not stored:
         return
-    stored = saved.network.get_buffer(STORED_VECTORS)
-    kept = stored.clone()
+    kept = {name: buffer.clone() for name, buffer in stored.items()}
     saved.module.refresh(saved.network, data, saved.config, "train")
-    row = torch.from_numpy(rows[STORED_VECTORS])
-    kept[row] = stored[row]
-    stored.copy_(kept)
+    for name, buffer in stored.items():
+        row = torch.from_numpy(rows[name])
+        kept[name][row] = buffer[row]
+        buffer.copy_(kept[name])
 
 
 def _delta(
