@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from workloads.catalogue import catalogue_table, profile_path, shipped_profiles
 from workloads.errors import InputError
 from workloads.interpolation import leave_one_out_error
+from workloads.models import MODEL_NAMES
 from workloads.profile import ModelProfile, load_profile, profile_text
 from workloads.profile_document import ProfileDocument, json_schema
 
 NAMES = shipped_profiles()
-MODELS = ("two_tower", "dlrm", "bert_reranker")
+ALSO_EAGER = ("two_tower", "dlrm", "sasrec", "bert_reranker")
 
 
 @pytest.fixture(params=NAMES)
@@ -28,13 +29,20 @@ def shipped(request: pytest.FixtureRequest) -> ModelProfile:
 
 
 def test_the_catalogue_is_complete() -> None:
-    expected = {
-        f"{model}-h200-{precision}-{mode}"
-        for model in MODELS
-        for precision in ("fp32", "bf16")
-        for mode in ("eager", "graph")
-    } | {f"{model}-cpu2-fp32" for model in MODELS}
-    assert expected <= set(NAMES)
+    graphs = {f"{model}-h200-{precision}-graph" for model in MODEL_NAMES for precision in ("fp32", "bf16")}
+    cpus = {f"{model}-cpu2-fp32" for model in MODEL_NAMES}
+    assert graphs | cpus | {f"{model}-h200-bf16-eager" for model in ALSO_EAGER} <= set(NAMES)
+
+
+@pytest.mark.parametrize("model", ALSO_EAGER)
+def test_replicas_that_share_a_gpu_slow_one_another_down(model: str) -> None:
+    """Time slices: together they serve no more than one alone could, but for the gaps that one alone leaves."""
+    document = load_profile(f"{model}-h200-bf16-graph").document
+    assert document is not None
+    together = document["interference"]
+    assert together["replicas"] == [2, 3]
+    for replicas, slowdowns in zip(together["replicas"], together["slowdown"]):
+        assert all(0.9 < slowdown < 2.0 * replicas for slowdown in slowdowns)
 
 
 def test_file_name_schema_and_layout(shipped: ModelProfile) -> None:
@@ -108,17 +116,15 @@ def test_notes_tell_of_two_modes_and_drift(shipped: ModelProfile) -> None:
 
 
 def test_graphs_are_no_slower_than_eager() -> None:
-    for model in MODELS:
-        for precision in ("fp32", "bf16"):
-            graph = load_profile(f"{model}-h200-{precision}-graph")
-            eager = load_profile(f"{model}-h200-{precision}-eager")
-            assert np.all(graph.quantile_s(0.5) < 1.05 * eager.quantile_s(0.5))
+    for model in ALSO_EAGER:
+        graph, eager = load_profile(f"{model}-h200-bf16-graph"), load_profile(f"{model}-h200-bf16-eager")
+        assert np.all(graph.quantile_s(0.5) < 1.05 * eager.quantile_s(0.5))
 
 
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(InputError, match="did you mean dlrm-h200-bf16-graph"):
         load_profile("dlrm-h200-bf16-grap")
-    with pytest.raises(InputError, match=r"use one of .*two_tower-h200-fp32-eager"):
+    with pytest.raises(InputError, match=r"use one of .*two_tower-h200-fp32-graph"):
         load_profile("zzz")
 
 
