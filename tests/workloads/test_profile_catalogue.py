@@ -20,7 +20,8 @@ from workloads.profile import ModelProfile, load_profile, profile_text
 from workloads.profile_document import ProfileDocument, json_schema
 
 NAMES = shipped_profiles()
-ALSO_EAGER = ("two_tower", "dlrm", "sasrec", "bert_reranker")
+SHARED = ("two_tower", "dlrm", "sasrec", "bert_reranker")
+"""Models whose replicas were measured on a shared GPU too."""
 
 
 @pytest.fixture(params=NAMES)
@@ -31,18 +32,19 @@ def shipped(request: pytest.FixtureRequest) -> ModelProfile:
 def test_the_catalogue_is_complete() -> None:
     graphs = {f"{model}-h200-{precision}-graph" for model in MODEL_NAMES for precision in ("fp32", "bf16")}
     cpus = {f"{model}-cpu2-fp32" for model in MODEL_NAMES}
-    assert graphs | cpus | {f"{model}-h200-bf16-eager" for model in ALSO_EAGER} <= set(NAMES)
+    assert graphs | cpus <= set(NAMES)
 
 
-@pytest.mark.parametrize("model", ALSO_EAGER)
+@pytest.mark.parametrize("model", SHARED)
 def test_replicas_that_share_a_gpu_slow_one_another_down(model: str) -> None:
-    """Time slices: together they serve no more than one alone could, but for the gaps that one alone leaves."""
+    """Time slices: at the largest batch together they serve about what one alone does, but for gaps that one leaves."""
     document = load_profile(f"{model}-h200-bf16-graph").document
     assert document is not None
     together = document["interference"]
     assert together["replicas"] == [2, 3]
     for replicas, slowdowns in zip(together["replicas"], together["slowdown"]):
-        assert all(0.9 < slowdown < 2.0 * replicas for slowdown in slowdowns)
+        assert min(slowdowns) > 1.2
+        assert slowdowns[-1] < 1.3 * replicas
 
 
 def test_file_name_schema_and_layout(shipped: ModelProfile) -> None:
@@ -116,9 +118,10 @@ def test_notes_tell_of_two_modes_and_drift(shipped: ModelProfile) -> None:
 
 
 def test_graphs_are_no_slower_than_eager() -> None:
-    for model in ALSO_EAGER:
-        graph, eager = load_profile(f"{model}-h200-bf16-graph"), load_profile(f"{model}-h200-bf16-eager")
-        assert np.all(graph.quantile_s(0.5) < 1.05 * eager.quantile_s(0.5))
+    for precision in ("fp32", "bf16"):
+        graph, eager = load_profile(f"dlrm-h200-{precision}-graph"), load_profile(f"dlrm-h200-{precision}-eager")
+        eager_s = np.interp(graph.batch_sizes, eager.batch_sizes, eager.quantile_s(0.5))
+        assert np.all(graph.quantile_s(0.5) < 1.05 * eager_s)
 
 
 def test_an_unknown_name_lists_near_ones() -> None:
