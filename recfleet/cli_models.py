@@ -30,9 +30,13 @@ class ModelFacts:
     profiles: dict[str, int]
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def models(
+    wide: Annotated[bool, typer.Option("--wide", help="Show all columns, however narrow the terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """List the models of the zoo: stage, unit, parameters, bytes of tables and layers, variants and profiles measured.
 
+    Shows as many columns as the terminal has room for; into a file or a pipe, all of them.
     Sizes are those of the default configuration in float32; they need torch (the extra recfleet[torch]), or come from
     shipped profiles.
     """
@@ -45,7 +49,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     if as_json:
         typer.echo(json.dumps([asdict(facts) for facts in found], indent=2))
     else:
-        _print(found)
+        _print(found, wide)
 
 
 def _facts(name: str, measured: list[ModelProfile]) -> ModelFacts:
@@ -85,34 +89,29 @@ def _summary(docstring: str) -> str:
     return re.split(r" \(|\.(?: |$)", paragraph.partition(": ")[2])[0]
 
 
-def _print(found: list[ModelFacts]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _print(found: list[ModelFacts], wide: bool) -> None:
+    from recfleet.fitted_table import NOTHING, Column, print_fitted, print_line
+    from recfleet.profile_tables import headed
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("model", "stage", "unit"):
-        table.add_column(header, no_wrap=True)
-    for header in ("parameters", "tables", "layers"):
-        table.add_column(header, justify="right")
-    for header in ("profiles", "variants measured", "what it is"):
-        table.add_column(header)
-    for facts in found:
-        table.add_row(
-            facts.name,
-            facts.stage or "-",
-            facts.unit or "-",
-            "-" if facts.parameters is None else f"{facts.parameters / 1e6:,.1f} M",
-            _bytes(facts.embedding_bytes),
-            _bytes(facts.other_bytes),
-            Text(", ".join(f"{count} on {device}" for device, count in facts.profiles.items()) or "-"),
-            Text(", ".join(facts.variants) or "-"),
-            Text(facts.summary),
-        )
-    console.print(table)
+    devices = sorted({device for facts in found for device in facts.profiles})
+    parameters = (facts.parameters for facts in found)
+    columns = [
+        Column("model", [facts.name for facts in found], right=False),
+        Column("stage", [facts.stage or NOTHING for facts in found], right=False),
+        Column("parameters", [NOTHING if n is None else f"{n / 1e6:,.1f} M" for n in parameters]),
+        Column("tables", [_bytes(facts.embedding_bytes) for facts in found], rank=1),
+        Column("layers", [_bytes(facts.other_bytes) for facts in found], rank=1),
+        *(
+            Column(f"profiles\n{headed(device)}", [str(facts.profiles.get(device, 0)) for facts in found], rank=2)
+            for device in devices
+        ),
+        Column("unit", [facts.unit or NOTHING for facts in found], right=False, rank=3),
+        Column("what it is", [facts.summary or NOTHING for facts in found], right=False, rank=4),
+        Column("variants measured", [", ".join(facts.variants) or NOTHING for facts in found], right=False, rank=5),
+    ]
+    print_fitted(columns, wide)
     if any(facts.parameters is None for facts in found):
-        console.print("Sizes of models without profiles need torch: pip install 'recfleet\\[torch]'")
+        print_line("Sizes of models without profiles need torch: pip install 'recfleet[torch]'")
 
 
 def _bytes(count: int | None) -> str:

@@ -12,7 +12,10 @@ import typer
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
+    from recfleet.profile_facts import ProfileFacts
     from workloads.profile import ModelProfile
+
+    _Costs = dict[tuple[str, str, str], dict[str, ProfileFacts]]
 
 __all__ = ["profiles"]
 
@@ -32,13 +35,16 @@ def profiles(
         list[str] | None, typer.Option(help="DEVICE=USD an hour, again for each device; cpu is one core.")
     ] = None,
     costs: Annotated[bool, typer.Option("--costs", help="A price list: each model on each device.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Show all columns, however narrow the terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List profiles: latency of one and at the best batch, throughput, memory, accuracy, cost of a million units.
 
+    Shows as many columns as the terminal has room for; into a file or a pipe, all of them.
     A cost is that of replicas which are never idle. Examples: recfleet profiles --model dlrm --costs ; recfleet
     profiles dlrm-h200-bf16-graph
     """
+    from recfleet.fitted_table import print_line
     from recfleet.price_list import ASSUMPTION, prices
     from recfleet.profile_facts import cheapest, facts_of
     from recfleet.profile_tables import print_costs, print_profile, print_profiles
@@ -51,7 +57,7 @@ def profiles(
         if as_json:
             typer.echo(json.dumps(facts_of(found, table, _limit(within_ms)).as_dict(), indent=2))
         else:
-            print_profile(found)
+            print_profile(found, wide)
         return
     wanted = _filtered(_all(folder), model, device, precision)
     if not wanted:
@@ -61,11 +67,19 @@ def profiles(
         typer.echo(json.dumps([row.as_dict() for row in rows], indent=2))
         return
     if costs:
-        print_costs(cheapest(rows))
+        print_costs(_priced(cheapest(rows)), wide)
     else:
-        print_profiles(rows)
+        print_profiles(rows, wide)
     if not price:
-        typer.echo(f"({ASSUMPTION}; give --price for others)")
+        print_line(f"({ASSUMPTION}; give --price for others)")
+
+
+def _priced(costs: _Costs) -> _Costs:
+    if not costs:
+        raise InputError(
+            "--costs", "no batch here has a price", "price the devices with --price, or loosen --within-ms"
+        )
+    return costs
 
 
 def _limit(within_ms: float | None) -> float:

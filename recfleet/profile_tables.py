@@ -3,132 +3,147 @@
 from __future__ import annotations
 
 import math
+import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from recfleet.fitted_table import NOTHING, Column, print_fitted, print_line, significant, with_prefix
 from workloads.interpolation import leave_one_out_error
 
 if TYPE_CHECKING:
     from recfleet.profile_facts import ProfileFacts
     from workloads.profile import ModelProfile
 
-__all__ = ["print_costs", "print_profile", "print_profiles"]
+__all__ = ["headed", "print_costs", "print_profile", "print_profiles"]
 
 _SHOWN_METRICS = (("auc", "AUC"), ("rmse", "RMSE"), ("ndcg10", "NDCG@10"))
 
 
-def print_profiles(rows: Sequence[ProfileFacts]) -> None:
+def print_profiles(rows: Sequence[ProfileFacts], wide: bool = False) -> None:
     """One row a profile, and what interpolation between sizes costs."""
-    console = Console()
-    table = _table("profile", "unit", right=_HEADERS, left=("accuracy",))
-    for row in rows:
-        table.add_row(
-            Text(row.name),
-            row.unit,
-            f"{row.one_p50_ms:.3g} / {row.one_p99_ms:.3g}",
-            f"{row.best_batch}" if row.best_batch else "-",
-            f"{row.best_p50_ms:.3g} / {row.best_p99_ms:.3g}" if row.best_batch else "-",
-            f"{row.units_per_s:,.0f}" if row.best_batch else "-",
-            f"{row.memory_bytes / 2**30:.2f}",
-            f"{row.load_s:.2f}",
-            _number(row.usd_per_million, ".4g"),
-            _number(row.joules_per_unit, ".3g"),
-            Text(_accuracy(row.accuracy, row.accuracy_data)),
-        )
-    console.print(table)
+    shown = print_fitted(_columns(rows), wide)
+    if not any(column.title == "unit" for column in shown):
+        units = sorted({row.unit for row in rows})
+        models = (", ".join(sorted({row.model for row in rows if row.unit == unit})) for unit in units)
+        print_line(f"Units are {'; '.join(f'{unit} for {names}' for unit, names in zip(units, models))}.")
     known = [row for row in rows if not math.isnan(row.interpolation_worst)]
     if known:
-        medians = sorted(row.interpolation_median for row in known)
         worst = max(known, key=lambda row: row.interpolation_worst)
-        console.print(
-            f"Interpolation, one inner size left out: median error {medians[len(medians) // 2]:.1%} (over profiles), "
-            f"worst {worst.interpolation_worst:.1%} ({worst.name} at {worst.interpolation_worst_batch})",
-            markup=False,
+        print_line(
+            "Interpolation, one inner size left out: median error "
+            f"{statistics.median(row.interpolation_median for row in known):.1%} (over profiles), "
+            f"worst {worst.interpolation_worst:.1%} ({worst.name} at {worst.interpolation_worst_batch})."
         )
 
 
-_HEADERS = (
-    "1: p50 / p99 ms",
-    "best batch",
-    "its p50 / p99 ms",
-    "a second",
-    "GiB",
-    "load s",
-    "USD a million",
-    "J a unit",
-)
+def _columns(rows: Sequence[ProfileFacts]) -> list[Column]:
+    """What is known of each profile; the ranks say what matters most."""
+    found = [row.best_batch > 0 for row in rows]
+    return [
+        Column("profile", [row.name for row in rows], right=False),
+        Column("unit", [row.unit for row in rows], right=False, rank=10),
+        Column("p50 ms\nof 1", [significant(row.one_p50_ms) for row in rows], rank=1),
+        Column("p99 ms\nof 1", [significant(row.one_p99_ms) for row in rows], rank=13),
+        Column("best\nbatch", [str(row.best_batch) if row.best_batch else NOTHING for row in rows], rank=5),
+        Column("its p50\nms", [significant(row.best_p50_ms) for row in rows], rank=14),
+        Column("its p99\nms", [significant(row.best_p99_ms) for row in rows], rank=4),
+        Column(
+            "units a\nsecond", [with_prefix(row.units_per_s) if ok else NOTHING for row, ok in zip(rows, found)], rank=2
+        ),
+        Column("USD a\nmillion", [significant(row.usd_per_million) for row in rows], rank=3),
+        Column("GiB", [f"{row.memory_bytes / 2**30:.2f}" for row in rows], rank=6),
+        Column("load s", [f"{row.load_s:.2f}" for row in rows], rank=11),
+        Column("J a unit", [significant(row.joules_per_unit) for row in rows], rank=12),
+        *(
+            Column(word, [significant(row.accuracy.get(name, math.nan)) for row in rows], rank=rank)
+            for rank, (name, word) in enumerate(_SHOWN_METRICS, start=7)
+        ),
+        Column("trained on", [row.accuracy_data or NOTHING for row in rows], right=False, rank=15),
+    ]
 
 
-def print_costs(costs: Mapping[tuple[str, str, str], Mapping[str, ProfileFacts]]) -> None:
+def print_costs(costs: Mapping[tuple[str, str, str], Mapping[str, ProfileFacts]], wide: bool = False) -> None:
     """The price list: by model and variant, dollars for a million units on each device, and by which profile."""
-    devices = sorted({device for by_device in costs.values() for device in by_device})
-    table = _table("model", "weights", "a million", right=tuple(devices), left=("cheapest by",))
-    for (model, variant, data), by_device in sorted(costs.items()):
-        least = min(by_device.values(), key=lambda row: row.usd_per_million)
-        table.add_row(
-            Text(f"{model} {variant}".strip()),
-            Text(f"trained on {data}" if data else "random"),
-            least.unit,
-            *(_number(by_device[d].usd_per_million, ".4g") if d in by_device else "-" for d in devices),
-            Text(f"{least.name}, batches of {least.best_batch}"),
-        )
-    Console().print(table)
+    lines = sorted(costs.items())
+    devices = sorted({device for _, by_device in lines for device in by_device})
+    least = [min(by_device.values(), key=lambda row: row.usd_per_million) for _, by_device in lines]
+    print_fitted(
+        [
+            Column(
+                "USD for a\nmillion by", [f"{model} {variant}".strip() for (model, variant, _), _ in lines], right=False
+            ),
+            Column("trained on", [data or NOTHING for (_, _, data), _ in lines], right=False, rank=1),
+            Column("unit", [row.unit for row in least], right=False, rank=2),
+            *(
+                Column(
+                    headed(device),
+                    [significant(row[device].usd_per_million) if device in row else NOTHING for _, row in lines],
+                )
+                for device in devices
+            ),
+            Column("cheapest by", [row.name for row in least], right=False, rank=3),
+            Column("in batches\nof", [str(row.best_batch) for row in least], rank=4),
+        ],
+        wide,
+    )
 
 
-def print_profile(found: ModelProfile) -> None:
+def print_profile(found: ModelProfile, wide: bool = False) -> None:
     """One profile by batch size, with what else was measured of it."""
-    console = Console()
-    head = Text(found.name, style="bold")
-    head.append(f"  {found.stage}, {found.precision}, {found.mode}, on {found.device_name}", style="none")
-    console.print(head)
-    console.print(_sizes(found))
+    print_line(f"{found.name}: {found.stage}, {found.precision}, {found.mode}, on {found.device_name}")
+    print_fitted(_by_size(found), wide, hint="recfleet profiles NAME --wide shows all")
     document = found.document or {}
     if document.get("interference"):
-        console.print(_interference(document["interference"]))
-    console.print(
+        print_fitted(_by_replicas(document["interference"]), wide)
+    print_line(
         f"weights {found.weights_bytes / 2**30:.2f} GiB, device memory {found.device_memory_bytes / 2**30:.2f} GiB, "
         f"host memory {found.host_memory_bytes / 2**30:.2f} GiB, load {found.load_s:.2f} s, "
-        f"{found.provenance} on {found.date}",
-        markup=False,
+        f"{found.provenance} on {found.date}"
     )
     for line in _lines(found, document):
-        console.print(line, markup=False)
+        print_line(line)
 
 
-def _sizes(found: ModelProfile) -> Table:
+def headed(device: str) -> str:
+    """A device's id as a heading of several short lines."""
+    return "\n".join(textwrap.wrap(device, 12))
+
+
+def _by_size(found: ModelProfile) -> list[Column]:
+    """Latency, throughput and what else was measured, by batch size."""
     roofline = (found.document or {}).get("roofline")
-    energy = found.energy_j_per_unit()
-    extra = (["J a unit"] if len(found.busy_power_w) else []) + (["of roofline"] if roofline else [])
-    headers = ("p50 ms", "p95 ms", "p99 ms", "a second", "CPU core-ms", "timings", *extra)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in (found.unit, *headers):
-        table.add_column(header, justify="right")
-    table.add_column("")
-    columns = (found.quantile_s(0.5), found.quantile_s(0.95), found.quantile_s(0.99))
-    throughput = found.throughput_per_s()
-    for index, size in enumerate(found.batch_sizes):
-        cells = [str(size), *(f"{column[index] * 1e3:.3f}" for column in columns)]
-        cells += [f"{throughput[index]:,.0f}", f"{found.cpu_core_s[index] * 1e3:.3f}", str(found.runs[index])]
-        cells += [f"{energy[index]:.3g}"] if len(found.busy_power_w) else []
-        cells += [f"{roofline['ratio'][index]:.1%} {roofline['limit'][index]}"] if roofline else []
-        table.add_row(*cells, "two groups" if found.two_modes[index] else "")
-    return table
+    of_ceilings = (
+        [f"{ratio:.1%} {limit}" for ratio, limit in zip(roofline["ratio"], roofline["limit"])] if roofline else []
+    )
+    columns = [
+        Column(found.unit, [str(size) for size in found.batch_sizes]),
+        *(
+            Column(
+                f"p{level * 100:.0f} ms", [significant(value * 1e3, 4) for value in found.quantile_s(level)], rank=rank
+            )
+            for level, rank in ((0.5, 1), (0.95, 5), (0.99, 2))
+        ),
+        Column("a second", [with_prefix(value) for value in found.throughput_per_s()], rank=3),
+        Column("CPU\ncore-ms", [significant(value * 1e3, 4) for value in found.cpu_core_s], rank=6),
+        Column("runs", [str(count) for count in found.runs], rank=8),
+        Column("J a unit", [significant(value) for value in found.energy_j_per_unit()], rank=7),
+        Column("of roofline", of_ceilings or [NOTHING] * len(found.batch_sizes), rank=4),
+        Column("", ["two groups" if two else NOTHING for two in found.two_modes], right=False, rank=9),
+    ]
+    return columns
 
 
-def _interference(part: Mapping[str, Any]) -> Table:
-    """Slowdown by replicas and size."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("replicas at once")
-    for size in part["batch_sizes"]:
-        table.add_column(f"at {size}", justify="right")
-    for count, slowdown, throughput in zip(part["replicas"], part["slowdown"], part["throughput_ratio"]):
-        cells = (f"{slow:.2f} x, {count * share:.2f} x" for slow, share in zip(slowdown, throughput))
-        table.add_row(f"{count}: latency, all throughput", *cells)
-    return table
+def _by_replicas(part: Mapping[str, Any]) -> list[Column]:
+    """What replicas do to one another, by how many there are and batch size."""
+    counts, sizes = part["replicas"], part["batch_sizes"]
+    labels = [text for n in counts for text in (f"{n} replicas: latency of each", f"{n} replicas: throughput of all")]
+    columns = [Column("times that of one alone", labels, right=False)]
+    for place, size in enumerate(sizes):
+        pairs = zip(counts, part["slowdown"], part["throughput_ratio"])
+        ratios = [ratio for n, slower, share in pairs for ratio in (slower[place], n * share[place])]
+        columns.append(Column(f"at {size}", [f"{ratio:.2f}" for ratio in ratios], rank=1 + place))
+    return columns
 
 
 def _lines(found: ModelProfile, document: Mapping[str, Any]) -> list[str]:
@@ -154,23 +169,3 @@ def _lines(found: ModelProfile, document: Mapping[str, Any]) -> list[str]:
             f"worst {error.worst:.1%} at {error.worst_batch_size}"
         )
     return lines + [f"note: {note}" for note in found.notes]
-
-
-def _accuracy(metrics: Mapping[str, float], data: str) -> str:
-    shown = [f"{word} {metrics[name]:.3f}" for name, word in _SHOWN_METRICS if name in metrics]
-    return f"{', '.join(shown)} ({data})" if shown else "-"
-
-
-def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
-
-
-def _table(*first: str, right: Sequence[str], left: Sequence[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, header in enumerate(first):
-        table.add_column(header, no_wrap=index == 0)
-    for header in right:
-        table.add_column(header, justify="right")
-    for header in left:
-        table.add_column(header)
-    return table

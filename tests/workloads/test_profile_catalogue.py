@@ -120,8 +120,9 @@ def test_notes_tell_of_two_modes_and_drift(shipped: ModelProfile) -> None:
 def test_graphs_are_no_slower_than_eager() -> None:
     for precision in ("fp32", "bf16"):
         graph, eager = load_profile(f"dlrm-h200-{precision}-graph"), load_profile(f"dlrm-h200-{precision}-eager")
-        eager_s = np.interp(graph.batch_sizes, eager.batch_sizes, eager.quantile_s(0.5))
-        assert np.all(graph.quantile_s(0.5) < 1.05 * eager_s)
+        common = np.isin(graph.batch_sizes, eager.batch_sizes)
+        assert common.sum() >= 10
+        assert np.all(graph.quantile_s(0.5)[common] < 1.05 * eager.quantile_s(0.5))
 
 
 def test_an_unknown_name_lists_near_ones() -> None:

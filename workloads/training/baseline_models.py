@@ -21,7 +21,7 @@ __all__ = ["BASELINES", "Additive", "baselines", "fit_biases"]
 
 BASELINES = ("global mean", "item mean", "user and item bias", "popularity", "recent popularity")
 
-_LAMBDAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_LAMBDAS = tuple(2.0**power for power in range(-1, 10))
 _RECENT_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0)
 _DEFAULT_LAMBDAS = (4.0, 4.0)
 _DEFAULT_DAYS = 7.0
@@ -59,7 +59,9 @@ class Additive:
         return torch.from_numpy((self.mean + self.user[users, None] + self.item[None, :]).astype(np.float32))
 
 
-def baselines(data: PreparedData, part: Part = "test", ks: tuple[int, ...] = (10,)) -> dict[str, Metrics]:
+def baselines(
+    data: PreparedData, part: Part = "test", ks: tuple[int, ...] = (10,), ranking_users: int = 0
+) -> dict[str, Metrics]:
     """Judge every baseline on a part.
 
     Parameters
@@ -68,6 +70,8 @@ def baselines(data: PreparedData, part: Part = "test", ks: tuple[int, ...] = (10
         For ``test``: what the baselines may choose (the strength of regularisation, the days that are recent) is
         chosen on the validation part, then they are fitted on training and validation part together. Without a
         validation part, and for ``validation``, fixed values are taken.
+    part, ks, ranking_users
+        As for `evaluation.judge`; a sample of users is the same one for models and baselines.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def baselines(data: PreparedData, part: Part = "test", ks: tuple[int, ...] = (10
         "popularity": lambda: _popularity(last, None),
         "recent popularity": lambda: _popularity(last, days),
     }
-    return {name: judge(made[name](), last, part, ks) for name in BASELINES}
+    return {name: judge(made[name](), last, part, ks, ranking_users) for name in BASELINES}
 
 
 def fit_biases(data: PreparedData, user_lambda: float, item_lambda: float, rounds: int = _ROUNDS) -> Additive:

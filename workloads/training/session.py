@@ -103,7 +103,7 @@ def train_and_save(
         },
     )
     tell("judging the baselines")
-    return Judged(card, metrics, baselines(data, "test", ks) if with_baselines else {})
+    return Judged(card, metrics, baselines(data, "test", ks, recipe.settings.ranking_users) if with_baselines else {})
 
 
 def judge_folder(
@@ -129,7 +129,7 @@ def judge_folder(
     saved = load_model(folder, device)
     last = data_of_card(saved.card, data, str(folder), part)
     metrics = evaluate(saved.module, saved.config, saved.network, last, part, device, ks, ranking_users, precision)
-    return Judged(saved.card, metrics, baselines(data, part, ks) if with_baselines else {})
+    return Judged(saved.card, metrics, baselines(data, part, ks, ranking_users) if with_baselines else {})
 
 
 def data_of_card(card: Mapping[str, Any], data: PreparedData, where: str, part: Part = "test") -> PreparedData:

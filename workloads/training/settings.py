@@ -43,7 +43,7 @@ class TrainSettings:
     metric
         What the validation part is judged by: ``rmse``, ``auc``, ``ndcg10`` or ``recall10``.
     ranking_users
-        For ``ndcg10`` and ``recall10`` on the validation part: a seeded sample of so many users; 0 takes all.
+        Rankings, on the validation part and on the test part, are of a seeded sample of so many users; 0 takes all.
     refit
         Then train afresh on training and validation part together, for the number of epochs found best.
     clip_norm

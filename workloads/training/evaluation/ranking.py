@@ -30,7 +30,7 @@ class Rankings:
     shown
         ``shown[user, rank]`` ids; 0 where a list is shorter.
     relevant_user, relevant_item
-        Pairs to be found: row of `shown`, and id.
+        Pairs to be found, each once: row of `shown`, and id.
     catalogue
         Items that could be shown: those of the training part.
     counts
@@ -91,7 +91,8 @@ def _to_judge(
     trained[0] = False
     liked = (table.rating >= data.like_from) & trained[table.user]
     new = ~np.isin(_pair(data, table), _pair(data, seen))
-    relevant = table.take(liked & new & in_catalogue[table.item])
+    wanted = np.flatnonzero(liked & new & in_catalogue[table.item])
+    relevant = table.take(wanted[np.unique(_pair(data, table)[wanted], return_index=True)[1]])
     users = np.unique(relevant.user)
     unknown = int((~trained[everyone]).sum())
     counts = {
