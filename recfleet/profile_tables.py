@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recfleet.fitted_table import NOTHING, Column, print_fitted, print_line, significant, with_prefix
+from recfleet.fitted_table import NOTHING, Column, aligned, print_fitted, print_line, significant, with_prefix
 from workloads.interpolation import leave_one_out_error
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def print_profile(found: ModelProfile, wide: bool = False) -> None:
 
 def headed(device: str) -> str:
     """A device's id as a heading of several short lines."""
-    return "\n".join(textwrap.wrap(device, 12))
+    return "\n".join(textwrap.wrap(device, 10))
 
 
 def _by_size(found: ModelProfile) -> list[Column]:
@@ -116,22 +116,19 @@ def _by_size(found: ModelProfile) -> list[Column]:
     of_ceilings = (
         [f"{ratio:.1%} {limit}" for ratio, limit in zip(roofline["ratio"], roofline["limit"])] if roofline else []
     )
-    columns = [
+    return [
         Column(found.unit, [str(size) for size in found.batch_sizes]),
         *(
-            Column(
-                f"p{level * 100:.0f} ms", [significant(value * 1e3, 4) for value in found.quantile_s(level)], rank=rank
-            )
+            Column(f"p{level * 100:.0f} ms", aligned(found.quantile_s(level) * 1e3), rank=rank)
             for level, rank in ((0.5, 1), (0.95, 5), (0.99, 2))
         ),
-        Column("a second", [with_prefix(value) for value in found.throughput_per_s()], rank=3),
-        Column("CPU\ncore-ms", [significant(value * 1e3, 4) for value in found.cpu_core_s], rank=6),
+        Column("a second", [with_prefix(value, 4) for value in found.throughput_per_s()], rank=3),
+        Column("CPU\ncore-ms", aligned(found.cpu_core_s * 1e3), rank=6),
         Column("runs", [str(count) for count in found.runs], rank=8),
         Column("J a unit", [significant(value) for value in found.energy_j_per_unit()], rank=7),
         Column("of roofline", of_ceilings or [NOTHING] * len(found.batch_sizes), rank=4),
         Column("", ["two groups" if two else NOTHING for two in found.two_modes], right=False, rank=9),
     ]
-    return columns
 
 
 def _by_replicas(part: Mapping[str, Any]) -> list[Column]:

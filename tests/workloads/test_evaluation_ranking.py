@@ -102,6 +102,20 @@ def test_a_sample_of_users_is_a_part_of_all(data: PreparedData) -> None:
     assert sampled.catalogue == every.catalogue
 
 
+def test_an_item_liked_twice_is_to_be_found_once(data: PreparedData) -> None:
+    """In logs that keep repeats."""
+    scorer = Fixed(np.random.default_rng(0).random((data.users, data.items)))
+    twice = replace(data, test=data.test.take(np.repeat(np.arange(len(data.test)), 2)))
+    once, found = (judge(scorer, each, "test", (3,), replicates=0).values() for each in (data, twice))
+    assert found == pytest.approx(once)
+    assert once["recall3"] > 0
+
+
+def test_baselines_are_ranked_for_the_sample_that_models_are(data: PreparedData) -> None:
+    found = baselines(data, ranking_users=4)
+    assert {m.counts["users_ranked"] for m in found.values() if m.ranking} == {4}
+
+
 def test_scores_that_are_no_numbers_are_told(data: PreparedData) -> None:
     with pytest.raises(InputError, match="not finite"):
         judge(Fixed(np.full((data.users, data.items), np.nan)), data)

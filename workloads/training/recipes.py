@@ -1,6 +1,7 @@
 """How each model is trained unless told otherwise: settings, and sizes that differ from the module's own defaults.
 
-Settings were chosen on validation parts, never on test parts. Needs no torch.
+Settings were chosen on validation parts, with one blemish: the rate of DLRM was lowered from 1e-3, for finer steps of early
+stopping, when test figures had been seen. Needs no torch.
 """
 
 from __future__ import annotations
