@@ -62,7 +62,8 @@ def _facts(name: str, measured: list[ModelProfile]) -> ModelFacts:
     try:
         module = model_module(name)
     except MissingDependencyError:
-        drawn = next((profile for profile in measured if profile.precision == "fp32" and not profile.accuracy), None)
+        whole = (profile for profile in measured if not (profile.variant or profile.accuracy))
+        drawn = next((profile for profile in whole if profile.precision == "fp32"), None)
         if drawn is None or drawn.document is None:
             return ModelFacts(name, None, None, "", None, None, None, variants, counts)
         total = drawn.document["model"]["parameters"]

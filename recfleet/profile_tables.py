@@ -119,11 +119,11 @@ def _by_size(found: ModelProfile) -> list[Column]:
     return [
         Column(found.unit, [str(size) for size in found.batch_sizes]),
         *(
-            Column(f"p{level * 100:.0f} ms", aligned(found.quantile_s(level) * 1e3), rank=rank)
+            Column(f"p{level * 100:.0f} ms", aligned((found.quantile_s(level) * 1e3).tolist()), rank=rank)
             for level, rank in ((0.5, 1), (0.95, 5), (0.99, 2))
         ),
         Column("a second", [with_prefix(value, 4) for value in found.throughput_per_s()], rank=3),
-        Column("CPU\ncore-ms", aligned(found.cpu_core_s * 1e3), rank=6),
+        Column("CPU\ncore-ms", aligned((found.cpu_core_s * 1e3).tolist()), rank=6),
         Column("runs", [str(count) for count in found.runs], rank=8),
         Column("J a unit", [significant(value) for value in found.energy_j_per_unit()], rank=7),
         Column("of roofline", of_ceilings or [NOTHING] * len(found.batch_sizes), rank=4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def test_one_in_full(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     text = capsys.readouterr().out
     for word in (
         "0.1% memory",
-        "1.90 x, 1.04 x",
+        "2 replicas: throughput of all",
+        "1.90",
+        "1.04",
         "structured+int8-weight, of tiny",
         "auc 0.76",
         "ceilings: 0.1 TFLOP/s",
@@ -90,8 +93,43 @@ def test_the_price_list_takes_the_cheapest_by_device(capsys: pytest.CaptureFixtu
     assert found["tiny", "", ""]["cpu-2core-test"].name == "fast"
     assert run(["profiles", "--costs"]) == 0
     text = capsys.readouterr().out
-    assert "nvidia-h200" in text
-    assert "dlrm-h200-bf16-graph, batches of 32768" in text
+    assert "nvidia-" in text
+    assert re.search(r"dlrm +items .*dlrm-h200-bf16-graph +32768\n", text)
+
+
+@pytest.mark.parametrize("command", [["profiles"], ["profiles", "--costs"], ["models"]])
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_narrow_terminal_cuts_nothing(
+    command: list[str], columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert run(command) == 0
+    text = capsys.readouterr().out
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines()) <= columns
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run(command) == 0
+    whole = capsys.readouterr().out.splitlines()
+    cells = {word for line in whole for word in line.split()}
+    shown = text.partition("no room")[0].splitlines()
+    first = whole[3].split()[0]
+    assert any(line.startswith(f"{first} ") for line in shown)
+    assert all(word in cells for line in shown for word in line.split())
+
+
+def test_wide_shows_every_column_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(["profiles", "--wide"]) == 0
+    text = capsys.readouterr().out
+    assert "no room" not in text
+    assert all(word in text for word in ("unit", "load s", "J a unit", "its p50"))
+
+
+def test_a_price_list_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profiles", "--costs", "--within-ms", "0.000001"]) == 2
+    assert "no batch here has a price" in capsys.readouterr().err
 
 
 def test_a_device_without_a_price_has_no_cost() -> None:

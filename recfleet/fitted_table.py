@@ -1,0 +1,176 @@
+"""Tables whose cells are never cut: columns that a terminal has no room for are left out, and named below the table."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+__all__ = ["NOTHING", "Column", "aligned", "print_fitted", "print_line", "shown_columns", "significant", "with_prefix"]
+
+NOTHING = "-"
+"""What a cell without a value shows."""
+
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    header
+        Its name; may have line breaks.
+    cells
+        ``cells[row]``, as shown.
+    right
+        Whether cells stand to the right, as numbers do.
+    rank
+        The order in which columns find room, from 1 up; a column of rank 0 is always there.
+    """
+
+    header: str
+    cells: Sequence[str]
+    right: bool = True
+    rank: int = 0
+
+    @property
+    def title(self) -> str:
+        """The header on one line."""
+        return self.header.replace("-\n", "-").replace("\n", " ")
+
+    @property
+    def width(self) -> int:
+        """Terminal cells of the widest line."""
+        from rich.cells import cell_len
+
+        return max(cell_len(line) for text in (self.header, *self.cells) for line in text.split("\n"))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell has a value."""
+        return all(cell in ("", NOTHING) for cell in self.cells)
+
+
+def shown_columns(columns: Sequence[Column], room: int | None) -> list[Column]:
+    """The columns to show, those without any value left out unless their rank is 0.
+
+    Parameters
+    ----------
+    columns
+        All, from left to right.
+    room
+        Width of the terminal; None for no limit.
+
+    Returns
+    -------
+    list of Column
+        By rank as many as fit; the first that does not keeps all of later rank out.
+    """
+    kept = [column for column in columns if column.rank == 0 or not column.empty]
+    if room is None:
+        return kept
+    left = room + _GAP
+    chosen: set[int] = set()
+    for place in sorted(range(len(kept)), key=lambda place: kept[place].rank):
+        left -= kept[place].width + _GAP
+        if left < 0 and kept[place].rank > 0:
+            break
+        chosen.add(place)
+    return [kept[place] for place in sorted(chosen)]
+
+
+def print_fitted(columns: Sequence[Column], wide: bool = False, hint: str = "--wide shows all") -> list[Column]:
+    """Print the columns that fit and name the others; all columns where output goes to a file or a pipe.
+
+    Parameters
+    ----------
+    columns
+        All, from left to right.
+    wide
+        Print all, however narrow the terminal.
+    hint
+        How to see what was left out.
+
+    Returns
+    -------
+    list of Column
+        Those printed.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = shown_columns(columns, None if wide else _room())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in shown:
+        table.add_column(Text(column.header), justify="right" if column.right else "left", no_wrap=True)
+    for row in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*(Text(cell) for cell in row))
+    Console(width=sum(column.width + _GAP for column in shown), highlight=False).print(table)
+    left_out = [column.title for column in shown_columns(columns, None) if column not in shown]
+    if left_out:
+        print_line(f"no room for: {', '.join(left_out)} ({hint})")
+    return shown
+
+
+def print_line(text: str) -> None:
+    """Print a sentence, wrapped where a terminal is narrow."""
+    room = _room()
+    typer.echo(text if room is None else textwrap.fill(text, max(room, 20), break_on_hyphens=False))
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits at least, all digits before the point; ``-`` for NaN.
+
+    Examples
+    --------
+    >>> significant(1478.4), significant(0.05593), significant(3.0), significant(0.0000062)
+    ('1,478', '0.0559', '3.00', '6.2e-06')
+    """
+    if math.isnan(value):
+        return NOTHING
+    if value and abs(value) < 1e-4:
+        return f"{value:.{digits}g}"
+    places = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:,.{max(places, 0)}f}"
+
+
+def aligned(values: Sequence[float], digits: int = 3) -> list[str]:
+    """Numbers with one count of decimals for all, so that the smallest shows so many significant digits.
+
+    Examples
+    --------
+    >>> aligned([0.08291, 1.5994])
+    ['0.0829', '1.5994']
+    """
+    least = min((abs(value) for value in values if value), default=1.0)
+    places = max(0, digits - 1 - math.floor(math.log10(least)))
+    return [f"{value:,.{places}f}" for value in values]
+
+
+def with_prefix(value: float, digits: int = 3) -> str:
+    """A count in thousands or millions where it is that large.
+
+    Examples
+    --------
+    >>> with_prefix(355.4), with_prefix(64_451.0), with_prefix(169_540_000.0)
+    ('355', '64.5 k', '170 M')
+    """
+    for prefix, scale in (("M", 1e6), ("k", 1e3)):
+        if value >= scale:
+            return f"{significant(value / scale, digits)} {prefix}"
+    return significant(value, digits)
+
+
+def _room() -> int | None:
+    """Width of the terminal, or what COLUMNS says; None for a file or a pipe where it says nothing."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else None
