@@ -96,6 +96,7 @@ def train(
     from workloads.models import model_module
     from workloads.training.recipes import recipe_for
 
+    _check_json(as_json)
     model_module(model)
     lengths = _lengths(ks)
     prepared = load_prepared(data)
@@ -140,6 +141,7 @@ def evaluate(
     from workloads.interactions.prepared import load_prepared
     from workloads.model_folder import read_card
 
+    _check_json(as_json)
     if part not in ("test", "validation"):
         raise InputError("--part", f"{part!r} is not known", "use test or validation")
     if precision not in ("fp32", "bf16"):
@@ -191,10 +193,15 @@ def update(
     Example: recfleet update out/dlrm --data mt --part test --share 0.5 --out out/dlrm-delta
     """
     from workloads.interactions.prepared import load_prepared
+    from workloads.model_folder import read_card
     from workloads.training.online import OnlineSettings, apply_delta, update_online
+    from workloads.training.session import data_of_card
 
+    _check_json(as_json)
     settings = OnlineSettings(optimizer, lr, batch_size, passes, seed)
     prepared = load_prepared(data)
+    if log is None and part == "validation":
+        data_of_card(read_card(folder), prepared, str(folder), "validation")
     new, rest = _new_interactions(prepared, log, part, share)
     with _display(folder.name) as (_, tell):
         tell("updating")
@@ -352,11 +359,15 @@ def _show_update(folder: Path, updated: Any, judged: Any, out: Path, apply: Path
     _write_json(document, as_json)
 
 
+def _check_json(path: Path | None) -> None:
+    """Refuse a file that cannot be written before any work is done for it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise InputError(f"--json {path}", f"there is no folder {path.absolute().parent}", "create it first")
+
+
 def _write_json(document: dict[str, Any], path: Path | None) -> None:
     if path is None:
         return
     from workloads.atomic_files import write_json_file
 
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--json {path}", f"there is no folder {path.absolute().parent}", "create it first")
     write_json_file(document, path)

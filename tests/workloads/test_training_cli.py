@@ -101,6 +101,8 @@ def test_update_replays_a_part_and_applies(place: Path, capsys: pytest.CaptureFi
     assert document["before"]["rmse"] != document["after"]["rmse"]
     assert "the model as it was" in capsys.readouterr().out
     assert len(load_model(new).card["training"]["updates"]) == 1
+    assert run(["evaluate", str(new), "--data", str(place / "data")]) == 2
+    assert "no part of the data is new to it" in capsys.readouterr().err
 
 
 def test_update_reads_a_log_with_the_sources_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,13 +137,22 @@ def test_update_reads_a_log_with_the_sources_ids(tmp_path: Path, capsys: pytest.
         ("train biased_mf --data DATA --out OUT --optimizer lion", "'lion' is not known"),
         ("train biased_mf --data DATA --out OUT --set wide=3", "is not a field of BiasedMfConfig"),
         ("train biased_mf --data DATA --out OUT --set wide", "is no NAME=VALUE"),
+        ("train biased_mf --data DATA --out OUT --set dim=wide", "'wide' is of another kind than 32"),
+        ("train biased_mf --data DATA --out OUT --set dim=-1", "-1 is below 0"),
+        ("train biased_mf --data DATA --out OUT --set objective=stars", "'stars' is not known"),
+        ("train biased_mf --data DATA --out OUT --json NOWHERE/found.json", "there is no folder"),
+        ("train biased_mf --data DATA --out OUT --device tpu", "'tpu' is not known"),
+        ("train biased_mf --data DATA --out OUT --device cuda:one", "'cuda:one' is not known"),
+        ("train sasrec --data DATA --out OUT --metric rmse", "scores are no ratings"),
         ("train biased_mf --data DATA --out OUT --ks ten", "is not a list of whole numbers"),
         ("train biased_mf --data DATA --out DATA", "holds files but no model"),
         ("train biased_mf --data DATA --out OUT --lr 1e30 --optimizer sgd", "the loss became"),
         ("evaluate NOWHERE --data DATA", "is no model folder"),
         ("evaluate MODEL --data DATA --part train", "'train' is not known"),
         ("evaluate MODEL --data DATA --part validation", "was trained on the validation part too"),
+        ("evaluate MODEL --data DATA --device tpu", "'tpu' is not known"),
         ("evaluate MODEL --data OTHER", "was trained on synthetic"),
+        ("update MODEL --data DATA --out OUT --part validation", "was trained on the validation part too"),
         ("update MODEL --data DATA --out OUT --share 2", "is not above 0 and at most 1"),
         ("update MODEL --data DATA --out OUT --lr 0", "is no learning rate"),
         ("update MODEL --data DATA --out OUT --log NOWHERE", "cannot be read"),

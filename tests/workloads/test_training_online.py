@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,20 +135,25 @@ def test_stored_vectors_of_other_items_stay(tmp_path: Path) -> None:
     assert len(moved) > 0
 
 
-def test_adagrad_goes_on_from_the_delta_before(tmp_path: Path) -> None:
-    """Two halves, one after the other, equal the whole, where the loss does not hang on how many there are."""
+def test_adagrad_goes_on_from_the_deltas_before(tmp_path: Path) -> None:
+    """Parts, one after the other, equal the whole, where the loss does not hang on how many there are."""
     free = {field.name: 0.0 for field in fields(BiasedMfConfig) if field.name.endswith("regularisation")}
     folder, settings = model_folder("biased_mf", tmp_path, **free), OnlineSettings(batch_size=10)
     whole = update_online(folder, made_up(), NEW, settings=settings).network.state_dict()
-    first, second = NEW.take(np.arange(20)), NEW.take(np.arange(20, 40))
-    update_online(folder, made_up(), first, tmp_path / "one", settings)
-    apply_delta(folder, tmp_path / "one", tmp_path / "between")
-    update_online(tmp_path / "between", made_up(), second, tmp_path / "two", settings, tmp_path / "one", seen=first)
-    apply_delta(tmp_path / "between", tmp_path / "two", tmp_path / "end")
-    end = load_model(tmp_path / "end").network.state_dict()
+    cuts = (0, 20, 30, 40)
+    missed = np.setdiff1d(np.intersect1d(NEW.item[:20], NEW.item[30:]), NEW.item[20:30])
+    assert len(missed) > 0, "the sums of an item must outlast an update that it has no part in"
+    previous = None
+    for number, (first, last) in enumerate(pairwise(cuts)):
+        part, seen = NEW.take(np.arange(first, last)), NEW.take(np.arange(first))
+        delta, after = tmp_path / f"delta-{number}", tmp_path / f"model-{number}"
+        update_online(folder, made_up(), part, delta, settings, previous, seen)
+        apply_delta(folder, delta, after)
+        folder, previous = after, delta
+    end = load_model(folder).network.state_dict()
     for table, tensor in whole.items():
         assert torch.allclose(tensor, end[table], rtol=0, atol=1e-7), table
-    assert len(read_card(tmp_path / "end")["training"]["updates"]) == 2
+    assert len(read_card(folder)["training"]["updates"]) == 3
 
 
 def test_a_delta_is_small_beside_its_model(tmp_path: Path) -> None:
@@ -178,6 +184,8 @@ def test_what_cannot_be_updated_or_applied_is_told(tmp_path: Path) -> None:
         apply_delta(folder, tmp_path / "delta", folder)
     with pytest.raises(InputError, match="is no delta"):
         apply_delta(folder, tmp_path / "nothing", tmp_path / "new")
+    with pytest.raises(InputError, match=r"is not the update that .* was last made by"):
+        update_online(folder, made_up(), NEW, previous=tmp_path / "delta")
     (tmp_path / "delta" / "delta.safetensors").write_bytes(b"x")
     with pytest.raises(InputError, match="is not the file"):
         read_delta(tmp_path / "delta")

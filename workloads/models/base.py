@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -100,7 +101,7 @@ def with_overrides(config: C, overrides: dict[str, Any]) -> C:
     Raises
     ------
     InputError
-        A name is not a field's.
+        A name is not a field's, or a value is of another kind than the field's.
 
     Examples
     --------
@@ -114,4 +115,24 @@ def with_overrides(config: C, overrides: dict[str, Any]) -> C:
             fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
             raise InputError(f"option {name!r}", f"is not a field of {type(config).__name__}", fix)
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
+    for name, value in values.items():
+        _check_value(name, value, getattr(config, name))
     return replace(config, **values)  # type: ignore[type-var]
+
+
+def _check_value(name: str, value: Any, present: Any) -> None:
+    if not _same_kind(value, present):
+        raise InputError(f"option {name!r}", f"{value!r} is of another kind than {present!r}", "give one of that kind")
+    if name == "objective" and value not in OBJECTIVES:
+        raise InputError(f"option {name!r}", f"{value!r} is not known", f"use one of {', '.join(OBJECTIVES)}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, numbers.Real) and not 0 <= float(number) < float("inf"):
+            raise InputError(f"option {name!r}", f"{number} is below 0 or not finite", "give a size")
+
+
+def _same_kind(value: Any, present: Any) -> bool:
+    """Whether a value may stand where `present` does; tuples are of whole numbers, which may stand for others."""
+    if isinstance(present, tuple):
+        return isinstance(value, tuple) and all(_same_kind(each, 0) for each in value)
+    kind = next(kind for kind in (bool, numbers.Integral, numbers.Real, str) if isinstance(present, kind))
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

@@ -38,7 +38,8 @@ class Delta:
     rows
         Table to ``row[place]`` (int64) and ``value[place, channel]``.
     sums
-        Adagrad's sums of squares for the rows that may move, likewise; empty for SGD.
+        Adagrad's sums of squares for the rows that may move, and for those of the deltas before, likewise; empty for
+        SGD.
     facts
         Interactions used and left out, steps, losses, settings; once written, bytes.
     """

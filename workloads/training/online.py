@@ -130,7 +130,7 @@ def update_online(
     state = saved.network.state_dict()
     rows = {name: row for name, row in rows.items() if name in state}
     before = {name: state[name][torch.from_numpy(row)].clone() for name, row in rows.items()}
-    sums = {} if previous is None else read_delta(previous).sums
+    sums = {} if previous is None else _sums_of(previous, saved)
     learner = _RowLearner(saved, rows, settings, sums)
     losses = [learner.step(batch) for batch in _batches(saved, joined, places, settings)]
     _refresh_some(saved, joined, rows)
@@ -176,10 +176,10 @@ class _RowLearner:
         weights = list(self.tables.values())
         kinds = {"adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}
         self.optimizer: torch.optim.Optimizer = kinds[settings.optimizer](weights, lr=settings.lr)
+        self._carried = {name: row.numpy() for name, (row, _) in sums.items()}
         if settings.optimizer == "adagrad":
             for name, (row, values) in sums.items():
-                if name in self.tables:
-                    self.optimizer.state[self.tables[name]]["sum"][row] = values
+                self.optimizer.state[self.tables[name]]["sum"][row] = values
 
     def step(self, batch: tuple[np.ndarray, ...]) -> float:
         """One step; returns the loss before it."""
@@ -194,13 +194,22 @@ class _RowLearner:
         return float(loss.detach())
 
     def sums(self, rows: dict[str, np.ndarray]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Adagrad's sums of the rows; empty for SGD."""
+        """Adagrad's sums of the rows, and of those that came from the delta before; empty for SGD."""
         found = {}
         for name, weight in self.tables.items():
             if "sum" in self.optimizer.state.get(weight, {}):
-                row = torch.from_numpy(rows[name])
+                row = torch.from_numpy(np.union1d(rows[name], self._carried.get(name, rows[name])))
                 found[name] = row, self.optimizer.state[weight]["sum"][row].clone()
         return found
+
+
+def _sums_of(previous: str | Path, saved: SavedModel) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Adagrad's sums of the delta before, which must be the last that was applied to the model."""
+    delta = read_delta(previous)
+    if saved.card["training"].get("updates", [])[-1:] != [dict(delta.facts)]:
+        problem = f"is not the update that {saved.folder} was last made by"
+        raise InputError(f"--previous {previous}", problem, "give the delta that was applied to it")
+    return delta.sums
 
 
 def _only(gradient: torch.Tensor, may_move: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 from workloads.errors import InputError
 from workloads.training.batches import BatchPlan, Examples, ahead
 from workloads.training.checkpoints import Checkpoints, Held, TrainState, copy_of_weights, restore_optimizer
+from workloads.training.devices import usable_device
 from workloads.training.interruption import Interruption
 from workloads.training.learner import Learner
 from workloads.training.task import FitResult, Progress, Task
@@ -89,6 +90,7 @@ class _Run:
     def carry_out(self) -> FitResult:
         """Search for the number of epochs; then train anew on everything, where that is asked for."""
         task, state_data = self.task, self.task.data
+        self._check_metric()
         refit = self.settings.refit and len(task.data.validation) > 0
         first_weights = copy_of_weights(self.network) if refit else {}
         held = self._take_up()
@@ -111,6 +113,11 @@ class _Run:
         return FitResult(
             self.network.eval(), task.config, epochs, state.history, state.best_value, refit, state_data, 0.0
         )
+
+    def _check_metric(self) -> None:
+        """Refuse a metric that the model does not have, before an epoch is spent on it."""
+        if self.settings.metric == "rmse" and len(self.task.data.validation) and not self.network.predicts_rating:
+            raise InputError("--metric rmse", "this model's scores are no ratings", "use auc, ndcg10 or recall10")
 
     def _take_up(self) -> Held | None:
         """Go to where the newest checkpoint stands, if that is asked for; returns the optimiser's part of it."""
@@ -221,11 +228,9 @@ class _Run:
 
 def _device(kind: str, team: Team) -> torch.device:
     """This process's device: of several GPUs, the one with its number."""
-    device = torch.device(kind)
+    device = usable_device(kind)
     if device.type != "cuda":
         return device
-    if not torch.cuda.is_available():
-        raise InputError("--device", "cuda was asked for, but torch sees no CUDA device", "use --device cpu")
     if team.processes > 1:
         device = torch.device("cuda", team.local_rank)
     elif device.index is None:

@@ -14,6 +14,7 @@ from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, load_model, save_model
 from workloads.models import model_module
 from workloads.training.baseline_models import baselines
+from workloads.training.devices import usable_device
 from workloads.training.distributed import is_leader, leave_team
 from workloads.training.evaluation import Metrics, evaluate
 from workloads.training.fitting import fit
@@ -122,11 +123,14 @@ def judge_folder(
     Raises
     ------
     InputError
-        The folder, the device or the data cannot be used; the data are not those that the model was trained on.
+        The folder, the device or the data cannot be used; the data are not those that the model was trained on; the
+        model was updated since, so that the part is nothing new to it.
     """
-    if device.partition(":")[0] == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device", "cuda was asked for, but torch sees no CUDA device", "use --device cpu")
+    usable_device(device)
     saved = load_model(folder, device)
+    if saved.card["training"].get("updates"):
+        problem = "was updated with interactions that followed its training, so no part of the data is new to it"
+        raise InputError(str(folder), problem, "judge updates with recfleet update --share, on what follows them")
     last = data_of_card(saved.card, data, str(folder), part)
     metrics = evaluate(saved.module, saved.config, saved.network, last, part, device, ks, ranking_users, precision)
     return Judged(saved.card, metrics, baselines(data, part, ks, ranking_users) if with_baselines else {})

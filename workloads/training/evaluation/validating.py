@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from workloads.errors import InputError
 from workloads.training.evaluation.judging import judge
 from workloads.training.evaluation.scorers import NetworkScorer
 from workloads.training.settings import TrainSettings
@@ -22,16 +21,8 @@ __all__ = ["validation_value"]
 def validation_value(
     module: ModelModule, config: Any, network: nn.Module, data: PreparedData, settings: TrainSettings
 ) -> float:
-    """``settings.metric`` on the validation part; NaN where it is not defined there.
-
-    Raises
-    ------
-    InputError
-        The model does not predict ratings, and rmse was asked for.
-    """
+    """``settings.metric`` on the validation part; NaN where it is not defined there."""
     metric = settings.metric
-    if metric == "rmse" and not network.predicts_rating:
-        raise InputError("--metric rmse", "this model's scores are no ratings", "use auc, ndcg10 or recall10")
     device = next(network.parameters()).device
     scorer = NetworkScorer(module, config, network, data, device)
     ks = () if metric in ("rmse", "auc") else (10,)
