@@ -81,7 +81,10 @@ def prepare(
     with _working(f"preparing {source}"):
         if source == "synthetic":
             _refuse_for_synthetic(
-                {**shares, **days, "from": folder, "scale": scale, "like_from": like_from}, split != "time"
+                {name: value is not None for name, value in (shares | days).items()}
+                | {"from": folder is not None, "scale": scale is not None, "like_from": like_from is not None}
+                | {"split": split != "time", "keep_repeats": keep_repeats, "min_user": min_user > 1}
+                | {"min_item": min_item > 1, "suspect_per_day": suspect_per_day != 300, "drop_suspects": drop_suspects}
             )
             data = synthetic_data(1_000, 800, 50_000, seed)
         else:
@@ -119,8 +122,8 @@ def show(
         print_prepared(data)
 
 
-def _refuse_for_synthetic(options: dict[str, Any], other_split: bool) -> None:
-    given = [name.replace("_", "-") for name, value in {**options, "split": other_split or None}.items() if value]
+def _refuse_for_synthetic(is_given: dict[str, bool]) -> None:
+    given = [name.replace("_", "-") for name, said in is_given.items() if said]
     if given:
         raise InputError("synthetic", f"--{given[0]} does not go with it", "give --seed alone")
 

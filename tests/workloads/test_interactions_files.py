@@ -272,6 +272,8 @@ def test_synthetic_says_so(tmp_path: Path) -> None:
         (["synthetic", "--user", "member"], "has columns of its own"),
         (["synthetic", "--split", "user"], "--split does not go with it"),
         (["synthetic", "--test-days", "3"], "--test-days does not go with it"),
+        (["synthetic", "--like-from", "0"], "--like-from does not go with it"),
+        (["synthetic", "--min-item", "2"], "--min-item does not go with it"),
         (["mine.csv", *COLUMNS, "--from", "."], "does not go with a table of your own"),
     ],
 )

@@ -207,9 +207,13 @@ def test_what_users_take_ranks_above_chance(name: str) -> None:
 def test_fields_are_set_by_name(name: str) -> None:
     module = model_module(name)
     field = next(f.name for f in dataclasses.fields(module.default_config()) if f.name in ("top_k", "dropout"))
-    assert getattr(module.config_for(made_up(), **{field: 0.25}), field) == 0.25
+    value = 7 if field == "top_k" else 0.25
+    assert getattr(module.config_for(made_up(), **{field: value}), field) == value
     with pytest.raises(InputError, match=f"did you mean {field}"):
         module.config_for(made_up(), **{field + "x": 1})
+    for wrong in ("many", True, -1, (1,), float("inf")):
+        with pytest.raises(InputError, match=r"of another kind than|below 0 or not finite"):
+            module.config_for(made_up(), **{field: wrong})
     if name == "dlrm":
         assert module.config_for(made_up(), top=[8, 4]).top == (8, 4)
 
