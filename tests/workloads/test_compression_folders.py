@@ -83,6 +83,7 @@ ROUND_TRIPS = [
     ("dlrm", "hashed"),
     ("dlrm", "distil"),
     ("dlrm", "structured+int8-dynamic"),
+    ("dlrm", "hashed+structured"),
     ("dlrm", "magnitude+bf16+embedding-int8+int8-weight"),
     ("lstm_two_tower", "structured"),
     ("lstm_two_tower", "magnitude+embedding-int8"),

@@ -6,6 +6,7 @@ really smaller, so that memory, operations and latency fall.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from torch import nn
 from workloads.compression.budget import part_parameters, pruned_config
 from workloads.compression.channels import Group, Place, groups_of
 from workloads.compression.importance import Importance, measure_importance
-from workloads.compression.subject import Step, Subject
+from workloads.compression.subject import Step, Subject, replace_module
+from workloads.compression.tables import Bag, Lookup
 from workloads.compression.tuning import fine_tune
 from workloads.errors import InputError
 from workloads.model_folder import config_to_dict
@@ -99,9 +101,18 @@ def shrink(
                 state[place.name] *= query_gain
     device = next(network.parameters()).device
     with torch.random.fork_rng(devices=[]):
-        smaller = module.build(config).to(device)
-    smaller.load_state_dict(state)
+        smaller = module.build(config)
+    _carry_tables_over(network, smaller)
+    smaller.to(device).load_state_dict(state)
     return smaller.eval()
+
+
+def _carry_tables_over(network: nn.Module, smaller: nn.Module) -> None:
+    """Tables that an earlier step put in the place of plain ones; pruning leaves their widths as they are."""
+    copies: dict[int, Any] = {}
+    for path, layer in network.named_modules(remove_duplicate=False):
+        if isinstance(layer, Lookup | Bag):
+            replace_module(smaller, path, copy.deepcopy(layer, copies))
 
 
 def silence(network: nn.Module, groups: list[Group], kept: list[torch.Tensor]) -> None:
