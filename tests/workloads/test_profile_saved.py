@@ -124,6 +124,19 @@ def test_a_variant_says_what_it_is(tmp_path: Path, method: str, precision: str) 
         )
 
 
+def test_int8_tables_keep_the_type_they_multiply_out_to(tmp_path: Path) -> None:
+    """Their layers' type is fixed when they are made; a cast of the rest would not fit it."""
+    from workloads.compression import compress
+    from workloads.profiler.subject import load_subject
+
+    config = DlrmConfig(table_rows=(100, 30), dim=16, dense_features=4, bottom=(32,), top=(64, 32))
+    save_model(tmp_path / "whole", model="dlrm", config=config, network=model_module("dlrm").build(config), card=CARD)
+    compress(tmp_path / "whole", "embedding-int8", tmp_path / "small")
+    settings = ProfileSettings("", "cpu", precision="bf16", model_folder=tmp_path / "small")
+    with pytest.raises(InputError, match="saved in fp32; leave --precision out"):
+        load_subject(settings, torch.device("cpu"), tmp_path, lambda *_: None)
+
+
 def test_a_variant_for_cpus_is_refused_elsewhere(tmp_path: Path) -> None:
     from workloads.profiler.subject import load_subject
 

@@ -138,7 +138,7 @@ def _saved(settings: ProfileSettings, folder: Path, device: torch.device, progre
     network = saved.network.eval().requires_grad_(False)
     own = _own_precision(network, saved.card)
     asked = settings.precision or own
-    if asked != own and "int8" in (asked, own):
+    if asked != own and ("int8" in (asked, own) or "embedding-int8" in _steps(saved.card)):
         raise InputError("--precision", f"{asked} was asked of a model saved in {own}", "leave --precision out")
     if asked != own:
         network.to(torch_dtype(asked))
@@ -154,11 +154,14 @@ def _saved(settings: ProfileSettings, folder: Path, device: torch.device, progre
 
 def _own_precision(network: nn.Module, card: Mapping[str, Any]) -> str:
     """int8 where layers compute in it or hold it, else the type of the floating-point weights."""
-    method = str((card["variant"] or {}).get("method", ""))
-    if any(step.startswith("int8") for step in method.split("+")):
+    if any(step.startswith("int8") for step in _steps(card)):
         return "int8"
     counts = {torch.float32: 0, torch.bfloat16: 0}
     for tensor in network.parameters():
         if tensor.dtype in counts:
             counts[tensor.dtype] += tensor.numel()
     return "bf16" if counts[torch.bfloat16] > counts[torch.float32] else "fp32"
+
+
+def _steps(card: Mapping[str, Any]) -> list[str]:
+    return str((card["variant"] or {}).get("method", "")).split("+")
