@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
 import shutil
 from typing import Any
 
@@ -103,20 +104,44 @@ def test_sizes_for_interference_are_few_and_span_the_profile() -> None:
     assert (chosen[0], chosen[-1]) == (1, 39)
 
 
-def test_a_failing_replica_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent:
-        exitcode = 7
+class _Process:
+    exitcode = 7
 
-        def is_alive(self) -> bool:
-            return False
+    def join(self, timeout: float | None = None) -> None:
+        pass
 
-    class Pipe:
-        def poll(self, seconds: float) -> bool:
-            return False
 
+def _replicas(count: int) -> tuple[interference._Replicas, list[Any]]:
+    """Without processes; and the ends of the pipes that they would hold."""
+    mine, theirs = zip(*(multiprocessing.Pipe() for _ in range(count)))
     replicas = object.__new__(interference._Replicas)
-    replicas._pipes, replicas._processes = [Pipe()], [Silent()]  # type: ignore[list-item]
+    replicas._pipes, replicas._processes = list(mine), [_Process() for _ in mine]  # type: ignore[misc]
+    return replicas, list(theirs)
+
+
+def test_a_failing_replica_is_told() -> None:
+    replicas, (end,) = _replicas(1)
+    end.close()
     with pytest.raises(interference.InterferenceError, match="replica 1 ended with exit code 7"):
+        replicas.wait_until_ready()
+
+
+def test_a_failure_is_told_while_another_replica_still_waits_for_the_failed_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interference, "_START_LIMIT_S", 5.0)
+    replicas, ends = _replicas(3)
+    ends[0].send(True)
+    ends[2].send("OutOfMemoryError: no room")
+    with pytest.raises(interference.InterferenceError, match="replica 3: OutOfMemoryError"):
+        replicas.wait_until_ready()
+
+
+def test_replicas_that_say_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interference, "_START_LIMIT_S", 0.3)
+    replicas, ends = _replicas(2)
+    ends[0].send(True)
+    with pytest.raises(interference.InterferenceError, match="replica 2 did not answer in time"):
         replicas.wait_until_ready()
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -167,17 +167,20 @@ class _Replicas:
         context = multiprocessing.get_context("spawn")
         self._barriers = {n: context.Barrier(n) for n in (1, *settings.replicas)}
         self._pipes: list[Connection] = []
+        self._ends: list[Connection] = []
         self._processes = []
         for number in range(count):
             mine, theirs = context.Pipe()
             orders = (number, settings, str(folder), sizes, self._barriers, theirs)
             process = context.Process(target=_serve, args=orders, daemon=True)
             self._pipes.append(mine)
+            self._ends.append(theirs)
             self._processes.append(process)
 
     def __enter__(self) -> _Replicas:
-        for process in self._processes:
+        for process, end in zip(self._processes, self._ends):
             process.start()
+            end.close()  # the process has its own; with ours open, its death would not close the pipe
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -191,28 +194,36 @@ class _Replicas:
 
     def wait_until_ready(self) -> None:
         """Until every replica has answered once."""
-        end_s = time.monotonic() + _START_LIMIT_S
-        for number in range(len(self._pipes)):
-            self._receive(number, end_s)
+        self._answers(len(self._pipes), _START_LIMIT_S)
 
     def run(self, count: int, size: int, window_s: float) -> list[_Window]:
         """Let the first ``count`` replicas run batches of one size for a time."""
         for pipe in self._pipes[:count]:
             pipe.send((count, size, window_s))
-        end_s = time.monotonic() + 20 * window_s + 300.0
-        return [self._receive(number, end_s) for number in range(count)]
+        answers = self._answers(count, 20 * window_s + 300.0)
+        return [answers[number] for number in range(count)]
 
-    def _receive(self, number: int, end_s: float) -> Any:
-        pipe, process = self._pipes[number], self._processes[number]
-        while not pipe.poll(0.2):
-            if not process.is_alive():
-                raise InterferenceError(f"replica {number + 1} ended with exit code {process.exitcode}")
-            if time.monotonic() > end_s:
-                raise InterferenceError(f"replica {number + 1} did not answer in time")
+    def _answers(self, count: int, patience_s: float) -> dict[int, Any]:
+        """What each of the first ``count`` replicas says; the first failure ends the waiting for the others."""
+        end_s = time.monotonic() + patience_s
+        answers: dict[int, Any] = {}
+        while len(answers) < count:
+            waiting = {self._pipes[number]: number for number in range(count) if number not in answers}
+            for pipe in wait(list(waiting), timeout=0.2):
+                assert isinstance(pipe, Connection)
+                answers[waiting[pipe]] = self._received(waiting[pipe])
+            if time.monotonic() > end_s and len(answers) < count:
+                late = min(number for number in range(count) if number not in answers)
+                raise InterferenceError(f"replica {late + 1} did not answer in time")
+        return answers
+
+    def _received(self, number: int) -> Any:
         try:
-            answer = pipe.recv()
-        except EOFError:
-            raise InterferenceError(f"replica {number + 1} ended") from None
+            answer = self._pipes[number].recv()
+        except (EOFError, OSError):
+            process = self._processes[number]
+            process.join(1.0)
+            raise InterferenceError(f"replica {number + 1} ended with exit code {process.exitcode}") from None
         if isinstance(answer, str):
             raise InterferenceError(f"replica {number + 1}: {answer}")
         return answer
@@ -247,7 +258,7 @@ def _serve(
     except (EOFError, threading.BrokenBarrierError):
         return
     except Exception as error:
-        pipe.send("".join(traceback.format_exception_only(error)).strip())
+        pipe.send("".join(traceback.format_exception_only(error)).strip().splitlines()[0][:300])
 
 
 def _window(runner: Any, pool: InputPool, size: int, window_s: float, barrier: Barrier) -> _Window:
