@@ -105,6 +105,23 @@ def test_what_is_there_is_not_measured_again(folder: Path, tmp_path: Path, monke
     assert not any(row["weights"] == "0" for row in newer.latencies)
 
 
+def test_other_options_and_data_given_later_make_variants_anew(folder: Path, tmp_path: Path) -> None:
+    def rows_of(data: Any, **options: Any) -> dict[str, dict[str, Any]]:
+        asked = CompressOptions(**{**QUICK, **options})
+        found = study.run_study(folder, tmp_path, data, asked, settings_of(methods=("structured",)), lambda *_: None)
+        return {row["method"]: row for row in found.variants}
+
+    unjudged = rows_of(None)
+    assert [row["metrics"] for row in unjudged.values()] == [{}, {}]
+    judged = rows_of(DATA)
+    assert all("auc" in row["metrics"] for row in judged.values())
+    assert rows_of(DATA) == judged
+    less = rows_of(DATA, ratio=0.3)
+    assert less["none"] == judged["none"]
+    assert less["structured"]["steps"][0]["ratio"] == 0.3
+    assert less["structured"]["sizes"]["parameters"] > judged["structured"]["sizes"]["parameters"]
+
+
 def test_latency_only_makes_nothing(folder: Path, tmp_path: Path) -> None:
     run_study(folder, tmp_path, settings_of(methods=("bf16",)))
     (tmp_path / "study.json").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,11 +81,12 @@ def _make(
     source = read_card(folder)
     row = {"model": source["model"], "method": method, "size": "trained", "data": source["data"].get("name")}
     if method == UNCHANGED:
-        if not any(r["method"] == method and r.get("weights") == source["weights_sha256"] for r in study.variants):
+        here = (r for r in study.variants if (r["model"], r["method"], r["size"]) == (row["model"], method, "trained"))
+        if not any(r.get("weights") == source["weights_sha256"] and (r["metrics"] or data is None) for r in here):
             study.put_variant({**row, **_unchanged(load_model(folder), data, options, tell)})
         return
     place = out / method
-    if _is_made(place, source):
+    if _is_made(place, source) and _is_as_asked(read_card(place), options, data is not None):
         card = read_card(place)
     else:
         try:
@@ -126,6 +128,13 @@ def _is_made(place: Path, source: Mapping[str, Any]) -> bool:
         return False
     variant = read_card(place)["variant"] or {}
     return variant.get("of_sha256") == source["weights_sha256"]
+
+
+def _is_as_asked(card: Mapping[str, Any], options: CompressOptions, judged: bool) -> bool:
+    """Whether a variant was made with these options, as far as its steps record them, and judged if it is to be."""
+    wanted = asdict(options)
+    recorded = [(name, value) for step in card["variant"]["steps"] for name, value in step.items() if name in wanted]
+    return all(wanted[name] == value for name, value in recorded) and bool(card["metrics"] or not judged)
 
 
 def _variants(folder: Path, out: Path, settings: StudySettings) -> Iterator[Variant]:
