@@ -24,10 +24,10 @@ STEPS = 20
 class AccuracyFeedback:
     """Raises the floor that plans keep while the run's mean lies below the floor asked for.
 
-    The debt of a stage is the sum, over requests served so far, of floor (and a little, `AIM`) less accuracy. The raise makes it good over
-    the requests of the next `REPAY_S`; a part of it is learnt, as in a proportional and integral controller, so that a
-    router that keeps sending more to the less accurate variants than a plan supposes leaves no lasting debt. The
-    raised floor is never below the one asked for: a surplus is not spent.
+    The debt of a stage is the sum, over requests served so far, of floor (and a little, `AIM`) less accuracy. The raise
+    makes it good over the requests of the next `REPAY_S`; a part of it is learnt, as in a proportional and integral
+    controller, so that a router that keeps sending more to the less accurate variants than a plan supposes leaves no
+    lasting debt. The raised floor is never below the one asked for: a surplus is not spent.
     """
 
     def __init__(self, facts: FleetFacts) -> None:
