@@ -2,7 +2,8 @@
 
 The bound of a batch is the larger of two times: its floating-point operations at the fastest rate of matrix products
 seen, and the bytes it must move at the fastest rates of memory seen (Williams, Waterman and Patterson 2009). Bytes that
-need not leave a cache can beat it: the ratio of bound to measured time may exceed 1 for weights that fit one.
+need not leave a cache can beat it: the ratio of bound to measured time may exceed 1 for weights that fit one. So can a
+look-up better than torch's: those of narrow rows are limited by their count, not by the memory.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ __all__ = ["Ceilings", "bound_s", "measure_ceilings", "measure_roofline"]
 _HOW = (
     "bound: the larger of operations over the matrix rate and bytes over the memory rates; operations as torch counts "
     "them, bytes of weights read in full, distinct table rows, inputs and outputs, each once; ceilings: the best of "
-    "repeated square matrix products, of copying and of summing {stream_mib} MiB, and of gathering random rows of "
-    "{row_bytes} bytes; ratio: bound over {measured}"
+    "repeated square matrix products, of copying and of summing {stream_mib} MiB, and of torch's look-ups of random "
+    "rows of {row_bytes} bytes, copied or summed; ratio: bound over {measured}"
 )
 _MATRIX_WIDTHS = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 _STREAM_BYTES = {"cpu": 512 * 2**20, "cuda": 2 * 2**30}
 _GATHERED_ROWS = {"cpu": 2**18, "cuda": 2**22}
+_SUMMED_ROWS = 64
 _TRY_S = 0.5
 
 
@@ -141,12 +143,14 @@ def _stream_bytes_per_s(device: torch.device, threads: int) -> float:
 
 @cache
 def _gather_bytes_per_s(device: torch.device, row_bytes: int, threads: int) -> float:
-    """Bytes of rows read; that they are written too is not counted, for a model writes them on only to itself."""
+    """Bytes of rows read, the better of copying them and of summing 64 at a time, which writes next to nothing."""
     columns = max(row_bytes // 4, 1)
     table = torch.ones(_STREAM_BYTES[device.type] // (4 * columns), columns, device=device)
     ids = torch.randint(0, len(table), (_GATHERED_ROWS[device.type],), device=device)
-    seconds = _best_s(lambda: nn.functional.embedding(ids, table), device)
-    return float(len(ids) * columns * 4 / seconds)
+    copied_s = _best_s(lambda: nn.functional.embedding(ids, table), device)
+    bags = ids.view(-1, _SUMMED_ROWS)
+    summed_s = _best_s(lambda: nn.functional.embedding_bag(bags, table, mode="sum"), device)
+    return float(len(ids) * columns * 4 / min(copied_s, summed_s))
 
 
 def _best_s(work: Callable[[], Any], device: torch.device) -> float:
