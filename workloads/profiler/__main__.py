@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Make all profiles; 0 where all were made, 1 where some failed or there was no time, 2 where none can be."""
     options = _parser().parse_args(arguments)
     try:
+        if options.out.exists() and not options.out.is_dir():
+            raise InputError(f"--out {options.out}", "is no folder", "give one: each profile becomes a file in it")
         jobs = list(_jobs(options))
         profile_model = import_profiler()
     except RecfleetError as error:
