@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 
-__all__ = ["NOTHING", "Column", "aligned", "print_fitted", "print_line", "shown_columns", "significant", "with_prefix"]
+__all__ = [
+    "NOTHING",
+    "Column",
+    "aligned",
+    "folded",
+    "print_fitted",
+    "print_line",
+    "shown_columns",
+    "significant",
+    "with_prefix",
+]
 
 NOTHING = "-"
 """What a cell without a value shows."""
@@ -33,12 +44,21 @@ class Column:
         Whether cells stand to the right, as numbers do.
     rank
         The order in which columns find room, from 1 up; a column of rank 0 is always there.
+    fold
+        Width beyond which cells go on in a further line where a terminal is narrow, at a hyphen or space; 0: never.
     """
 
     header: str
     cells: Sequence[str]
     right: bool = True
     rank: int = 0
+    fold: int = 0
+
+    def folded(self) -> Column:
+        """The column with its cells in as many lines as they need."""
+        if not self.fold:
+            return self
+        return replace(self, cells=[folded(cell, self.fold, indent="  ") for cell in self.cells])
 
     @property
     def title(self) -> str:
@@ -107,7 +127,11 @@ def print_fitted(columns: Sequence[Column], wide: bool = False, hint: str = "--w
     from rich.table import Table
     from rich.text import Text
 
-    shown = shown_columns(columns, None if wide else _room())
+    room = None if wide else _room()
+    shown = shown_columns(columns, room)
+    if len(shown) < len(shown_columns(columns, None)):
+        columns = [column.folded() for column in columns]
+        shown = shown_columns(columns, room)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in shown:
         table.add_column(Text(column.header), justify="right" if column.right else "left", no_wrap=True)
@@ -118,6 +142,22 @@ def print_fitted(columns: Sequence[Column], wide: bool = False, hint: str = "--w
     if left_out:
         print_line(f"no room for: {', '.join(left_out)} ({hint})")
     return shown
+
+
+def folded(text: str, width: int, indent: str = "") -> str:
+    """The text in lines of at most a width, broken after hyphens, pluses and spaces; a longer word stays whole.
+
+    Examples
+    --------
+    >>> folded("cpu-2core-amd-epyc", 10).split("\\n")
+    ['cpu-2core-', 'amd-epyc']
+    """
+    lines = [""]
+    for piece in re.split(r"(?<=[-+ ])", text):
+        if lines[-1].strip() and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append(indent)
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def print_line(text: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recfleet.fitted_table import NOTHING, Column, aligned, print_fitted, print_line, significant, with_prefix
+from recfleet.fitted_table import NOTHING, Column, aligned, folded, print_fitted, print_line, significant, with_prefix
 from workloads.interpolation import leave_one_out_error
 
 if TYPE_CHECKING:
@@ -17,7 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["headed", "print_costs", "print_profile", "print_profiles"]
 
-_SHOWN_METRICS = (("auc", "AUC"), ("rmse", "RMSE"), ("ndcg10", "NDCG@10"))
+_SHOWN_METRICS = (("auc", "AUC", 4), ("ndcg10", "NDCG@10", 8), ("rmse", "RMSE", 9))
+"""Metrics of trained models, their headings and their ranks among the columns."""
+
+_FOLD = 30
+"""Width of a profile's name in a narrow terminal."""
 
 
 def print_profiles(rows: Sequence[ProfileFacts], wide: bool = False) -> None:
@@ -41,23 +44,23 @@ def _columns(rows: Sequence[ProfileFacts]) -> list[Column]:
     """What is known of each profile; the ranks say what matters most."""
     found = [row.best_batch > 0 for row in rows]
     return [
-        Column("profile", [row.name for row in rows], right=False),
+        Column("profile", [row.name for row in rows], right=False, fold=_FOLD),
         Column("unit", [row.unit for row in rows], right=False, rank=10),
         Column("p50 ms\nof 1", [significant(row.one_p50_ms) for row in rows], rank=1),
         Column("p99 ms\nof 1", [significant(row.one_p99_ms) for row in rows], rank=13),
-        Column("best\nbatch", [str(row.best_batch) if row.best_batch else NOTHING for row in rows], rank=5),
+        Column("best\nbatch", [str(row.best_batch) if row.best_batch else NOTHING for row in rows], rank=6),
         Column("its p50\nms", [significant(row.best_p50_ms) for row in rows], rank=14),
-        Column("its p99\nms", [significant(row.best_p99_ms) for row in rows], rank=4),
+        Column("its p99\nms", [significant(row.best_p99_ms) for row in rows], rank=5),
         Column(
             "units a\nsecond", [with_prefix(row.units_per_s) if ok else NOTHING for row, ok in zip(rows, found)], rank=2
         ),
         Column("USD a\nmillion", [significant(row.usd_per_million) for row in rows], rank=3),
-        Column("GiB", [f"{row.memory_bytes / 2**30:.2f}" for row in rows], rank=6),
+        Column("GiB", [f"{row.memory_bytes / 2**30:.2f}" for row in rows], rank=7),
         Column("load s", [f"{row.load_s:.2f}" for row in rows], rank=11),
         Column("J a unit", [significant(row.joules_per_unit) for row in rows], rank=12),
         *(
             Column(word, [significant(row.accuracy.get(name, math.nan)) for row in rows], rank=rank)
-            for rank, (name, word) in enumerate(_SHOWN_METRICS, start=7)
+            for name, word, rank in _SHOWN_METRICS
         ),
         Column("trained on", [row.accuracy_data or NOTHING for row in rows], right=False, rank=15),
     ]
@@ -71,7 +74,10 @@ def print_costs(costs: Mapping[tuple[str, str, str], Mapping[str, ProfileFacts]]
     print_fitted(
         [
             Column(
-                "USD for a\nmillion by", [f"{model} {variant}".strip() for (model, variant, _), _ in lines], right=False
+                "USD for a\nmillion by",
+                [f"{model} {variant}".strip() for (model, variant, _), _ in lines],
+                right=False,
+                fold=_FOLD,
             ),
             Column("trained on", [data or NOTHING for (_, _, data), _ in lines], right=False, rank=1),
             Column("unit", [row.unit for row in least], right=False, rank=2),
@@ -82,7 +88,7 @@ def print_costs(costs: Mapping[tuple[str, str, str], Mapping[str, ProfileFacts]]
                 )
                 for device in devices
             ),
-            Column("cheapest by", [row.name for row in least], right=False, rank=3),
+            Column("cheapest by", [row.name for row in least], right=False, rank=3, fold=_FOLD),
             Column("in batches\nof", [str(row.best_batch) for row in least], rank=4),
         ],
         wide,
@@ -107,7 +113,7 @@ def print_profile(found: ModelProfile, wide: bool = False) -> None:
 
 def headed(device: str) -> str:
     """A device's id as a heading of several short lines."""
-    return "\n".join(textwrap.wrap(device, 10))
+    return folded(device, 10)
 
 
 def _by_size(found: ModelProfile) -> list[Column]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recfleet.fitted_table import Column, aligned, print_fitted, shown_columns, significant, with_prefix
+from recfleet.fitted_table import Column, aligned, folded, print_fitted, shown_columns, significant, with_prefix
 
 CELLS = st.lists(st.text("0123456789.", min_size=1, max_size=12), min_size=2, max_size=2)
 
@@ -45,6 +46,14 @@ def test_no_cell_is_cut_and_what_is_left_out_is_named(
     assert "…" not in text
     assert ("no room for" in text) == (len(shown) < 3)
     assert "nothing" not in text
+
+
+@given(st.text("abc-+ ", min_size=1, max_size=60), st.integers(3, 20))
+def test_folding_loses_nothing(text: str, width: int) -> None:
+    lines = folded(text, width, indent=" ").split("\n")
+    assert "".join("".join(line.split()) for line in lines) == "".join(text.split())
+    longest = max(len(word) for word in re.split(r"(?<=[-+ ])", text))
+    assert all(len(line) <= max(width, longest + 1) for line in lines)
 
 
 def test_wide_and_a_pipe_show_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,12 +109,10 @@ def test_a_narrow_terminal_cuts_nothing(
     assert max(len(line) for line in text.splitlines()) <= columns
     monkeypatch.setenv("COLUMNS", "400")
     assert run(command) == 0
-    whole = capsys.readouterr().out.splitlines()
-    cells = {word for line in whole for word in line.split()}
+    whole = capsys.readouterr().out
     shown = text.partition("no room")[0].splitlines()
-    first = whole[3].split()[0]
-    assert any(line.startswith(f"{first} ") for line in shown)
-    assert all(word in cells for line in shown for word in line.split())
+    assert len(shown) > len(MODEL_NAMES)
+    assert all(word in whole for line in shown for word in line.split())
 
 
 def test_wide_shows_every_column_in_a_narrow_terminal(
