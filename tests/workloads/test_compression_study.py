@@ -122,6 +122,17 @@ def test_other_options_and_data_given_later_make_variants_anew(folder: Path, tmp
     assert less["structured"]["sizes"]["parameters"] > judged["structured"]["sizes"]["parameters"]
 
 
+def test_a_study_refuses_where_it_cannot_write_or_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be a folder"):
+        run_study(folder, tmp_path / "file", settings_of())
+    with pytest.raises(InputError, match="is no model folder"):
+        run_study(tmp_path / "none", tmp_path / "out", settings_of())
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="more than the"):
+        settings_of(threads=10_000)
+
+
 def test_latency_only_makes_nothing(folder: Path, tmp_path: Path) -> None:
     run_study(folder, tmp_path, settings_of(methods=("bf16",)))
     (tmp_path / "study.json").unlink()

@@ -17,7 +17,7 @@ from workloads.compression.methods import steps_of
 from workloads.compression.options import CompressOptions
 from workloads.compression.pipeline import Progress, compress_network
 from workloads.compression.sizes import flops_per_unit, measure_sizes
-from workloads.compression.study_file import STUDY_FILE, StudyFile
+from workloads.compression.study_file import StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
 from workloads.compression.study_settings import UNCHANGED, StudySettings
 from workloads.compression.subject import Subject, check_device
@@ -46,8 +46,7 @@ def study_at_serving_size(
     check_device(settings.device)
     module = model_module(model)
     config = module.default_config()
-    out.mkdir(parents=True, exist_ok=True)
-    study = StudyFile.open(out / STUDY_FILE)
+    study = StudyFile.in_folder(out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = module.build(config).eval().requires_grad_(False)

@@ -12,7 +12,7 @@ import numpy as np
 from workloads.compression.options import CompressOptions
 from workloads.compression.pipeline import Progress, compress_folder, measure_accuracy
 from workloads.compression.sizes import flops_per_unit, measure_sizes
-from workloads.compression.study_file import STUDY_FILE, StudyFile
+from workloads.compression.study_file import StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
 from workloads.compression.study_settings import UNCHANGED, StudySettings
 from workloads.compression.subject import Subject, check_device
@@ -55,8 +55,8 @@ def run_study(
         A method that is unknown, or data that the model was not trained on; methods that do not apply are recorded.
     """
     check_device(settings.device)
-    out.mkdir(parents=True, exist_ok=True)
-    study = StudyFile.open(out / STUDY_FILE)
+    read_card(folder)
+    study = StudyFile.in_folder(out)
     if not settings.latency_only:
         for number, method in enumerate((UNCHANGED, *settings.methods)):
             tell(method, number, 1 + len(settings.methods))

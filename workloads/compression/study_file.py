@@ -41,6 +41,21 @@ class StudyFile:
     latencies: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
+    def in_folder(cls, folder: Path) -> StudyFile:
+        """The study of a folder, which is made where it is not there yet.
+
+        Raises
+        ------
+        InputError
+            The folder cannot be made, or holds something else by the study's name.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {folder}", f"cannot be a folder ({error.strerror})", "give another path") from None
+        return cls.open(folder / STUDY_FILE)
+
+    @classmethod
     def open(cls, path: Path) -> StudyFile:
         """The file's rows, or none where there is no file yet."""
         return read_study(path) if path.is_file() else cls(path)

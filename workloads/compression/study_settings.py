@@ -66,6 +66,9 @@ class StudySettings:
             steps_of(method)
         if not self.timing_s > 0:
             raise InputError("--timing-s", f"{self.timing_s:g} is no time", "give a number of seconds above 0")
+        cores = len(os.sched_getaffinity(0))
+        if self.threads > cores:
+            raise InputError("--threads", f"{self.threads} is more than the {cores} cores here", "give at most that")
         rising = all(a < b for a, b in itertools.pairwise(self.batch_sizes))
         if not self.batch_sizes or self.batch_sizes[0] < 1 or not rising:
             problem = f"{list(self.batch_sizes)} are not rising whole numbers from 1 up"
