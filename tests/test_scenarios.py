@@ -44,8 +44,8 @@ def scenario_parameters() -> list[Any]:
     return [pytest.param(name, marks=[pytest.mark.data, absent] if name in NEEDS_DATA else []) for name in NAMES]
 
 
-def test_the_two_scenarios_ship() -> None:
-    assert {"demo", "worldcup"} <= set(NAMES)
+def test_the_scenarios_ship() -> None:
+    assert {"accuracy", "demo", "worldcup"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", scenario_parameters())
@@ -53,7 +53,7 @@ def test_a_scenario_loads_and_offers_all_seven_policies(name: str) -> None:
     scenario = load_scenario(SCENARIOS / f"{name}.yaml")
     assert scenario.name == name
     assert list(scenario.policies) == POLICIES
-    assert len(scenario.service_names) == 3
+    assert len(scenario.service_names) == (1 if name == "accuracy" else 3)
     assert scenario.assumptions
     assert scenario.duration_s > 0
 

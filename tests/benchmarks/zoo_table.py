@@ -36,10 +36,10 @@ def zoo_tables(results: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 
 def _table(name: str, by_model: dict[str, dict[str, Any]]) -> str:
-    first = next(iter(by_model.values()))
-    baselines = first["baselines"]
+    widest = max(by_model.values(), key=_ranked_and_date)
+    baselines = widest["baselines"]
     lines = [
-        f"**{name}**, split by {first['card']['data']['split']}, {first['metrics']['counts']['rows']:,} test rows:",
+        f"**{name}**, split by {widest['card']['data']['split']}, {widest['metrics']['counts']['rows']:,} test rows:",
         "",
         "| | " + " | ".join(_SHOWN.values()) + " | users ranked | beats every baseline in |",
         "| --- | " + "---: | " * (len(_SHOWN) + 1) + "--- |",
@@ -48,6 +48,11 @@ def _table(name: str, by_model: dict[str, dict[str, Any]]) -> str:
     best = {metric: _best(baselines, metric) for metric in _HIGHER_IS_BETTER}
     lines += [_row(f"`{model}`", by_model[model]["metrics"], best) for model in MODEL_NAMES if model in by_model]
     return "\n".join(lines)
+
+
+def _ranked_and_date(found: dict[str, Any]) -> tuple[int, str]:
+    """Of the files of a data set, the newest with all users ranked gives the baselines."""
+    return found["metrics"]["counts"]["users_ranked"], found["card"]["date"]
 
 
 def _best(baselines: dict[str, dict[str, Any]], metric: str) -> float:

@@ -1,0 +1,52 @@
+"""`python -m tests.benchmarks.docs_tables`: write the tables of the documents anew from the kept results.
+
+A table stands between ``<!-- NAME -->`` and ``<!-- end NAME -->`` in a file of ``docs/``; a test holds that they
+are current.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.benchmarks.compression_table import claim_table, read_studies
+from tests.benchmarks.zoo_table import read_results, zoo_tables
+from workloads.catalogue import catalogue_table
+from workloads.compression.study_tables import study_tables
+
+__all__ = ["DOCS", "TABLES", "main", "with_tables"]
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("models.md", "accuracy"): lambda: zoo_tables(read_results()),
+    ("compression.md", "claim"): lambda: claim_table(read_studies()),
+    ("compression.md", "studies"): lambda: study_tables(read_studies()),
+    ("profile-format.md", "catalogue"): catalogue_table,
+}
+"""(file, name) to what makes the table; that of MLPerf needs the folder of real inputs and is pasted by hand."""
+
+
+def with_tables(text: str, tables: Mapping[str, str]) -> str:
+    """A document with each table between its marks replaced."""
+    for name, table in tables.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text, count = pattern.subn(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)
+        if count != 1:
+            raise ValueError(f"{count} places are marked for the table {name!r}, not one")
+    return text
+
+
+def main() -> int:
+    """Write every document anew."""
+    for file in sorted({file for file, _ in TABLES}):
+        path = DOCS / file
+        tables = {name: make() for (where, name), make in TABLES.items() if where == file}
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+        print(f"{path.name}: {', '.join(tables)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
