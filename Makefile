@@ -12,7 +12,7 @@ demo: $(VENV)/installed-core
 	$(BIN)/recfleet compare scenarios/demo.yaml --out build/demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

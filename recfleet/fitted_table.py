@@ -153,7 +153,7 @@ def folded(text: str, width: int, indent: str = "") -> str:
     ['cpu-2core-', 'amd-epyc']
     """
     lines = [""]
-    for piece in re.split(r"(?<=[-+ ])", text):
+    for piece in re.split(r"(?<=[-+])|(?<= )(?=[^ ])", text):
         if lines[-1].strip() and len(lines[-1]) + len(piece.rstrip()) > width:
             lines.append(indent)
         lines[-1] += piece

@@ -52,7 +52,7 @@ def test_no_cell_is_cut_and_what_is_left_out_is_named(
 def test_folding_loses_nothing(text: str, width: int) -> None:
     lines = folded(text, width, indent=" ").split("\n")
     assert "".join("".join(line.split()) for line in lines) == "".join(text.split())
-    longest = max(len(word) for word in re.split(r"(?<=[-+ ])", text))
+    longest = max(len(word) for word in re.split(r"(?<=[-+])|(?<= )(?=[^ ])", text))
     assert all(len(line) <= max(width, longest + 1) for line in lines)
 
 

@@ -61,8 +61,10 @@ def test_saving_replaces_prepared_data_and_nothing_else(tmp_path: Path) -> None:
     for target in (tmp_path / "mine", tmp_path / "mine" / "thesis.tex"):
         with pytest.raises(InputError, match="holds no prepared data"):
             save_prepared(synthetic_data(), target)
-    with pytest.raises(InputError, match="does not exist"):
-        save_prepared(synthetic_data(), tmp_path / "no" / "d")
+    with pytest.raises(InputError, match="is no folder"):
+        save_prepared(synthetic_data(), tmp_path / "mine" / "thesis.tex" / "d")
+    save_prepared(synthetic_data(), tmp_path / "new" / "d")
+    assert load_prepared(tmp_path / "new" / "d").name == "synthetic"
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
 
 
@@ -289,8 +291,9 @@ def test_what_cannot_be_used_is_told(
 
 
 def test_the_place_is_checked_before_the_work(tmp_path: Path) -> None:
-    done = run("prepare", "absent.csv", "--out", tmp_path / "no" / "d")
-    assert "does not exist" in str(done.exception)
+    (tmp_path / "file").write_text("x")
+    done = run("prepare", "absent.csv", "--out", tmp_path / "file" / "d")
+    assert "is no folder" in str(done.exception)
 
 
 def test_synthetic_data_are_what_they_say() -> None:

@@ -94,7 +94,7 @@ def test_the_price_list_takes_the_cheapest_by_device(capsys: pytest.CaptureFixtu
     assert run(["profiles", "--costs"]) == 0
     text = capsys.readouterr().out
     assert "nvidia-" in text
-    assert re.search(r"dlrm +items .*dlrm-h200-bf16-graph +32768\n", text)
+    assert re.search(r"dlrm +- +items .*dlrm-h200-bf16-graph +32768\n", text)
 
 
 @pytest.mark.parametrize("command", [["profiles"], ["profiles", "--costs"], ["models"]])

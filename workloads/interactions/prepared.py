@@ -50,6 +50,7 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
     target = Path(folder)
     check_target(target)
     try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
     except OSError as error:
         raise InputError(str(target), f"cannot be written ({error.strerror})", "give a path that can") from error
@@ -65,8 +66,9 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
 
 def check_target(target: Path) -> None:
     """Refuse a place where prepared data cannot go, before any work is done for it."""
-    if not target.absolute().parent.is_dir():
-        raise InputError(str(target), f"the folder {target.absolute().parent} does not exist", "create it first")
+    above = next(folder for folder in target.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise InputError(str(target), f"{above} is no folder", "give a path inside a folder")
     if target.exists() and not (target / MANIFEST).is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(str(target), "exists and holds no prepared data", "give the name of a new folder")
 
