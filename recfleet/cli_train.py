@@ -101,7 +101,7 @@ def train(
     lengths = _lengths(ks)
     prepared = load_prepared(data)
     given = {name: value for name, value in named.items() if value is not None}
-    recipe = recipe_for(model, prepared.name).changed(given, _fields(change or []))
+    recipe = recipe_for(model).changed(given, _fields(change or []))
     from workloads.training.session import train_and_save
 
     with _display(model) as (progress, tell):

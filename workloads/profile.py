@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from workloads.atomic_files import replace_file
 from workloads.errors import InputError
 
 __all__ = [
@@ -245,20 +244,14 @@ def write_json(document: Mapping[str, Any], path: str | Path) -> None:
     """Write JSON under a temporary name, sync it, and rename it into place."""
     path = Path(path)
     text = profile_text(document)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        replace_file(path, write)
     except OSError as error:
-        raise InputError(str(path), f"cannot be written ({error.strerror})", "give a path that can") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise InputError(str(path), f"cannot be written ({error.strerror})", "give a path that can") from None
 
 

@@ -283,7 +283,7 @@ def test_another_loss_and_a_hook_after_each_step() -> None:
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_every_recipe_trains_its_model(name: str) -> None:
-    recipe = recipe_for(name, "synthetic")
+    recipe = recipe_for(name)
     settings = recipe.settings.with_(epochs=1, batch_size=128)
     told: list[Any] = []
     module = model_module(name)

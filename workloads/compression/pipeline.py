@@ -13,9 +13,10 @@ from workloads.compression.options import CompressOptions
 from workloads.compression.packing import pack
 from workloads.compression.restore import method_module
 from workloads.compression.sizes import flops_per_unit, measure_sizes
-from workloads.compression.subject import Step, Subject, check_device
+from workloads.compression.subject import Step, Subject
 from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, load_model, save_model
+from workloads.training.devices import usable_device
 from workloads.training.session import data_of_card
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def compress_folder(
 ) -> dict[str, Any]:
     """See `workloads.compression.compress`."""
     steps = steps_of(method)
-    check_device(options.device)
+    usable_device(options.device)
     _check_out(Path(folder), Path(out))
     saved = load_model(folder)
     if saved.card["variant"] is not None:

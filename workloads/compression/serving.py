@@ -20,11 +20,12 @@ from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.study_file import StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
 from workloads.compression.study_settings import UNCHANGED, StudySettings
-from workloads.compression.subject import Subject, check_device
+from workloads.compression.subject import Subject
 from workloads.errors import InputError
 from workloads.model_folder import config_to_dict
 from workloads.models import model_module
 from workloads.profiler.inputs import InputPool
+from workloads.training.devices import usable_device
 
 __all__ = ["study_at_serving_size"]
 
@@ -43,7 +44,7 @@ def study_at_serving_size(
     options, settings, tell
         As for `run_study`.
     """
-    check_device(settings.device)
+    usable_device(settings.device)
     module = model_module(model)
     config = module.default_config()
     study = StudyFile.in_folder(out)

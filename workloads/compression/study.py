@@ -15,10 +15,11 @@ from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.study_file import StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
 from workloads.compression.study_settings import UNCHANGED, StudySettings
-from workloads.compression.subject import Subject, check_device
+from workloads.compression.subject import Subject
 from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, SavedModel, load_model, read_card
 from workloads.profiler.inputs import InputPool
+from workloads.training.devices import usable_device
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -54,7 +55,7 @@ def run_study(
     InputError
         A method that is unknown, or data that the model was not trained on; methods that do not apply are recorded.
     """
-    check_device(settings.device)
+    usable_device(settings.device)
     read_card(folder)
     study = StudyFile.in_folder(out)
     if not settings.latency_only:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from workloads.compression.options import CompressOptions
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
     from workloads.models.base import ModelModule
 
-__all__ = ["Step", "Subject", "check_device", "layers_of", "replace_module"]
+__all__ = ["Step", "Subject", "layers_of", "replace_module"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,20 +71,6 @@ class Step:
     config: Any
     network: nn.Module
     record: dict[str, Any]
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there before any work is done for it.
-
-    Raises
-    ------
-    InputError
-        Neither ``cpu`` nor a CUDA device that torch sees.
-    """
-    if device.partition(":")[0] not in ("cpu", "cuda"):
-        raise InputError("--device", f"{device!r} is not known", "use cpu or cuda")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("--device", "cuda was asked for, but torch sees no CUDA device", "use --device cpu")
 
 
 def layers_of(

@@ -108,10 +108,7 @@ def source_settings(subject: Subject) -> TrainSettings:
     from workloads.training import TrainSettings, recipe_for
 
     stored = subject.card.get("training", {}).get("settings")
-    if stored:
-        settings = TrainSettings.from_dict(stored)
-    else:
-        settings = recipe_for(subject.model, subject.needs_data("training").name).settings
+    settings = TrainSettings.from_dict(stored) if stored else recipe_for(subject.model).settings
     return replace(
         settings,
         device=subject.options.device,

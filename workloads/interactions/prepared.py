@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from workloads.atomic_files import file_sha256
 from workloads.errors import InputError
 from workloads.interactions.prepare import prepare
 from workloads.interactions.types import InteractionTable, Part, PreparedData
@@ -86,7 +86,7 @@ def load_prepared(folder: str | Path) -> PreparedData:
     for name, sha256 in manifest["files"].items():
         if not (place / name).is_file():
             raise InputError(f"{place / name}", "is missing", _AGAIN)
-        if _sha256(place / name) != sha256:
+        if file_sha256(place / name) != sha256:
             raise InputError(f"{place / name}", "was changed since it was written", _AGAIN)
     values: dict[str, Any] = {name: manifest[name] for name in _VALUES}
     values |= {name: tuple(manifest[name]) for name in _LISTS}
@@ -124,7 +124,7 @@ def _write(data: PreparedData, folder: Path) -> None:
         columns = {name: getattr(table, name) for name in _COLUMNS}
         pq.write_table(pa.table(columns), folder / f"{part}.parquet", compression="zstd")
     _write_arrays(folder / "arrays.npz", {name: getattr(data, name) for name in _ARRAYS})
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, "digest": data.digest, "files": files}
     manifest |= {name: getattr(data, name) for name in (*_VALUES, *_LISTS)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -154,8 +154,3 @@ def _read_table(path: Path) -> InteractionTable:
 
     table = pq.read_table(path)
     return InteractionTable(*(table[name].to_numpy().astype(kind, copy=False) for name, kind in _COLUMNS.items()))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

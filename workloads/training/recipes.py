@@ -81,18 +81,13 @@ _RECIPES: dict[str, Recipe] = {
     ),
 }
 
-_CHANGES: dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
-"""(model, data set) to what differs there: settings, fields of the configuration."""
 
-
-def recipe_for(model: str, data_name: str = "") -> Recipe:
-    """The recipe of a model of the zoo, for a data set where that has one of its own.
+def recipe_for(model: str) -> Recipe:
+    """The recipe of a model of the zoo.
 
     Examples
     --------
-    >>> recipe_for("dlrm", "movietweetings").settings.metric
+    >>> recipe_for("dlrm").settings.metric
     'rmse'
     """
-    recipe = _RECIPES.get(model, Recipe(TrainSettings()))
-    settings, config = _CHANGES.get((model, data_name), ({}, {}))
-    return recipe.changed(settings, config)
+    return _RECIPES.get(model, Recipe(TrainSettings()))
