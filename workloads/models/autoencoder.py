@@ -18,7 +18,7 @@ from torch import nn
 from workloads.models.base import Prunable, with_overrides
 from workloads.models.layers import Mlp, best_items, mlp_count
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
-from workloads.models.trend import store_trend, trend_days_for
+from workloads.models.trend import add_trend, store_trend, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -95,9 +95,7 @@ class Autoencoder(nn.Module):
         self.first_bias = nn.Parameter(torch.zeros(config.hidden))
         self.code = nn.Linear(config.hidden, 2 * config.latent)
         self.decoder = Mlp(config.decoder_sizes(), activation="tanh")
-        self.has_trend = config.trend_days > 0
-        if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items, 1))
+        self.has_trend = add_trend(self, config.items, config.trend_days)
 
     def encode(self, history: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and logarithm of the variance of each user's code: ``[request, channel]`` each."""

@@ -19,7 +19,7 @@ from workloads.models.layers import best_items, padded_table
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
 from workloads.models.sequences import crop_windows
 from workloads.models.transformer import Encoder, EncoderSizes
-from workloads.models.trend import store_trend, trend_days_for
+from workloads.models.trend import add_trend, store_trend, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -105,9 +105,7 @@ class Bert4Rec(nn.Module):
         self.head = nn.Linear(config.width, config.width)
         self.head_norm = nn.LayerNorm(config.width)
         self.item_bias = nn.Parameter(torch.zeros(config.items))
-        self.has_trend = config.trend_days > 0
-        if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items, 1))
+        self.has_trend = add_trend(self, config.items, config.trend_days)
         self.register_buffer("mask_token", torch.full((1, 1), config.items, dtype=torch.int32))
 
     def encode(self, token: torch.Tensor) -> torch.Tensor:

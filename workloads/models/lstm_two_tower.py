@@ -27,7 +27,7 @@ from workloads.models.item_vectors import store_item_vectors
 from workloads.models.layers import best_items, padded_table
 from workloads.models.recurrent import LstmReader, lstm_count
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
-from workloads.models.trend import store_trend, trend_days_for, trend_scores
+from workloads.models.trend import add_trend, store_trend, tower_scores, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -106,9 +106,7 @@ class LstmTwoTower(nn.Module):
         self.context = nn.Linear(config.context_features, config.dim)
         self.features = nn.Linear(config.item_features, config.dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.has_trend = config.trend_days > 0
-        if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items, 1))
+        add_trend(self, config.items, config.trend_days)
         self.register_buffer("item_vectors", torch.randn(config.items, config.dim) / config.dim**0.5)
 
     def query(self, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -124,10 +122,7 @@ class LstmTwoTower(nn.Module):
 
     def scores(self, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]``: products with the stored item vectors; arguments as in `forward`."""
-        query, vectors = self.query(history, context), self.get_buffer("item_vectors")
-        if self.has_trend:
-            return trend_scores(query, vectors, self.get_buffer("trend"), self.temperature)
-        return query @ vectors.T
+        return tower_scores(self, self.query(history, context), self.temperature)
 
     def forward(self, history: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Best items of each user.

@@ -20,7 +20,7 @@ from workloads.models.layers import best_items, padded_table
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
 from workloads.models.sequences import crop_windows
 from workloads.models.transformer import Encoder, EncoderSizes
-from workloads.models.trend import store_trend, trend_days_for
+from workloads.models.trend import add_trend, store_trend, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -100,9 +100,7 @@ class SasRec(nn.Module):
         nn.init.normal_(self.positions.weight, std=_FIRST_SPREAD)
         self.dropout = nn.Dropout(config.dropout)
         self.encoder = Encoder(config.encoder_sizes())
-        self.has_trend = config.trend_days > 0
-        if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items, 1))
+        self.has_trend = add_trend(self, config.items, config.trend_days)
         length = config.history_length
         self.register_buffer("earlier", torch.ones(length, length, dtype=torch.bool).tril())
         self.register_buffer("itself", torch.eye(length, dtype=torch.bool))

@@ -17,7 +17,7 @@ from torch import nn
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
 
-__all__ = ["log_trend", "store_trend", "trend_days_for", "trend_scores"]
+__all__ = ["add_trend", "log_trend", "store_trend", "tower_scores", "trend_days_for"]
 
 _DAY_S = 86_400.0
 _DAYS = 7.0
@@ -48,12 +48,23 @@ def log_trend(data: PreparedData, known: str, days: float) -> np.ndarray:
     return np.log(ratio + _FLOOR).astype(np.float32)
 
 
-def trend_scores(query: torch.Tensor, vectors: torch.Tensor, trend: torch.Tensor, temperature: float) -> torch.Tensor:
-    """``scores[request, item]``: cosines over temperature, which is what towers are trained on, and the trend.
+def add_trend(network: nn.Module, items: int, days: float) -> bool:
+    """Give the network a buffer ``trend[item, 0]`` of zeros where `days` is above 0; whether it has one now."""
+    if days > 0:
+        network.register_buffer("trend", torch.zeros(items, 1))
+    return days > 0
 
-    ``query[request, channel]``; ``vectors[item, channel]`` of length 1; ``trend[item, 0]``.
+
+def tower_scores(network: nn.Module, query: torch.Tensor, temperature: float) -> torch.Tensor:
+    """``scores[request, item]`` of ``query[request, channel]`` with the network's stored item vectors.
+
+    With a trend they are cosines over temperature, which is what towers are trained on, and the trend; without one,
+    products.
     """
-    return torch.addmm(trend.T, nn.functional.normalize(query) / temperature, vectors.T)
+    vectors = network.get_buffer("item_vectors")
+    if not hasattr(network, "trend"):
+        return query @ vectors.T
+    return torch.addmm(network.get_buffer("trend").T, nn.functional.normalize(query) / temperature, vectors.T)
 
 
 def store_trend(network: nn.Module, data: PreparedData, known: str, days: float) -> None:

@@ -26,7 +26,7 @@ from workloads.models.in_batch import in_batch_loss, item_log_share
 from workloads.models.item_vectors import store_item_vectors
 from workloads.models.layers import Mlp, best_items, mlp_count, padded_table
 from workloads.models.sampling import ZIPF_EXPONENT, zipf_ids
-from workloads.models.trend import store_trend, trend_days_for, trend_scores
+from workloads.models.trend import add_trend, store_trend, tower_scores, trend_days_for
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
@@ -111,9 +111,7 @@ class TwoTower(nn.Module):
             self.history_table.weight[:1].zero_()
         self.tower = Mlp(config.layer_sizes(), dropout=config.dropout)
         self.item_tower = Mlp(config.item_layer_sizes(), dropout=config.dropout)
-        self.has_trend = config.trend_days > 0
-        if self.has_trend:
-            self.register_buffer("trend", torch.zeros(config.items, 1))
+        add_trend(self, config.items, config.trend_days)
         self.register_buffer("item_vectors", torch.randn(config.items, config.dim) / config.dim**0.5)
 
     def query(self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -129,10 +127,7 @@ class TwoTower(nn.Module):
 
     def scores(self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """``scores[request, item]``: products with the stored item vectors; arguments as in `forward`."""
-        query, vectors = self.query(user, history, context), self.get_buffer("item_vectors")
-        if self.has_trend:
-            return trend_scores(query, vectors, self.get_buffer("trend"), self.temperature)
-        return query @ vectors.T
+        return tower_scores(self, self.query(user, history, context), self.temperature)
 
     def forward(
         self, user: torch.Tensor, history: torch.Tensor, context: torch.Tensor
