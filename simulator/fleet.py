@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,6 @@ from simulator.kernel.state import (
     ADVANCED,
     CLOCK,
     DRAINING,
-    LEAST_OUTSTANDING,
     MEMBER,
     NEED_BLOCK,
     NEED_ROOM,
@@ -27,7 +25,6 @@ from simulator.kernel.state import (
     READY,
     REPLICA,
     REQUEST,
-    ROUND_ROBIN,
     SERVICE,
     STAGE,
     STARTING,
@@ -37,53 +34,13 @@ from simulator.kernel.state import (
 )  # fmt: skip
 from simulator.kernel.state import Fleet as State
 from simulator.kernel.winner_tree import build_events, build_loads
-from simulator.latency_tables import LatencyTable, flatten
+from simulator.latency_tables import flatten
+from simulator.plan import ROUTERS, FleetPlan, RecordPlan
 
 if TYPE_CHECKING:
     from workloads.trace import TraceBlock
 
-__all__ = ["ROUTERS", "BatchRule", "Fleet", "FleetPlan", "StagePlan"]
-
-ROUTERS: dict[str, int] = {"least_outstanding": LEAST_OUTSTANDING, "round_robin": ROUND_ROBIN}
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage of a service's funnel."""
-
-    service: int
-    candidates: int
-    item_bytes: float
-    router: str
-    max_outstanding: int = 0
-
-
-@dataclass(frozen=True)
-class BatchRule:
-    """How a variant batches: ``max_batch`` in items or requests, ``queue_limit`` in requests (0: none)."""
-
-    stage: int
-    counts_items: bool
-    max_batch: int
-    max_wait_s: float
-    queue_limit: int
-
-
-@dataclass(frozen=True)
-class FleetPlan:
-    """Everything about the data plane that does not change during a run.
-
-    ``stages`` lie service by service, in funnel order; ``tables`` are addressed by the caller's own numbering;
-    ``nic_bytes_per_s[node]``; ``slo_s[service]``.
-    """
-
-    stages: tuple[StagePlan, ...]
-    rules: tuple[BatchRule, ...]
-    tables: tuple[LatencyTable, ...]
-    nic_bytes_per_s: np.ndarray
-    hop_delay_s: float
-    slo_s: np.ndarray
-    noise_seed: int
+__all__ = ["Fleet"]
 
 
 def _power_of_two(n: int) -> int:
@@ -111,15 +68,15 @@ def _stages(plan: FleetPlan) -> np.ndarray:
         same = [i for i, other in enumerate(plan.stages) if other.service == stage.service]
         row = stages[k]
         row.service, row.candidates, row.item_bytes = stage.service, stage.candidates, stage.item_bytes
-        row.router, row.max_outstanding = ROUTERS[stage.router], stage.max_outstanding
+        row.router, row.max_outstanding = ROUTERS.index(stage.router), stage.max_outstanding
         row.held_head = row.held_tail = NONE
         row.first_stage, row.is_last = same[0], k == same[-1]
     return stages
 
 
 def _services(plan: FleetPlan) -> np.ndarray:
-    services = np.zeros(len(plan.slo_s), SERVICE)
-    services["slo_s"] = plan.slo_s
+    services = np.zeros(len(plan.services), SERVICE)
+    services["slo_s"] = [service.slo_s for service in plan.services]
     for k in range(len(plan.stages) - 1, -1, -1):
         services["first_stage"][plan.stages[k].service] = k
     return services
@@ -134,7 +91,7 @@ def _clock(plan: FleetPlan, room: int) -> np.ndarray:
 
 
 def _record(plan: FleetPlan, requests: int) -> Record:
-    positions = max(sum(s.service == v for s in plan.stages) for v in range(len(plan.slo_s)))
+    positions = max(sum(s.service == v for s in plan.stages) for v in range(len(plan.services)))
     outcome = np.zeros(requests, OUTCOME)
     step = np.zeros((requests, positions), STEP)
     outcome["done_s"] = np.nan
@@ -164,8 +121,8 @@ class Fleet:
         What stays the same.
     blocks
         The trace, block by block.
-    record_requests
-        Keep the outcome of this many requests (all of the trace, or none); for tests and samples.
+    record
+        Which requests to keep one by one; none unless given.
 
     Attributes
     ----------
@@ -173,7 +130,7 @@ class Fleet:
         Up to where requests have been served.
     """
 
-    def __init__(self, plan: FleetPlan, blocks: Iterator[TraceBlock], record_requests: int = 0) -> None:
+    def __init__(self, plan: FleetPlan, blocks: Iterator[TraceBlock], record: RecordPlan | None = None) -> None:
         self.plan = plan
         self.now_s = 0.0
         self._blocks = blocks
@@ -191,9 +148,9 @@ class Fleet:
             pool_tree=np.zeros(0, np.int64),
             nodes=nodes,
             services=_services(plan),
-            histogram=np.zeros((len(plan.slo_s), N_BINS), np.int64),
+            histogram=np.zeros((len(plan.services), N_BINS), np.int64),
             tables=tables,
-            record=_record(plan, record_requests),
+            record=_record(plan, (record or RecordPlan()).rows),
         )
         build_events(self.state.event_tree, self.state.replicas)
         self._rebuild_pools()

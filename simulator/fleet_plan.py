@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.cluster import resource_index
-from simulator.fleet import BatchRule, FleetPlan, StagePlan
 from simulator.latency_tables import LatencyTable
+from simulator.plan import BatchRule, FleetPlan, ServicePlan, StagePlan
 from simulator.scenario import Scenario, Service, Stage, Variant
 
 __all__ = ["Numbering", "fleet_plan", "latency_table", "number"]
@@ -96,6 +96,6 @@ def fleet_plan(scenario: Scenario, numbering: Numbering, seed: int) -> FleetPlan
         tables=tuple(latency_table(scenario, numbering.variants[v][1], n) for v, n in numbering.runs),
         nic_bytes_per_s=nic[numbering.node_type_of],
         hop_delay_s=scenario.cluster.hop_delay_s,
-        slo_s=np.array([s.slo_s for s in scenario.services]),
+        services=tuple(ServicePlan(s.slo_s) for s in scenario.services),
         noise_seed=noise_seed(seed),
     )

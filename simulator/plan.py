@@ -11,7 +11,7 @@ from simulator.latency_tables import LatencyTable
 
 __all__ = [
     "CACHE_KEYS", "ROUTERS", "BatchRule", "CacheLevelPlan", "CachePlan", "FleetPlan", "LinkPlan", "LookupPlan",
-    "ServicePlan", "SitePlan", "StagePlan", "TierPlan",
+    "RecordPlan", "ServicePlan", "SitePlan", "StagePlan", "TierPlan",
 ]  # fmt: skip
 
 ROUTERS = (
@@ -149,6 +149,15 @@ class LookupPlan:
     bytes_per_unit: tuple[float, ...]
     sharded_bytes_per_unit: float = 0.0
     decode_s_per_unit: float = 0.0
+
+
+@dataclass(frozen=True)
+class RecordPlan:
+    """Which requests are kept one by one: numbers ``first_id + every * i``, ``i < rows``; none where ``rows`` is 0."""
+
+    rows: int = 0
+    first_id: int = 0
+    every: int = 1
 
 
 @dataclass(frozen=True)

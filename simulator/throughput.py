@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulator.fleet import BatchRule, Fleet, FleetPlan, StagePlan
+from simulator.fleet import Fleet
 from simulator.latency_tables import LatencyTable, mean_over_quantiles
+from simulator.plan import BatchRule, FleetPlan, ServicePlan, StagePlan
 from workloads.trace import TraceBlock
 
 __all__ = ["Load", "best_throughput_rps", "slo_throughput_rps"]
@@ -101,7 +102,7 @@ def slo_throughput_rps(
             tables=(table,),
             nic_bytes_per_s=np.array([nic_bytes_per_s]),
             hop_delay_s=hop_delay_s / 2,
-            slo_s=np.array([budget_s]),
+            services=(ServicePlan(budget_s),),
             noise_seed=0,
         )
         fleet = Fleet(plan, _arrivals(load, rate_rps))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.fleet import Fleet, FleetPlan
+from simulator.fleet import Fleet
+from simulator.plan import FleetPlan
 from tests.oracle.model import Control, OracleArrival, OracleReplica, OracleStage, OracleVariant, OracleWorld, Router
 from tests.simulator.oracle_bridge import plan_of
 from workloads.arrivals import RateCurve, RenewalArrivals

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.fleet import BatchRule, Fleet, FleetPlan, StagePlan
+from simulator.fleet import Fleet
 from simulator.latency_tables import LatencyTable
+from simulator.plan import BatchRule, FleetPlan, RecordPlan, ServicePlan, StagePlan
 from tests.oracle.theory import quantile_moments
 from workloads.trace import TraceBlock
 
@@ -84,7 +85,7 @@ class PlainQueue:
             tables=(table,),
             nic_bytes_per_s=np.array([self.nic_bytes_per_s]),
             hop_delay_s=0.0,
-            slo_s=np.ones(1),
+            services=(ServicePlan(1.0),),
             noise_seed=noise_seed,
         )
 
@@ -106,7 +107,7 @@ def serve(
 ) -> Fleet:
     """Serve the arrivals to the end on replicas that are ready from the start."""
     times_s = np.ascontiguousarray(arrival_s, dtype=np.float64)
-    fleet = Fleet(queue.plan(noise_seed), one_block(times_s, bytes_in), len(times_s) if record else 0)
+    fleet = Fleet(queue.plan(noise_seed), one_block(times_s, bytes_in), RecordPlan(len(times_s) if record else 0))
     fleet.activate(*[fleet.add_replica(k, 0, 0) for k in range(queue.stages) for _ in range(queue.replicas)])
     fleet.finish()
     return fleet

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from simulator.fleet import BatchRule, Fleet, FleetPlan, StagePlan
+from simulator.fleet import Fleet
 from simulator.latency_tables import LatencyTable
+from simulator.plan import BatchRule, FleetPlan, RecordPlan, ServicePlan, StagePlan
 from tests.oracle.model import Control, OracleArrival, OracleWorld
 from workloads.trace import TraceBlock
 
@@ -34,7 +35,7 @@ def plan_of(world: OracleWorld, controls: Sequence[Control]) -> tuple[FleetPlan,
         tables=tuple(tables),
         nic_bytes_per_s=np.array(world.nic_bytes_per_s),
         hop_delay_s=world.hop_delay_s,
-        slo_s=np.full(world.services, 1.0),
+        services=(ServicePlan(1.0),) * world.services,
         noise_seed=world.noise_seed,
     ), numbers
 
@@ -59,7 +60,7 @@ def run_on_fleet(
 ) -> tuple[Fleet, dict[int, float]]:
     """Serve the arrivals; the fleet with all outcomes recorded, and when each drained slot was released."""
     plan, tables = plan_of(world, controls)
-    fleet = Fleet(plan, blocks_of(arrivals, rows), record_requests=len(arrivals))
+    fleet = Fleet(plan, blocks_of(arrivals, rows), RecordPlan(len(arrivals)))
     released_s: dict[int, float] = {}
     for control in controls:
         fleet.advance(control.time_s)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from simulator.fleet import BatchRule, StagePlan
 from simulator.latency_tables import LatencyTable
+from simulator.plan import BatchRule, StagePlan
 from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
 from tests.oracle.theory import md1_wait_cdf
 
