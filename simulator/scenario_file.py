@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from simulator.scenario_fields import Limit, Name, NotNegative, NumberOf, Positive, Section
 from workloads.trace.spec import TraceSpec
 
 __all__ = [
@@ -16,18 +17,7 @@ __all__ = [
     "ServiceFile", "StageFile", "VariantFile",
 ]  # fmt: skip
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-NumberOf = Annotated[int, Field(ge=1, le=10**9)]
-Limit = Annotated[int, Field(ge=0, le=10**9)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DeviceFile(_Section):
+class DeviceFile(Section):
     """A device of a node type, by the id that profiles give it."""
 
     device: str = Field(description="device id of profiles, as `nvidia-h200`")
@@ -41,7 +31,7 @@ class DeviceFile(_Section):
         return self
 
 
-class InventoryFile(_Section):
+class InventoryFile(Section):
     """Takes count, GPUs, cores and memory of a node type from a list of real nodes (columns cpu_milli, memory_mib,
     gpu_count, gpu_model)."""
 
@@ -51,7 +41,7 @@ class InventoryFile(_Section):
     memory_gib: Positive | None = Field(None, description="only nodes with this much memory")
 
 
-class NodeTypeFile(_Section):
+class NodeTypeFile(Section):
     """A kind of node that can be rented."""
 
     name: Name
@@ -78,7 +68,7 @@ class NodeTypeFile(_Section):
         return self
 
 
-class ClusterFile(_Section):
+class ClusterFile(Section):
     """Node types and what they share."""
 
     storage_gbyte_per_s: Positive = Field(description="bandwidth of the weight store, all nodes together")
@@ -87,7 +77,7 @@ class ClusterFile(_Section):
     node_types: Annotated[list[NodeTypeFile], Field(min_length=1)]
 
 
-class VariantFile(_Section):
+class VariantFile(Section):
     """One way to serve a stage: a measured profile and a batch rule."""
 
     profile: str = Field(description="name of a shipped profile, or path of a profile file")
@@ -104,7 +94,7 @@ FALLING_METRICS = ("rmse", "mse", "mae", "logloss")
 """Metrics that fall as models improve: a floor, or a price on what is lost, would mean the opposite."""
 
 
-class AccuracyFile(_Section):
+class AccuracyFile(Section):
     """What a stage asks of the accuracy of its variants, as their profiles state it."""
 
     metric: Name = Field(description="of the variants' profiles, as `auc`; it must grow as models improve")
@@ -123,7 +113,7 @@ class AccuracyFile(_Section):
         return self
 
 
-class StageFile(_Section):
+class StageFile(Section):
     """A stage of a funnel."""
 
     name: Name
@@ -152,7 +142,7 @@ class StageFile(_Section):
         return self
 
 
-class ServiceFile(_Section):
+class ServiceFile(Section):
     """A service: its objective and its funnel."""
 
     name: Name
@@ -161,14 +151,14 @@ class ServiceFile(_Section):
     stages: Annotated[list[StageFile], Field(min_length=1)]
 
 
-class PlanningFile(_Section):
+class PlanningFile(Section):
     """What policies are told about how to plan."""
 
     headroom: NotNegative = Field(0.1, description="fraction above expected demand")
     unserved_usd_per_million: Positive = Field(100.0, description="penalty for planning to leave requests unserved")
 
 
-class ScenarioFile(_Section):
+class ScenarioFile(Section):
     """A trace, a cluster, services and the policies that compete."""
 
     name: Name
