@@ -22,7 +22,7 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     from workloads.profile import ModelProfile
 
-__all__ = ["InterpolationError", "interpolate", "latency_at", "leave_one_out_error", "most_at_fault"]
+__all__ = ["InterpolationError", "interpolate", "latency_at", "leave_one_out_error", "left_out_errors", "most_at_fault"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +105,15 @@ def latency_at(profile: ModelProfile, units: int, level: float = 0.5) -> float:
 
 def leave_one_out_error(profile: ModelProfile, level: float = 0.5) -> InterpolationError:
     """Predict each inner size from the others, at one quantile level."""
-    sizes, latency_s = profile.batch_sizes, profile.quantile_s(level)
-    inner = np.arange(1, len(sizes) - 1)
-    predicted_s = [interpolate(np.delete(sizes, i), np.delete(latency_s, i), sizes[i]) for i in inner]
-    error = np.array(predicted_s, dtype=np.float64) / latency_s[inner] - 1.0
-    return InterpolationError(profile.name, sizes[inner].copy(), error)
+    error = left_out_errors(profile.batch_sizes, profile.quantile_s(level))
+    return InterpolationError(profile.name, profile.batch_sizes[1:-1].copy(), error)
+
+
+def left_out_errors(batch_sizes: np.ndarray, latency_s: np.ndarray) -> np.ndarray:
+    """Latency foretold from the other sizes over that measured, less 1, of each inner size: ``error[size]``."""
+    inner = np.arange(1, len(batch_sizes) - 1)
+    predicted_s = [interpolate(np.delete(batch_sizes, i), np.delete(latency_s, i), batch_sizes[i]) for i in inner]
+    return np.array(predicted_s, dtype=np.float64) / latency_s[inner] - 1.0
 
 
 def most_at_fault(errors: Sequence[InterpolationError]) -> InterpolationError | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from workloads.errors import InputError, RecfleetError
+from workloads.profile import write_json
 from workloads.profiler import import_profiler
 from workloads.profiler.settings import ProfileSettings
 
@@ -138,9 +138,7 @@ def _made(profile_model: Any, settings: ProfileSettings, options: argparse.Names
         _forget(settings)
     document["name"] = record.free_name(document["name"], key, settings.model_folder)
     path = options.out / f"{document['name']}.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(document), encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(document, path)
     record.add(key, document["name"])
     print(f"{document['name']}: {time.perf_counter() - start_s:.1f} s", flush=True)
     _print_table(document)

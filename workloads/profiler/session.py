@@ -16,6 +16,7 @@ from workloads.profiler.batch_sizes import default_batch_sizes
 from workloads.profiler.inputs import InputPool
 from workloads.profiler.interference import InterferenceError, measure_interference
 from workloads.profiler.power import measure_power
+from workloads.profiler.refining import refine
 from workloads.profiler.roofline import measure_roofline
 from workloads.profiler.settings import COMPILED_MODES, ProfileSettings
 from workloads.profiler.start import start
@@ -69,16 +70,18 @@ def _measured(
 ) -> dict[str, Any]:
     """Time a loaded model, and measure what else the settings ask for."""
     settings = subject.settings
-    sizes = settings.batch_sizes or default_batch_sizes(settings.model, settings.device_kind)
+    sizes = first_sizes = settings.batch_sizes or default_batch_sizes(settings.model, settings.device_kind)
     input_seed, order_seed = np.random.SeedSequence(settings.seed).spawn(2)
     pool = InputPool(subject.module, subject.config, sizes[-1], np.random.default_rng(input_seed))
     machine.reset_peak_host_memory()
     started = start(subject, pool, sizes, progress)
-    runner = started.runner
+    runner, generator = started.runner, np.random.default_rng(order_seed)
     meter = machine.LoadMeter()
     power = None
+    if not settings.batch_sizes:
+        sizes = refine(started, pool, sizes, settings, generator, progress)
     with runner.context():
-        timings = time_sizes(runner, pool, sizes, settings, np.random.default_rng(order_seed), progress)
+        timings = time_sizes(runner, pool, sizes, settings, generator, progress)
         if settings.power and settings.device_kind == "cuda":
             progress("measuring power", 0, 1)
             power = measure_power(runner, pool, sizes)
@@ -110,7 +113,7 @@ def _measured(
         found["roofline"] = measure_roofline(subject, pool, found["latency"], progress)
     if settings.replicas:
         try:
-            found["interference"] = measure_interference(subject, sizes, folder, progress)
+            found["interference"] = measure_interference(subject, first_sizes, folder, progress)
         except InterferenceError as error:
             found["notes"].append(f"Interference could not be measured: {error}.")
     saved = {"variant": document.variant_part(subject), "accuracy": document.accuracy_part(subject)}

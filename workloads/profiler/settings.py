@@ -36,7 +36,7 @@ class ProfileSettings:
         ``cpu`` or ``cuda``; ``fp32``, ``bf16``, or empty for that of the model folder (fp32 without one); ``eager``,
         ``compiled``, ``cuda_graph`` or ``compiled_graph`` (compiled, then captured).
     batch_sizes
-        Rising sizes; empty for the default ones.
+        Rising sizes; empty for the default ones and those that `workloads.profiler.refining` adds.
     timing_s
         Time to spend on timings, shared evenly among the sizes within the bounds on runs.
     fewest_runs, most_runs

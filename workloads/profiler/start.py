@@ -40,6 +40,13 @@ class Started:
     load: dict[str, Any]
     remarks: list[str]
 
+    def prepare(self, pool: InputPool, sizes: tuple[int, ...]) -> None:
+        """Make ready for more sizes: capture their graphs, whose time counts as the others'."""
+        if isinstance(self.runner, CudaGraphRunner):
+            seconds = _capture(self.runner, pool, sizes)
+            self.load["graph_capture_s"] += seconds
+            self.load["total_s"] += seconds
+
 
 def start(subject: Subject, pool: InputPool, sizes: tuple[int, ...], progress: Progress) -> Started:
     """Compile where the mode asks for it, capture graphs where it does, and give the first answer."""
