@@ -17,7 +17,7 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     from simulator.scenario import Scenario
 
-__all__ = ["check_policies", "compare"]
+__all__ = ["announce_compilation", "check_policies", "compare"]
 
 
 def compare(
@@ -81,7 +81,7 @@ def compare(
         count = 1
     listener = listener or Silent()
     if runner is simulate_job:
-        _announce_compilation(listener)
+        announce_compilation(listener)
 
     def finish(folder: Path) -> Comparison:
         runs = run_jobs(scenario, jobs, folder, count, runner, listener)
@@ -135,7 +135,8 @@ def _validate(specs: Sequence[PolicySpec], base: Path | None) -> None:
             )
 
 
-def _announce_compilation(listener: Listener) -> None:
+def announce_compilation(listener: Listener) -> None:
+    """Say so where the kernels must be compiled first."""
     from simulator.kernel.compiled import is_cached
 
     if not is_cached():

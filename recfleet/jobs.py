@@ -17,6 +17,7 @@ from recfleet.run_record import RunRecord
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
+    from simulator.monitoring.watch import Watch
     from simulator.policy import Policy, PolicyContext
     from simulator.result import RunResult
     from simulator.scenario import Scenario
@@ -112,14 +113,18 @@ def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
     return digest(*parts)
 
 
-def simulate_job(scenario: Scenario, job: Job, progress: Callable[[float], None]) -> RunRecord:
+def simulate_job(
+    scenario: Scenario, job: Job, progress: Callable[[float], None], watch: Watch | None = None
+) -> RunRecord:
     """Build a fresh policy, run it, and bound what any policy would have paid for the same service."""
     from simulator.engine import prepare, simulate
 
     began = time.perf_counter()
     context = prepare(scenario, job.seed)
     policy = build_policy(job.spec, context, job.base)
-    result = simulate(scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress)
+    result = simulate(
+        scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress, watch=watch
+    )
     bound_usd, status = _bound(result)
     clairvoyant = bool(getattr(policy, "clairvoyant", False))
     return RunRecord(result, bound_usd, status, clairvoyant, time.perf_counter() - began)
