@@ -57,8 +57,9 @@ def run(
 ) -> None:
     """Run one policy on one seed, and keep what monitoring would show.
 
-    DIR holds summary.csv, services.csv, series.parquet (every series by control interval), alerts.csv, decisions.parquet,
-    requests.parquet (the scenario's sample, or the window) and trace.json (the window); it appears when it is complete.
+    DIR holds summary.csv, services.csv, series.parquet (every series by control interval), alerts.csv,
+    decisions.parquet, requests.parquet (the scenario's sample, or the window) and trace.json (the window); it
+    appears when it is complete.
 
     Example: recfleet run scenarios/demo.yaml --policy hpa --window 36000:36002 --out out/look
     """
@@ -71,7 +72,7 @@ def run(
     from recfleet.progress import Silent
     from recfleet.run_files import write_run
     from simulator.monitoring.alerts import alerts_of
-    from simulator.monitoring.watch import window_of
+    from simulator.monitoring.window import window_of
     from simulator.scenario import load_scenario
 
     window_s = _window(window)
@@ -82,13 +83,13 @@ def run(
     job = make_jobs(loaded, [spec], [seed], None if policy else loaded.path.parent)[0]
     out = out or Path("out") / f"{scenario.stem}-{job.label}"
     check_target(out)
-    watch = window_of(loaded.trace_for(seed), *window_s) if window_s else None
+    record_of = window_of(loaded.trace_for(seed), *window_s) if window_s else loaded.sample
     listener = Silent() if quiet else RichListener(Console(stderr=True, highlight=False))
     with open_workspace(out) as workspace:
         announce_compilation(listener)
         with listener:
             listener.begin([job.label])
-            record = simulate_job(loaded, job, lambda fraction: listener.advance(0, fraction), watch)
+            record = simulate_job(loaded, job, lambda fraction: listener.advance(0, fraction), record_of)
             listener.finish(0, False)
         alerts = alerts_of(record.result, loaded.alert_rules)
         command = _command(scenario, job.label if policy else "", seed, window, out)

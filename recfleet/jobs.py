@@ -17,7 +17,7 @@ from recfleet.run_record import RunRecord
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
-    from simulator.monitoring.watch import Watch
+    from simulator.plan import RecordPlan
     from simulator.policy import Policy, PolicyContext
     from simulator.result import RunResult
     from simulator.scenario import Scenario
@@ -114,7 +114,7 @@ def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
 
 
 def simulate_job(
-    scenario: Scenario, job: Job, progress: Callable[[float], None], watch: Watch | None = None
+    scenario: Scenario, job: Job, progress: Callable[[float], None], requests: RecordPlan | None = None
 ) -> RunRecord:
     """Build a fresh policy, run it, and bound what any policy would have paid for the same service."""
     from simulator.engine import prepare, simulate
@@ -123,7 +123,7 @@ def simulate_job(
     context = prepare(scenario, job.seed)
     policy = build_policy(job.spec, context, job.base)
     result = simulate(
-        scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress, watch=watch
+        scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress, requests=requests
     )
     bound_usd, status = _bound(result)
     clairvoyant = bool(getattr(policy, "clairvoyant", False))

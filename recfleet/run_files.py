@@ -130,6 +130,5 @@ def _window(result: RunResult, sample: RequestSample, window_s: tuple[float, flo
     return chrome_trace(
         sample.within(start_s, end_s),
         decisions=[d for d in result.decisions if start_s <= d.now_s < end_s],
-        events=[(event.time_s, event.text) for event in result.events if start_s <= event.time_s < end_s],
         series=drawn,
     )

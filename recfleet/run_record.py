@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.monitoring.series import Series
 from simulator.policy import FleetFacts
 from simulator.result import Decision, Intervals, RunResult
 
@@ -49,7 +50,7 @@ class RunRecord:
 
 
 def save_record(record: RunRecord, path: Path) -> None:
-    """Write to a temporary name beside ``path``, sync, rename."""
+    """Write to a temporary name beside ``path``, sync, rename; single requests are left out."""
     result = record.result
     arrays: dict[str, np.ndarray] = {}
     tree = {
@@ -58,6 +59,7 @@ def save_record(record: RunRecord, path: Path) -> None:
         "facts": _split(result.facts, "facts", arrays),
         "intervals": _split(result.intervals, "intervals", arrays),
         "decisions": [_split(decision, "", {}) for decision in result.decisions],
+        "monitored": [_split(series, f"monitored{i}", arrays) for i, series in enumerate(result.monitored)],
     }
     arrays["wanted"] = np.array([decision.wanted for decision in result.decisions])
     arrays["tree"] = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
@@ -79,18 +81,20 @@ def load_record(path: Path) -> RunRecord | None:
         decisions = tuple(
             Decision(wanted=wanted, **fields) for wanted, fields in zip(arrays["wanted"], tree["decisions"])
         )
+        monitored = [Series(**_join(one, f"monitored{i}", arrays)) for i, one in enumerate(tree["monitored"])]
         result = RunResult(
             **parts["result"],
             facts=FleetFacts(**parts["facts"]),
             intervals=Intervals(**parts["intervals"]),
             decisions=decisions,
+            monitored=tuple(monitored),
         )
         return RunRecord(**parts["record"], result=result)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError):
         return None
 
 
-_NESTED = ("result", "facts", "intervals", "decisions")
+_NESTED = ("result", "facts", "intervals", "decisions", "monitored", "sample")
 
 
 def _split(value: Any, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

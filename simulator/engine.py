@@ -12,6 +12,9 @@ from simulator.actuator import Actuator
 from simulator.facts import fleet_facts, prepare, slot_ends_s
 from simulator.fleet import Fleet
 from simulator.fleet_plan import fleet_plan, number
+from simulator.monitoring.monitor import Monitor
+from simulator.monitoring.requests import requests_of
+from simulator.plan import RecordPlan
 from simulator.policy import Allocation, FleetFacts, Policy, PolicyContext
 from simulator.readings import Readings
 from simulator.result import Decision, RunResult
@@ -32,6 +35,7 @@ def simulate(
     policy_name: str = "policy",
     context: PolicyContext | None = None,
     progress: Callable[[float], None] | None = None,
+    requests: RecordPlan | None = None,
 ) -> RunResult:
     """Replay the scenario's trace of a seed under a policy.
 
@@ -43,6 +47,8 @@ def simulate(
         What `prepare` returned for this scenario and seed; computed if left out.
     progress
         Called with the fraction of the trace that has been replayed.
+    requests
+        Which requests to keep one by one, in the result's ``sample``.
 
     Raises
     ------
@@ -50,7 +56,7 @@ def simulate(
         If the policy returns something that is not an allocation, or fails.
     """
     context = context or prepare(scenario, seed)
-    run = _Run(scenario, policy, seed, policy_name, context, progress or (lambda fraction: None))
+    run = _Run(scenario, policy, seed, policy_name, context, progress or (lambda fraction: None), requests)
     return run.result()
 
 
@@ -101,7 +107,9 @@ class _Run:
         policy_name: str,
         context: PolicyContext,
         progress: Callable[[float], None],
+        requests: RecordPlan | None,
     ) -> None:
+        self._kept = requests
         self._scenario, self._policy, self._seed, self._name = scenario, policy, seed, policy_name
         self._context, self._progress = context, progress
         self._facts = fleet_facts(scenario)
@@ -109,7 +117,8 @@ class _Run:
         numbering = number(scenario)
         self._ends_s = slot_ends_s(scenario)
         self._env = simpy.Environment()
-        self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks())
+        self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks(), requests)
+        self._monitor = Monitor(self._fleet, self._facts)
         self._actuator = Actuator(self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s)
         self._readings = Readings(
             self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], len(self._ends_s)
@@ -120,6 +129,7 @@ class _Run:
         """Run to the end of the trace, then serve what is in flight."""
         self._env.run(until=self._env.process(self._control_loop()))
         served = {name: self._readings.by_run(name) for name in ("requests", "batches", "extrapolated")}
+        monitored = self._monitor.series(np.diff(self._ends_s, prepend=0.0))
         self._fleet.finish()
         state = self._fleet.state
         services = {
@@ -147,6 +157,8 @@ class _Run:
             cold_starts=self._actuator.cold_starts,
             duration_s=self._scenario.duration_s,
             storage_bytes_loaded=self._actuator.store.loaded_bytes,
+            monitored=monitored,
+            sample=requests_of(self._fleet, self._trace, self._kept, self._facts.stages) if self._kept else None,
         )
 
     def _control_loop(self) -> Generator[simpy.Event, Any, None]:
@@ -156,6 +168,7 @@ class _Run:
             unplaced = self._decide(slot, start_s, unplaced)
             yield self._env.timeout(end_s - start_s)
             self._readings.take(start_s, end_s)
+            self._monitor.take()
             self._progress(end_s / self._scenario.duration_s)
             start_s = end_s
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.monitoring.requests import RequestSample
+from simulator.monitoring.series import Series
 from simulator.policy import FleetFacts
 
 __all__ = ["Decision", "Intervals", "RunResult"]
@@ -103,6 +105,10 @@ class RunResult:
         Weights read over the shared store.
     duration_s
         Length of the trace.
+    monitored
+        Series that the monitor kept beside ``intervals`` (`simulator.monitoring`).
+    sample
+        Requests kept one by one, where that was asked for.
     """
 
     scenario: str
@@ -126,3 +132,5 @@ class RunResult:
     cold_starts: int
     duration_s: float
     storage_bytes_loaded: float
+    monitored: tuple[Series, ...] = ()
+    sample: RequestSample | None = None

@@ -22,6 +22,8 @@ from workloads.errors import InputError
 from workloads.profile import ModelProfile
 
 if TYPE_CHECKING:
+    from simulator.monitoring.alerts import AlertRule
+    from simulator.plan import RecordPlan
     from workloads.trace import Trace
 
 __all__ = ["Scenario", "Service", "Stage", "Variant", "load_scenario"]
@@ -74,6 +76,17 @@ class Scenario:
         """All profiles in use, in order, each once."""
         found = {v.profile.name: v.profile for s in self.services for stage in s.stages for v in stage.variants}
         return tuple(found.values())
+
+    @property
+    def alert_rules(self) -> tuple[AlertRule, ...]:
+        """Rules that a run's series are watched by."""
+        return tuple(alert.rule() for alert in self.file.monitoring.alerts)
+
+    @property
+    def sample(self) -> RecordPlan | None:
+        """The requests that a single run keeps one by one."""
+        sample = self.file.monitoring.sample
+        return sample.record() if sample else None
 
     def trace_for(self, seed: int) -> Trace:
         """The requests of a seed; the same seed gives the same requests to every policy."""

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from simulator.scenario_fields import Limit, Name, NotNegative, NumberOf, Positive, Section
+from simulator.scenario_monitoring import MonitoringFile
 from workloads.trace.spec import TraceSpec
 
 __all__ = [
     "AccuracyFile", "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile",
     "ServiceFile", "StageFile", "VariantFile",
 ]  # fmt: skip
+
 
 class DeviceFile(Section):
     """A device of a node type, by the id that profiles give it."""
@@ -171,4 +173,5 @@ class ScenarioFile(Section):
     services: Annotated[list[ServiceFile], Field(min_length=1)]
     policies: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     planning: PlanningFile = PlanningFile()
+    monitoring: MonitoringFile = MonitoringFile()
     assumptions: list[str] = Field(default_factory=list, description="further assumptions, printed in reports")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from simulator.monitoring.alerts import AlertRule
+from simulator.plan import RecordPlan
+from simulator.scenario_fields import Section
 
 __all__ = ["AlertFile", "MonitoringFile", "SampleFile"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class AlertFile(_Section):
+class AlertFile(Section):
     """A threshold on a series of the run."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -44,14 +42,18 @@ class AlertFile(_Section):
         )
 
 
-class SampleFile(_Section):
+class SampleFile(Section):
     """Requests that are kept one by one, with their times at every stage."""
 
     every: Annotated[int, Field(ge=1)] = Field(1000, description="each so many-th request of the trace")
     most: Annotated[int, Field(ge=1, le=10_000_000)] = Field(100_000, description="requests kept at most")
 
+    def record(self) -> RecordPlan:
+        """The requests to keep."""
+        return RecordPlan(rows=self.most, every=self.every)
 
-class MonitoringFile(_Section):
+
+class MonitoringFile(Section):
     """What is watched beside the metrics."""
 
     alerts: list[AlertFile] = Field(default_factory=list)

@@ -97,7 +97,8 @@ def _journeys(sample: RequestSample) -> Iterator[dict[str, Any]]:
         ends_s = sample.end_s[row][np.isfinite(sample.end_s[row])]
         done_s = float(sample.done_s[row])
         over_s = done_s if np.isfinite(done_s) else float(ends_s.max(initial=arrival_s))
-        yield from _span(number, f"request {number}", arrival_s, over_s, {"status": status})
+        whole = _span(number, f"request {number}", arrival_s, over_s, {"status": status})
+        yield next(whole)
         reached_s = arrival_s
         for k, ready_s, start_s, end_s in zip(
             sample.stage[row].tolist(), sample.ready_s[row].tolist(), sample.start_s[row].tolist(),
@@ -109,6 +110,7 @@ def _journeys(sample: RequestSample) -> Iterator[dict[str, Any]]:
             for what, from_s, to_s in (("to", reached_s, ready_s), ("wait", ready_s, start_s), ("in", start_s, end_s)):
                 yield from _span(number, f"{what} {name}", from_s, to_s, {})
             reached_s = end_s
+        yield from whole
 
 
 def _span(number: int, name: str, start_s: float, end_s: float, args: dict[str, Any]) -> Iterator[dict[str, Any]]:

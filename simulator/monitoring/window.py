@@ -1,33 +1,24 @@
-"""Which requests of a run are kept one by one."""
+"""The requests of a window of time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator.plan import RecordPlan
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
     from workloads.trace import Trace
 
-__all__ = ["MOST_REQUESTS", "Watch", "window_of"]
+__all__ = ["MOST_REQUESTS", "window_of"]
 
 MOST_REQUESTS = 2_000_000
 """Requests that a window may hold: a Chrome trace of more opens in no viewer."""
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Each ``every``-th request from number ``first`` on, ``most`` at most (0: none)."""
-
-    first: int = 0
-    every: int = 1
-    most: int = 0
-
-
-def window_of(trace: Trace, start_s: float, end_s: float) -> Watch:
+def window_of(trace: Trace, start_s: float, end_s: float) -> RecordPlan:
     """All requests that arrive in ``[start_s, end_s)``, found by one pass over the trace.
 
     Raises
@@ -46,4 +37,4 @@ def window_of(trace: Trace, start_s: float, end_s: float) -> Watch:
         raise InputError(where, "holds no request", f"choose one within 0 to {trace.info.duration_s:g} s")
     if found > MOST_REQUESTS:
         raise InputError(where, f"holds {found} requests", f"choose a shorter one: at most {MOST_REQUESTS}")
-    return Watch(first, 1, found)
+    return RecordPlan(rows=found, first_id=first)
