@@ -45,9 +45,9 @@ def test_a_request_is_one_span_with_its_stages_inside() -> None:
     rows = chrome_trace(sample())["traceEvents"]
     for number, (start_s, end_s) in {7: (1.0, 4.0), 8: (1.25, 2.5), 9: (1.5, 1.5)}.items():
         mine = [r for r in rows if r.get("id") == number]
-        assert mine[0]["name"] == f"request {number}" and mine[0]["ph"] == "b"
+        assert (mine[0]["name"], mine[0]["ph"]) == (f"request {number}", "b")
         times = [r["ts"] for r in mine]
-        assert min(times) == start_s * 1e6 and max(times) == end_s * 1e6
+        assert (min(times), max(times)) == (start_s * 1e6, end_s * 1e6)
         names = [r["name"] for r in mine if r["ph"] == "b"]
         assert sorted(names) == sorted(r["name"] for r in mine if r["ph"] == "e")
     inside = [r["name"] for r in rows if r.get("id") == 7 and r["ph"] == "b"][1:]
