@@ -60,17 +60,12 @@ def arrivals_per_slot(scenario: Scenario, seed: int) -> np.ndarray:
     """
     known = _COUNTS.setdefault(scenario, {})
     if seed not in known:
-        ends_s, services = slot_ends_s(scenario), len(scenario.services)
-        slots = len(ends_s)
-        counts = np.zeros(services * slots, np.int64)
-        for block in scenario.trace_for(seed).blocks():
-            slot = np.minimum(np.searchsorted(ends_s, block.arrival_s), slots - 1)
-            counts += np.bincount(block.service.astype(np.int64) * slots + slot, minlength=len(counts))
+        counts = scenario.trace_for(seed).count_arrivals(slot_ends_s(scenario))
         if not counts.any():
             raise InputError(
                 f"{scenario.path} trace, seed {seed}", "holds no request", "raise its rate or its duration"
             )
-        known[seed] = counts.reshape(services, slots)
+        known[seed] = counts
     return known[seed]
 
 

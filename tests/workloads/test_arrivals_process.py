@@ -18,6 +18,7 @@ from workloads.arrivals import (
     scaled_counts,
     shaped_curve,
 )
+from workloads.arrivals.cells import Cells, times_in_cells
 
 
 def draw(process: ArrivalProcess, seed: int) -> np.ndarray:
@@ -139,3 +140,73 @@ def test_arrivals_rise_inside_the_duration(cv: float, rate_rps: float, duration_
     arrival_s = draw(RenewalArrivals(RateCurve.constant(rate_rps, duration_s), cv), seed)
     assert (np.diff(arrival_s, prepend=0) >= 0).all()
     assert (arrival_s <= duration_s).all()
+
+
+def processes() -> list[ArrivalProcess]:
+    """Flat, bent, in bursts, with nights without arrivals, spikes larger than a piece, and replayed counts."""
+    spike = RateCurve.steps([0, 2, 40_000, 0, 0.01, 3], 10.0)
+    return [
+        RenewalArrivals(RateCurve.constant(0.7, 500)),
+        RenewalArrivals(RateCurve.constant(333.3, 99.99)),
+        RenewalArrivals(shaped_curve(3.0, 5_000, [Diurnal(amplitude=1.0, peak_hour=0.5)])),
+        RenewalArrivals(
+            shaped_curve(2.0, 5_000, [FlashCrowd(900.5, 60, 600, 300, 40.0)]), bursts=Bursts(3.0, 0.2, 7.0)
+        ),
+        RenewalArrivals(spike),
+        CountArrivals(np.array([3, 0, 60_000, 0, 0, 12, 1]), 10.0),
+    ]
+
+
+@pytest.mark.parametrize("process", processes())
+@pytest.mark.parametrize("interval_s", [1.0, 10.0, 60.0, 0.73])
+def test_counting_agrees_with_the_times(process: ArrivalProcess, interval_s: float) -> None:
+    ends_s = np.append(np.arange(interval_s, process.duration_s, interval_s), process.duration_s)
+    arrival_s = draw(process, 4)
+    assert (np.diff(arrival_s, prepend=0) >= 0).all()
+    counts = process.count_arrivals(np.random.default_rng(4), ends_s)
+    if counts is not None:
+        slot = np.searchsorted(ends_s, arrival_s)
+        np.testing.assert_array_equal(counts, np.bincount(slot, minlength=len(ends_s)))
+    else:
+        assert interval_s != 10.0 or process.mean_rate_rps < 50
+
+
+def test_counting_draws_no_times_where_intervals_end_with_cells() -> None:
+    process = RenewalArrivals(RateCurve.constant(1000.0, 3600.0))
+    assert process.count_arrivals(np.random.default_rng(1), 10.0 * np.arange(1, 361)) is not None
+    assert process.count_arrivals(np.random.default_rng(1), 2.5 * np.arange(1, 1441)) is None
+
+
+def test_times_of_many_cells_have_the_law_of_one_process() -> None:
+    """Gaps across the ends of cells, and of cells with a handful of arrivals, are exponential too."""
+    for curve in (RateCurve.constant(0.3, 40_000), RateCurve.constant(5_000.0, 20.0), shaped()):
+        arrival_s = draw(RenewalArrivals(curve), 8)
+        gaps = np.diff(curve.integral(arrival_s), prepend=0)
+        assert stats.kstest(gaps, "expon").pvalue > 0.001
+        uniform = curve.integral(arrival_s) / curve.total
+        assert stats.kstest(uniform, "uniform").pvalue > 0.001
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    arrays(np.int64, st.integers(1, 12), elements=st.integers(0, 40)),
+    st.floats(0, 1e6),
+    st.floats(1e-9, 1e4),
+    st.integers(0, 2**32),
+)
+def test_times_stay_in_their_cells(counts: np.ndarray, first_s: float, width_s: float, seed: int) -> None:
+    """Also where cells are so narrow that rounding would carry times over their ends."""
+    edges_s = np.unique(first_s + width_s * np.arange(len(counts) + 1))
+    counts = counts[: len(edges_s) - 1]
+    rng = np.random.default_rng(seed)
+    rates = rng.random(len(counts) + 1) * (rng.random(len(counts) + 1) < 0.7)
+    for bent in (False, True):
+        cells = Cells.even(edges_s)
+        if bent:
+            rises = np.diff(rates) / np.diff(edges_s)
+            cells = Cells(edges_s[:-1], edges_s[1:], edges_s[:-1], rates[:-1], rises)
+            counts = counts * (cells.mass > 0)
+        times_s = times_in_cells(rng, counts, cells)
+        assert (np.diff(times_s) >= 0).all()
+        cell = np.searchsorted(edges_s, times_s) - 1
+        np.testing.assert_array_equal(np.bincount(cell, minlength=len(counts)), counts)

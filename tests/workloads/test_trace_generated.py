@@ -147,3 +147,23 @@ def test_memory_does_not_grow_with_the_trace() -> None:
 def test_impossible_traces_are_refused(parts: list[Stream], seed: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GeneratedTrace(info("a", "b"), parts, seed)
+
+
+@pytest.mark.parametrize("interval_s", [10.0, 60.0, 7.3, 86_400.0])
+def test_counting_arrivals_is_counting_rows(interval_s: float) -> None:
+    trace = made()
+    ends_s = np.append(np.arange(interval_s, DAY_S, interval_s), DAY_S)
+    np.testing.assert_array_equal(trace.count_arrivals(ends_s), Trace.count_arrivals(trace, ends_s))
+
+
+def test_whole_numbers_are_evenly_drawn() -> None:
+    """Also where a third of all 32-bit numbers must be refused, and over the whole range."""
+    rng = np.random.default_rng(5)
+    for low, high in ((0, 6), (3, 3 * 2**29 - 1), (0, 2**31 - 1)):
+        drawn = IntRange(low, high).sample(rng, 200_001)
+        assert drawn.dtype == np.int32
+        assert drawn.min() >= low
+        assert drawn.max() <= high
+        observed = np.histogram(drawn, np.linspace(low, high + 1, 8))[0]
+        assert ((observed - 200_001 / 7) ** 2 / (200_001 / 7)).sum() < 24  # chi-squared, 6 degrees: 0.9995
+    assert IntRange(2, 4).sample(rng, 0).tolist() == []

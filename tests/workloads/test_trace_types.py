@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from workloads.errors import InputError
 from workloads.trace import COLUMN_TYPES, COLUMNS, ArrayTrace, TraceInfo
-from workloads.trace.types import _reblock
+from workloads.trace.types import _as_they_come, _reblock
 
 INFO = TraceInfo("small", ("a", "b"), 100.0, "typed in", "none", synthetic=True)
 
@@ -102,3 +102,32 @@ def test_reading_into_memory_keeps_all_columns() -> None:
     assert again.info == trace.info
     for column in COLUMNS:
         np.testing.assert_array_equal(again.column(column), trace.column(column))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9_000), max_size=12), st.integers(1, 12_000))
+def test_blocks_as_they_come_are_all_the_rows(sizes: list[int], rows: int) -> None:
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+    columns = ("arrival_s", "service", "items", "bytes_in")
+    chunks = [dict.fromkeys(columns, np.arange(a, b)) for a, b in pairwise(starts)]
+    blocks = list(_as_they_come(iter(chunks), columns, rows))
+    joined = np.concatenate([block.arrival_s for block in blocks]) if blocks else np.arange(0)
+    np.testing.assert_array_equal(joined, np.arange(starts[-1]))
+    assert all(0 < len(block) <= rows for block in blocks)
+    assert [block.start_index for block in blocks] == [block.arrival_s[0] for block in blocks]
+    sizes = [len(block) for block in blocks]
+    assert all(a >= min(rows, 4096) or a + b > rows for a, b in pairwise(sizes))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), min_size=1, max_size=60),
+    st.lists(st.integers(1, 25), min_size=1, max_size=8, unique=True),
+)
+def test_arrivals_are_counted_by_intervals_that_own_their_ends(rows: list[tuple[int, int]], ends: list[int]) -> None:
+    times, services = zip(*sorted(rows))
+    trace = ArrayTrace(INFO, np.array(times, float), service=np.array(services))
+    counts = np.zeros((2, len(ends)), int)
+    for time_s, service in rows:
+        counts[service, next((i for i, end in enumerate(sorted(ends)) if time_s <= end), len(ends) - 1)] += 1
+    np.testing.assert_array_equal(trace.count_arrivals(np.array(sorted(ends), float)), counts)

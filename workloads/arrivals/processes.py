@@ -9,11 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
+from workloads.arrivals.cells import PIECE, Cells, counts_of_cells, cut_into_pieces, times_in_cells
+from workloads.arrivals.poisson import poisson_arrivals, poisson_counts
 from workloads.arrivals.rate import RateCurve
 
 __all__ = ["ArrivalProcess", "Bursts", "CountArrivals", "RenewalArrivals", "scaled_counts"]
 
-_PIECE = 16_384
 _LEAST_PIECE = 256
 _EVEN_CV = 1e-6
 """Gaps that vary less are taken as equal."""
@@ -38,6 +39,13 @@ class ArrivalProcess(Protocol):
 
     def arrivals(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield the arrival times in rising order, in pieces whose sizes depend on the process alone."""
+
+    def count_arrivals(self, rng: np.random.Generator, ends_s: np.ndarray) -> np.ndarray | None:
+        """``[interval]`` numbers of what `arrivals` yields for a generator in the same state.
+
+        Interval `i` is ``(ends_s[i - 1], ends_s[i]]``, the first from 0. None if only the times can tell; `rng` is
+        used up in any case.
+        """
 
 
 @dataclass(frozen=True)
@@ -149,10 +157,11 @@ class RenewalArrivals:
 
     def arrivals(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield arrival times; see `ArrivalProcess`."""
-        curve = self.curve
-        if self.bursts is not None:
-            curve = curve.times(self.bursts.environment(rng, curve.duration_s))
-        size = int(min(max(self.curve.total / 16, _LEAST_PIECE), _PIECE))
+        curve = self._drawn_curve(rng)
+        if self.cv == 1:
+            yield from poisson_arrivals(curve, rng)
+            return
+        size = int(min(max(self.curve.total / 16, _LEAST_PIECE), PIECE))
         first_gap = self._equilibrium_gap(rng)
         reached, last_s = 0.0, 0.0
         while reached <= curve.total:
@@ -167,9 +176,17 @@ class RenewalArrivals:
                 last_s = float(times_s[-1])
                 yield times_s
 
+    def count_arrivals(self, rng: np.random.Generator, ends_s: np.ndarray) -> np.ndarray | None:
+        """Numbers of arrivals; see `ArrivalProcess`."""
+        return poisson_counts(self._drawn_curve(rng), rng, ends_s) if self.cv == 1 else None
+
+    def _drawn_curve(self, rng: np.random.Generator) -> RateCurve:
+        """The rate, in its random environment where it has one."""
+        if self.bursts is None:
+            return self.curve
+        return self.curve.times(self.bursts.environment(rng, self.curve.duration_s))
+
     def _gaps(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        if self.cv == 1:
-            return rng.standard_exponential(size)
         if self.cv < _EVEN_CV:
             return np.ones(size)
         shape = self.cv**-2
@@ -221,40 +238,30 @@ class CountArrivals:
 
     def arrivals(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield arrival times; see `ArrivalProcess`."""
-        ends = np.cumsum(self.counts)
-        first = 0
-        while first < len(self.counts):
-            before = int(ends[first - 1]) if first else 0
-            last = max(int(np.searchsorted(ends, before + _PIECE, side="right")), first + 1)
-            counts, start_s = self.counts[first:last], first * self.bin_s
-            if counts.sum() > 2 * _PIECE:
-                parts = -(-int(counts[0]) // _PIECE)
-                sub_counts = rng.multinomial(counts[0], np.full(parts, 1 / parts))
-                for part, count in enumerate(sub_counts):
-                    width_s = self.bin_s / parts
-                    yield _uniform_in_bins(rng, np.array([count]), width_s, start_s + part * width_s)
-            elif counts.sum():
-                yield _uniform_in_bins(rng, counts, self.bin_s, start_s)
-            first = last
+        cells = self._cells()
+        for piece in cut_into_pieces(self.counts):
+            counts, some = self.counts[piece], cells.some(piece)
+            if counts[0] > 2 * PIECE:
+                counts, some = _divided(rng, int(counts[0]), some)
+            for part in cut_into_pieces(counts):
+                times_s = times_in_cells(rng, counts[part], some.some(part))
+                if len(times_s):
+                    yield times_s
+
+    def count_arrivals(self, rng: np.random.Generator, ends_s: np.ndarray) -> np.ndarray | None:
+        """Numbers of arrivals; see `ArrivalProcess`."""
+        return counts_of_cells(self._cells(), self.counts, ends_s)
+
+    def _cells(self) -> Cells:
+        edges_s = np.arange(len(self.counts) + 1) * self.bin_s
+        return Cells.even(edges_s)
 
 
-def _uniform_in_bins(rng: np.random.Generator, counts: np.ndarray, bin_s: float, start_s: float) -> np.ndarray:
-    """Sorted uniform times, ``counts[bin]`` in each bin, without a sort.
-
-    The order statistics of n uniform numbers are the partial sums of n + 1 exponential ones over their
-    total (Devroye 1986, V.3).
-    """
-    filled = np.flatnonzero(counts)
-    sizes = counts[filled]
-    ends = np.cumsum(sizes + 1)
-    sums = np.cumsum(rng.standard_exponential(int(ends[-1])))
-    base = np.concatenate([[0.0], sums[ends[:-1] - 1]])
-    total = sums[ends - 1] - base
-    keep = np.ones(len(sums), dtype=bool)
-    keep[ends - 1] = False
-    share = (sums[keep] - np.repeat(base, sizes)) / np.repeat(total, sizes)
-    times_s = start_s + bin_s * (np.repeat(filled, sizes) + share)
-    return np.maximum.accumulate(times_s)
+def _divided(rng: np.random.Generator, count: int, cell: Cells) -> tuple[np.ndarray, Cells]:
+    """One cell with many arrivals as several with about `PIECE`."""
+    parts = -(-count // PIECE)
+    edges_s = np.linspace(cell.start_s[0], cell.end_s[0], parts + 1)
+    return rng.multinomial(count, np.full(parts, 1 / parts)), Cells.even(edges_s)
 
 
 def scaled_counts(counts: np.ndarray, scale: float) -> np.ndarray:

@@ -70,7 +70,7 @@ class RateCurve:
     def rate_rps(self, time_s: np.ndarray | float) -> np.ndarray:
         """Rate at `time_s` (at a jump, the rate after it); 0 outside the curve."""
         times = np.asarray(time_s, dtype=np.float64)
-        segment = self._segment(times)
+        segment = self.segment(times)
         start_s, end_s = self.edges_s[segment], self.edges_s[segment + 1]
         share = np.clip((times - start_s) / (end_s - start_s), 0, 1)
         rate = self.left_rps[segment] + share * (self.right_rps[segment] - self.left_rps[segment])
@@ -79,9 +79,9 @@ class RateCurve:
     def integral(self, time_s: np.ndarray | float) -> np.ndarray:
         """Expected requests from 0 to `time_s`."""
         times = np.clip(np.asarray(time_s, dtype=np.float64), 0, self.duration_s)
-        segment = self._segment(times)
+        segment = self.segment(times)
         elapsed_s = times - self.edges_s[segment]
-        slope = self._slope_rps2(segment)
+        slope = self.slope_rps2(segment)
         return self.cumulative[segment] + elapsed_s * (self.left_rps[segment] + slope * elapsed_s / 2)
 
     def invert(self, rising: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ class RateCurve:
         segment = self._segments_of_rising(rising)
         to_go = rising - self.cumulative[segment]
         left = self.left_rps[segment]
-        root = np.sqrt(np.maximum(left * left + 2 * self._slope_rps2(segment) * to_go, 0))
+        root = np.sqrt(np.maximum(left * left + 2 * self.slope_rps2(segment) * to_go, 0))
         times_s = self.edges_s[segment] + 2 * to_go / (left + root)
         return np.minimum(times_s, self.edges_s[segment + 1])
 
@@ -104,18 +104,18 @@ class RateCurve:
         edges_s = np.union1d(self.edges_s, factor.edges_s)
         edges_s = edges_s[edges_s <= self.duration_s]
         middle_s = (edges_s[:-1] + edges_s[1:]) / 2
-        own = self._segment(middle_s)
-        multiplier = factor.left_rps[factor._segment(middle_s)]
-        slope = self._slope_rps2(own)
+        own = self.segment(middle_s)
+        multiplier = factor.left_rps[factor.segment(middle_s)]
+        slope = self.slope_rps2(own)
         left = self.left_rps[own] + slope * (edges_s[:-1] - self.edges_s[own])
         right = self.left_rps[own] + slope * (edges_s[1:] - self.edges_s[own])
         return RateCurve(edges_s, np.maximum(left, 0) * multiplier, np.maximum(right, 0) * multiplier)
 
-    def _segment(self, times_s: np.ndarray) -> np.ndarray:
+    def segment(self, times_s: np.ndarray) -> np.ndarray:
         found = np.searchsorted(self.edges_s, times_s, side="right") - 1
         return np.clip(found, 0, len(self.left_rps) - 1)
 
-    def _slope_rps2(self, segment: np.ndarray) -> np.ndarray:
+    def slope_rps2(self, segment: np.ndarray) -> np.ndarray:
         width_s = self.edges_s[segment + 1] - self.edges_s[segment]
         return (self.right_rps[segment] - self.left_rps[segment]) / width_s
 

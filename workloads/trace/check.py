@@ -53,11 +53,12 @@ class RowChecker:
             raise InputError(self._where, "holds no request", "give a trace with at least one row")
 
     def _check_times(self, arrival_s: np.ndarray) -> None:
-        steps = np.diff(arrival_s, prepend=self._last_s)
-        # A NaN makes both comparisons false, so this one test covers NaN, disorder and times below zero.
-        if bool((steps >= 0).all()) and arrival_s[-1] <= self._info.duration_s:
+        # A NaN makes every comparison false, so these cover NaN, disorder and times below zero.
+        rises = arrival_s[0] >= self._last_s and bool((arrival_s[1:] >= arrival_s[:-1]).all())
+        if rises and arrival_s[-1] <= self._info.duration_s:
             self._last_s = float(arrival_s[-1])
             return
+        steps = np.diff(arrival_s, prepend=self._last_s)
         row = int(np.argmin((steps >= 0) & (arrival_s <= self._info.duration_s)))
         value = float(arrival_s[row])
         previous = float(arrival_s[row - 1]) if row else self._last_s

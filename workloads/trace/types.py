@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from workloads.trace.summary import TraceSummary
 
-__all__ = ["COLUMNS", "COLUMN_TYPES", "Rows", "Trace", "TraceBlock", "TraceInfo", "row_count"]
+__all__ = ["COLUMNS", "COLUMN_TYPES", "Rows", "Trace", "TraceBlock", "TraceInfo", "add_counts", "row_count"]
 
 COLUMNS = ("arrival_s", "service", "user", "item", "items", "bytes_in")
 """Columns of a trace in their order; docs/trace-format.md says what each holds."""
@@ -29,6 +29,9 @@ COLUMN_TYPES: dict[str, np.dtype[Any]] = {
 }
 
 _ALWAYS = ("arrival_s", "service", "items", "bytes_in")
+
+_SHORT_ROWS = 4_096
+"""Pieces shorter than this are joined: a block has a cost of its own."""
 
 Rows: TypeAlias = dict[str, np.ndarray]
 """Some rows of a trace: ``rows[column][row]``."""
@@ -117,7 +120,9 @@ class Trace(ABC):
         """Number of rows if known, expected number if random, None if unknown; for progress displays."""
         return None
 
-    def blocks(self, columns: Sequence[str] = _ALWAYS, rows: int = 262_144) -> Iterator[TraceBlock]:
+    def blocks(
+        self, columns: Sequence[str] = _ALWAYS, rows: int = 262_144, *, even: bool = True
+    ) -> Iterator[TraceBlock]:
         """Yield the trace in blocks of `rows` rows (the last may be shorter), never holding more than a few.
 
         Parameters
@@ -126,6 +131,8 @@ class Trace(ABC):
             Name ``user`` or ``item`` here to get them too; the other columns always come.
         rows
             Rows in a block. The rows themselves do not depend on it.
+        even
+            False: blocks have at most `rows` rows, as they come to hand, which saves copying them.
         """
         unknown = [column for column in columns if column not in COLUMNS]
         if unknown:
@@ -133,7 +140,7 @@ class Trace(ABC):
         if rows < 1:
             raise ValueError(f"rows is {rows}, expected at least 1")
         wanted = tuple(column for column in COLUMNS if column in columns or column in _ALWAYS)
-        return _reblock(self._chunks(wanted), wanted, rows)
+        return (_reblock if even else _as_they_come)(self._chunks(wanted), wanted, rows)
 
     def write_parquet(self, path: str | Path, progress: Callable[[int], None] | None = None) -> int:
         """Write the trace to a Parquet file, streaming; return the number of rows.
@@ -144,6 +151,25 @@ class Trace(ABC):
         from workloads.trace.parquet import write_parquet
 
         return write_parquet(self, path, progress)
+
+    def count_arrivals(self, ends_s: np.ndarray) -> np.ndarray:
+        """Requests by service and interval, by one pass over the times.
+
+        Parameters
+        ----------
+        ends_s
+            ``ends_s[interval]``, rising. An interval begins after the end before it, and its own end belongs to it;
+            what comes after the last end counts for the last interval.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``int64[service, interval]``.
+        """
+        counts = np.zeros((len(self.info.services), len(ends_s)), dtype=np.int64)
+        for rows in self._chunks(("arrival_s", "service")):
+            add_counts(counts, rows["arrival_s"], rows["service"], ends_s)
+        return counts
 
     def crop(self, start_s: float, end_s: float) -> Trace:
         """The requests that arrive in ``[start_s, end_s)``, with times counted from `start_s`."""
@@ -163,6 +189,22 @@ def row_count(rows: Rows) -> int:
     return len(rows["arrival_s"])
 
 
+def add_counts(counts: np.ndarray, arrival_s: np.ndarray, service: np.ndarray | None, ends_s: np.ndarray) -> None:
+    """Add some rows to ``counts[service, interval]``; see `Trace.count_arrivals`. Without `service` all are of 0."""
+    if not len(arrival_s):
+        return
+    last = counts.shape[1] - 1
+    low, high = np.minimum(np.searchsorted(ends_s, arrival_s[[0, -1]]), last)
+    cuts = np.searchsorted(arrival_s, ends_s[low:high], side="right")
+    rows = np.diff(cuts, prepend=0, append=len(arrival_s))
+    if service is None or len(counts) == 1:
+        counts[0, low : high + 1] += rows
+        return
+    width = high + 1 - low
+    place = service.astype(np.int64) * width + np.repeat(np.arange(width), rows)
+    counts[:, low : high + 1] += np.bincount(place, minlength=len(counts) * width).reshape(len(counts), width)
+
+
 def _reblock(chunks: Iterator[Rows], wanted: tuple[str, ...], rows: int) -> Iterator[TraceBlock]:
     """Cut and join pieces of any size into blocks of `rows` rows."""
     start_index = 0
@@ -180,6 +222,28 @@ def _reblock(chunks: Iterator[Rows], wanted: tuple[str, ...], rows: int) -> Iter
         if taken < size:
             held.append({column: chunk[column][taken:] for column in wanted})
             held_rows += size - taken
+    if held_rows:
+        yield _joined(held, wanted, start_index)
+
+
+def _as_they_come(chunks: Iterator[Rows], wanted: tuple[str, ...], rows: int) -> Iterator[TraceBlock]:
+    """Hand on pieces as they are, cut where they are longer than `rows`, joined only where they are very short."""
+    least, start_index = min(_SHORT_ROWS, rows), 0
+    held: list[Rows] = []
+    held_rows = 0
+    for chunk in chunks:
+        for first in range(0, row_count(chunk), rows):
+            piece = {column: chunk[column][first : first + rows] for column in wanted}
+            if held_rows + row_count(piece) > rows:
+                yield _joined(held, wanted, start_index)
+                start_index += held_rows
+                held, held_rows = [], 0
+            held.append(piece)
+            held_rows += row_count(piece)
+            if held_rows >= least:
+                yield _joined(held, wanted, start_index)
+                start_index += held_rows
+                held, held_rows = [], 0
     if held_rows:
         yield _joined(held, wanted, start_index)
 
