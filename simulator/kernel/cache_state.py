@@ -1,0 +1,56 @@
+"""The arrays of structs of result caches, part of the kernel's state (`simulator.kernel.state`).
+
+A *level* here is one instance of a level: at one site, or the one for all. Index names: ``level`` such an instance,
+``entry`` a place in the rings of all levels end to end, ``chain`` one in their hash tables. They are unsigned: numba
+then leaves out what it does for an index below 0, a tenth of the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["CACHE", "ENTRY", "FLIGHT", "KEY_ITEM", "KEY_USER", "KEY_USER_ITEM", "LEVEL", "Caches"]
+
+KEY_USER, KEY_ITEM, KEY_USER_ITEM = 0, 1, 2
+"""What makes the key, in the order of `simulator.plan.CACHE_KEYS`."""
+
+
+def _struct(**fields: str) -> np.dtype[Any]:
+    return np.dtype((np.record, np.dtype(list(fields.items()), align=True)))
+
+
+ENTRY = _struct(key="i8", filled_s="f8", next="u4", previous="u4", chain="u4", unused="u4")
+"""A result; two share a cache line. The entries of a level form a ring around its first, the anchor, which holds none:
+``next`` of the anchor is the most recent, ``previous`` of it the least. Those in no use come last, with ``filled_s`` of
+minus infinity. Entries whose keys meet in the hash table are a ``chain``, the end of which is the anchor."""
+
+LEVEL = _struct(
+    hit_s="f8", ttl_s="f8", refresh_after_s="f8", chain_offset="u8", chains="u8", hash_shift="u8", anchor="u8",
+    entries="i8", filled="i8", hits="i8", misses="i8", expired="i8", evicted="i8", coalesced="i8", refreshed="i8",
+    prefetched="i8",
+)  # fmt: skip
+"""A level: its rules, where its hash table and its ring of ``entries`` lie, how many are ``filled``, and its counters.
+``expired`` are among the ``misses``. What waited or was prefetched counts at the first level of its home, what was
+refreshed at the level of the hit."""
+
+CACHE = _struct(first="i8", sites="i4", levels="i4", prefetch="i4", key="i1", coalesces="i1", follows_keys="i1")
+"""A service's cache; ``levels`` 0: it has none. Level `l` of site `s` is ``Caches.place[first + l * sites + s]``.
+``follows_keys``: it must be known which keys are in flight."""
+
+FLIGHT = _struct(key="i8", where="i4", count="i4", first="i4", last="i4")
+"""A key in flight for a service and home (``where``): how many requests are on their way for it (``count``, 0: nothing
+is here), and the first and last of those that wait for them."""
+
+
+class Caches(NamedTuple):
+    """All result caches. ``cache[service]``; ``place`` as `CACHE` says; ``chain`` leads to the first entry of each;
+    ``flight`` is a hash table with at least twice as many places as there can be requests."""
+
+    cache: np.ndarray
+    place: np.ndarray
+    level: np.ndarray
+    chain: np.ndarray
+    entry: np.ndarray
+    flight: np.ndarray

@@ -1,0 +1,128 @@
+"""One level of a cache: entries by key, of which the least recently used goes when another comes into a full one.
+
+A hash table of chains leads to the entry, a ring of links keeps the order of use. Both are arrays made once: nothing
+is allocated. (Open addressing, with backward shifts on deletion, took a third longer: its loops are longer and harder
+to predict.) A key that is not there is found as the anchor of the level.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator.kernel.cache_state import Caches
+from simulator.kernel.compiled import inlined
+from simulator.kernel.touch import touch
+
+__all__ = ["find", "hash_of", "put_absent", "remove", "touch_chain", "touch_entry", "use"]
+
+_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+_HALF = np.uint64(32)
+
+
+@inlined
+def hash_of(key: int) -> np.uint64:
+    """Hash of which the upper bits are good: products carry low bits up, folding brings high bits down."""
+    x = np.uint64(np.int64(key)) * _MULTIPLIER_1
+    return (x ^ (x >> _HALF)) * _MULTIPLIER_2
+
+
+@inlined
+def _chain_of(level: Any, key: int) -> np.uint64:
+    return level.chain_offset + (hash_of(key) >> level.hash_shift)
+
+
+@inlined
+def touch_chain(caches: Caches, level: Any, key: int) -> None:
+    """Have the place where ``key`` will be looked for at hand soon."""
+    touch(caches.chain, _chain_of(level, key))
+
+
+@inlined
+def touch_entry(caches: Caches, level: Any, key: int) -> None:
+    """Have the first entry there at hand soon."""
+    touch(caches.entry, caches.chain[_chain_of(level, key)])
+
+
+@inlined
+def find(caches: Caches, level: Any, key: int) -> int:
+    """Entry of a key, or the anchor."""
+    caches.entry[level.anchor].key = key
+    entry = caches.chain[_chain_of(level, key)]
+    while caches.entry[entry].key != key:
+        entry = caches.entry[entry].chain
+    return entry
+
+
+@inlined
+def _unlink(entries: np.ndarray, entry: int) -> None:
+    before, after = entries[entry].previous, entries[entry].next
+    entries[before].next = after
+    entries[after].previous = before
+
+
+@inlined
+def _link_after(entries: np.ndarray, before: int, entry: int) -> None:
+    after = entries[before].next
+    entries[entry].previous = before
+    entries[entry].next = after
+    entries[before].next = entry
+    entries[after].previous = entry
+
+
+@inlined
+def use(caches: Caches, level: Any, entry: int) -> None:
+    """Make an entry the most recent."""
+    _unlink(caches.entry, entry)
+    _link_after(caches.entry, level.anchor, entry)
+
+
+@inlined
+def _leave_chain(caches: Caches, level: Any, entry: int) -> None:
+    chain = _chain_of(level, caches.entry[entry].key)
+    other = caches.chain[chain]
+    if other == entry:
+        caches.chain[chain] = caches.entry[entry].chain
+        return
+    while caches.entry[other].chain != entry:
+        other = caches.entry[other].chain
+    caches.entry[other].chain = caches.entry[entry].chain
+
+
+@inlined
+def remove(caches: Caches, level: Any, entry: int) -> None:
+    """Take an entry out; its place is the next to be filled."""
+    _leave_chain(caches, level, entry)
+    caches.entry[entry].filled_s = -np.inf
+    level.filled -= 1
+    _unlink(caches.entry, entry)
+    _link_after(caches.entry, caches.entry[level.anchor].previous, entry)
+
+
+@inlined
+def _make_room(caches: Caches, level: Any) -> int:
+    """The least recent entry, out of its chain; what the next two evictions begin with will be at hand."""
+    entry = caches.entry[level.anchor].previous
+    if caches.entry[entry].filled_s == -np.inf:
+        level.filled += 1
+        return entry
+    following = caches.entry[entry].previous
+    touch_chain(caches, level, caches.entry[following].key)
+    touch(caches.entry, caches.entry[following].previous)
+    _leave_chain(caches, level, entry)
+    level.evicted += 1
+    return entry
+
+
+@inlined
+def put_absent(caches: Caches, level: Any, key: int, filled_s: float) -> None:
+    """Put in a key that the level does not hold, as the most recent; if the level is full, the least recent goes."""
+    entry = _make_room(caches, level)
+    caches.entry[entry].key = key
+    caches.entry[entry].filled_s = filled_s
+    use(caches, level, entry)
+    chain = _chain_of(level, key)
+    caches.entry[entry].chain = caches.chain[chain]
+    caches.chain[chain] = entry
