@@ -33,8 +33,9 @@ class Pools(NamedTuple):
     """All pools.
 
     ``pools[stage]``, ``groups[group]``, ``members[position]``, ``costs``; ``outstanding[position]`` and
-    ``weight[position]``; ``ring_point`` and ``ring_place`` (a place in the pool), ring after ring; from a site tasks
-    reach ``reach_site[site, :reach_count[site]]``, ascending and itself among them.
+    ``weight[position]``; ring after ring, ``ring_point``, ``ring_place`` (a place in the pool) and, for as many equal
+    parts of [0, 1) as there are points, ``ring_start`` (the first point in that part or after it, all if none); from a
+    site tasks reach ``reach_site[site, :reach_count[site]]``, ascending and itself among them.
     """
 
     pools: np.ndarray
@@ -45,5 +46,6 @@ class Pools(NamedTuple):
     weight: np.ndarray
     ring_point: np.ndarray
     ring_place: np.ndarray
+    ring_start: np.ndarray
     reach_count: np.ndarray
     reach_site: np.ndarray

@@ -54,16 +54,15 @@ def _power_of_two(pools: Pools, pool: Any, site: int, seed: np.uint64, request_i
 
 
 @inlined
-def _first_point(points: np.ndarray, first: int, count: int, x: float) -> int:
-    """Index of the first of ``count`` ascending points from ``first`` that is not below ``x``; 0 where all are."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) >> 1
-        if points[first + middle] < x:
-            low = middle + 1
-        else:
-            high = middle
-    return 0 if low == count else low
+def _first_point(pools: Pools, pool: Any, x: float) -> int:
+    """Number of the first point on the ring that is not below ``x``, or of the first of all.
+
+    The search starts in the part of [0, 1) where ``x`` lies, which on average holds one point.
+    """
+    at = pools.ring_start[pool.ring + int(x * pool.ring_points)]
+    while at < pool.ring_points and pools.ring_point[pool.ring + at] < x:
+        at += 1
+    return 0 if at == pool.ring_points else at
 
 
 @inlined
@@ -89,7 +88,7 @@ def _consistent_hash(pools: Pools, pool: Any, site: int, user: int) -> int:
     if size == 0:
         return -1
     limit = math.ceil((1.0 + pool.hash_bound) * (outstanding + 1) / size)
-    at = _first_point(pools.ring_point, pool.ring, pool.ring_points, hashed(user, _USER_SALT))
+    at = _first_point(pools, pool, hashed(user, _USER_SALT))
     while True:
         position = pool.first + pools.ring_place[pool.ring + at]
         if pools.outstanding[position] + 1 <= limit and _is_in_reach(pools, pool, pools.members[position].group, site):
