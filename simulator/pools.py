@@ -61,13 +61,6 @@ def _tree(keys: np.ndarray) -> np.ndarray:
     return np.concatenate([[EMPTY], *levels[::-1]])
 
 
-def _sorted_order(values: np.ndarray) -> np.ndarray:
-    """As a stable argsort, which takes several times as long and differs only where values are equal."""
-    order = np.argsort(values)
-    ascending = values[order]
-    return np.argsort(values, kind="stable") if (ascending[1:] == ascending[:-1]).any() else order
-
-
 class PoolLayout:
     """All pools, to be laid out anew stage by stage when replicas come and go.
 
@@ -85,7 +78,7 @@ class PoolLayout:
     """
 
     def __init__(self, stages: Sequence[StagePlan], sites: int = 1, fastest: float = 1.0) -> None:
-        self._sites, self._fastest = sites, fastest
+        self._stages, self._sites, self._fastest = stages, sites, fastest
         self._members = _Room(len(stages), 0)
         self._costs = _Room(len(stages), len(_NOBODY))
         self._ring = _Room(len(stages), 0)
@@ -121,6 +114,13 @@ class PoolLayout:
             reached = np.flatnonzero(row)
             self.state.reach_count[site] = len(reached)
             self.state.reach_site[site, : len(reached)] = reached
+
+    def check_functions(self) -> None:
+        """Raise an `InputError` if a router function of the user's has raised."""
+        for stage, faults in zip(self._stages, self.state.pools["faults"].tolist()):
+            if faults:
+                where, problem = f"router function {stage.function}", f"raised an error, {faults} times"
+                raise InputError(where, problem, "run once with NUMBA_DISABLE_JIT=1, which shows the first one")
 
     def rebuild(
         self, stage: int, slot: np.ndarray, site: np.ndarray, outstanding: np.ndarray, weight: np.ndarray
@@ -191,7 +191,7 @@ class PoolLayout:
         """Sort the points of the members; of equal points the first in the pool comes first."""
         pool, count = self.state.pools[stage], len(slot) * RING_POINTS
         point = hashes(slot, np.arange(_RING_SALT, _RING_SALT + RING_POINTS)).ravel()
-        order = _sorted_order(point)
+        order = np.argsort(point, kind="stable")
         pool.ring, pool.ring_points = self._ring.reserve(stage, count), count
         names = ("ring_point", "ring_place", "ring_start")
         self.state = self.state._replace(**{name: self._ring.grown(getattr(self.state, name)) for name in names})

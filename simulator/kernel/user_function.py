@@ -77,10 +77,7 @@ def _call_address(typing_context, address, outstanding, weight, first, size, use
 
 
 def _call_uncompiled(address: Any, *arguments: Any) -> int:
-    try:
-        return int(_KEPT[int(address)](*arguments))
-    except Exception:
-        return FAULT
+    return int(_KEPT[int(address)](*arguments))
 
 
 _call: Any = _call_uncompiled if vars(_config)["DISABLE_JIT"] else _call_address
