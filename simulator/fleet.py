@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.histogram import N_BINS
-from simulator.kernel.loop import advance, settle
+from simulator.kernel.completing import settle
+from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, build_costs
+from simulator.kernel.event_tree import NEVER, build_events
+from simulator.kernel.loop import advance
 from simulator.kernel.routing import pass_on_all
 from simulator.kernel.state import (
     ABSENT,
     ADVANCED,
     CLOCK,
     DRAINING,
-    MEMBER,
     NEED_BLOCK,
     NEED_ROOM,
+    NOBODY,
     NODE,
     NONE,
     OUTCOME,
@@ -29,11 +32,11 @@ from simulator.kernel.state import (
     STAGE,
     STARTING,
     STEP,
+    TASK,
     Arrivals,
     Record,
 )  # fmt: skip
 from simulator.kernel.state import Fleet as State
-from simulator.kernel.winner_tree import build_events, build_loads
 from simulator.latency_tables import flatten
 from simulator.plan import ROUTERS, FleetPlan, RecordPlan
 
@@ -49,17 +52,8 @@ def _power_of_two(n: int) -> int:
 
 def _empty_replicas(slots: int) -> np.ndarray:
     replicas = np.zeros(slots, REPLICA)
-    for field in ("event_s", "fill_s", "released_s"):
-        replicas[field] = np.inf
-    for field in ("head", "tail", "batch_head"):
-        replicas[field] = NONE
+    replicas["fill_s"] = replicas["released_s"] = np.inf
     return replicas
-
-
-def _empty_requests(room: int) -> np.ndarray:
-    requests = np.zeros(room, REQUEST)
-    requests["free"] = np.arange(room - 1, -1, -1)
-    return requests
 
 
 def _stages(plan: FleetPlan) -> np.ndarray:
@@ -69,7 +63,6 @@ def _stages(plan: FleetPlan) -> np.ndarray:
         row = stages[k]
         row.service, row.candidates, row.item_bytes = stage.service, stage.candidates, stage.item_bytes
         row.router, row.max_outstanding = ROUTERS.index(stage.router), stage.max_outstanding
-        row.held_head = row.held_tail = NONE
         row.first_stage, row.is_last = same[0], k == same[-1]
     return stages
 
@@ -82,18 +75,18 @@ def _services(plan: FleetPlan) -> np.ndarray:
     return services
 
 
-def _clock(plan: FleetPlan, room: int) -> np.ndarray:
+def _clock(plan: FleetPlan, record: RecordPlan) -> np.ndarray:
     clock = np.zeros(1, CLOCK)
     clock["noise_seed"] = np.uint64(plan.noise_seed % 2**64)
     clock["hop_delay_s"] = plan.hop_delay_s
-    clock["free_requests"] = room
+    clock["record_rows"], clock["record_first"], clock["record_every"] = record.rows, record.first_id, record.every
     return clock
 
 
-def _record(plan: FleetPlan, requests: int) -> Record:
+def _record(plan: FleetPlan, rows: int) -> Record:
     positions = max(sum(s.service == v for s in plan.stages) for v in range(len(plan.services)))
-    outcome = np.zeros(requests, OUTCOME)
-    step = np.zeros((requests, positions), STEP)
+    outcome = np.zeros(rows, OUTCOME)
+    step = np.zeros((rows, positions), STEP)
     outcome["done_s"] = np.nan
     step["slot"] = NONE
     for field in ("ready_s", "start_s", "end_s"):
@@ -137,22 +130,24 @@ class Fleet:
         tables, self._latencies = flatten(plan.tables)
         nodes = np.zeros(len(plan.nic_bytes_per_s), NODE)
         nodes["nic_bytes_per_s"] = plan.nic_bytes_per_s
-        slots, room = 64, 4096
+        record = record or RecordPlan()
         self.state = State(
-            clock=_clock(plan, room),
-            requests=_empty_requests(room),
-            replicas=_empty_replicas(slots),
-            event_tree=np.zeros(2 * slots, np.int64),
+            clock=_clock(plan, record),
+            requests=np.zeros(1, REQUEST),
+            tasks=np.zeros(1, TASK),
+            free=np.zeros(1, np.uint32),
+            replicas=_empty_replicas(64),
+            events=np.full(128, NEVER),
             stages=_stages(plan),
-            members=np.zeros(0, MEMBER),
-            pool_tree=np.zeros(0, np.int64),
+            members=np.zeros(0, np.int64),
+            costs=np.zeros(0, np.int64),
             nodes=nodes,
             services=_services(plan),
             histogram=np.zeros((len(plan.services), N_BINS), np.int64),
             tables=tables,
-            record=_record(plan, (record or RecordPlan()).rows),
+            record=_record(plan, record.rows),
         )
-        build_events(self.state.event_tree, self.state.replicas)
+        self._add_numbers(4095)
         self._rebuild_pools()
         self._arrivals = _rows(None)
 
@@ -165,7 +160,7 @@ class Fleet:
                 if why == NEED_BLOCK:
                     self._next_block()
                 elif why == NEED_ROOM:
-                    self._grow_requests()
+                    self._add_numbers(len(self.state.tasks))
         if math.isfinite(until_s):
             self.now_s = until_s
             settle(self.state.replicas, self.state.tables, until_s)
@@ -193,12 +188,19 @@ class Fleet:
         clock["first_id"] = 0 if block is None else block.start_index
         self._arrivals = _rows(block)
 
-    def _grow_requests(self) -> None:
-        old = self.state.requests
-        grown = np.concatenate([old, np.zeros(len(old), REQUEST)])
-        grown["free"][: len(old)] = np.arange(2 * len(old) - 1, len(old) - 1, -1)
-        self.state.clock["free_requests"] = len(old)
-        self.state = self.state._replace(requests=grown)
+    def _add_numbers(self, count: int) -> None:
+        """Make room for more requests and tasks in flight."""
+        state, clock = self.state, self.state.clock[0]
+        first, unused = len(state.tasks), int(clock.free_numbers)
+        free = np.zeros(first + count, np.uint32)
+        free[:count] = np.arange(first + count - 1, first - 1, -1)
+        free[count : count + unused] = state.free[:unused]
+        clock.free_numbers = count + unused
+        self.state = state._replace(
+            requests=np.concatenate([state.requests, np.zeros(count, REQUEST)]),
+            tasks=np.concatenate([state.tasks, np.zeros(count, TASK)]),
+            free=free,
+        )
 
     # --- replicas --------------------------------------------------------------------------------------
 
@@ -226,7 +228,7 @@ class Fleet:
 
     def activate(self, *slots: int) -> None:
         """Let starting replicas receive requests from now on, and first those that routers hold."""
-        holding = bool((self.state.stages["held_head"] != NONE).any())
+        holding = bool((self.state.stages["held_head"] != NOBODY).any())
         for some in ([slot] for slot in slots) if holding else [list(slots)]:
             self.replicas["state"][some] = READY
             self.replicas["free_s"][some] = self.now_s
@@ -257,26 +259,27 @@ class Fleet:
 
     def _grow_replicas(self) -> None:
         old = self.replicas
-        grown = np.concatenate([old, _empty_replicas(len(old))])
-        tree = np.zeros(2 * len(grown), np.int64)
-        build_events(tree, grown)
-        self.state = self.state._replace(replicas=grown, event_tree=tree)
+        events = np.full(4 * len(old), NEVER)
+        events[2 * len(old) : 3 * len(old)] = self.state.events[len(old) :]
+        build_events(events)
+        self.state = self.state._replace(replicas=np.concatenate([old, _empty_replicas(len(old))]), events=events)
 
     def _rebuild_pools(self) -> None:
-        """Lay out every stage's ready replicas, in order of slot, with their winner trees."""
+        """Lay out every stage's ready replicas, in order of slot, with the trees of their costs."""
         replicas, stages = self.replicas, self.state.stages
         ready = np.flatnonzero(replicas["state"] == READY)
         pools = [ready[replicas["stage"][ready] == k] for k in range(len(stages))]
         stages["ready"] = [len(pool) for pool in pools]
         stages["capacity"] = [_power_of_two(len(pool)) for pool in pools]
         stages["offset"] = np.cumsum(stages["capacity"]) - stages["capacity"]
-        members = np.zeros(stages["capacity"].sum(), MEMBER)
-        members["load"] = np.iinfo(np.int64).max
-        tree = np.zeros(2 * len(members), np.int64)
+        members = np.zeros(stages["capacity"].sum(), np.int64)
+        costs = np.full(2 * len(members), EMPTY)
         for stage, pool in zip(stages, pools):
-            first = stage["offset"]
-            members["slot"][first : first + len(pool)] = pool
-            members["load"][first : first + len(pool)] = replicas["outstanding"][pool]
-            replicas["position"][pool] = np.arange(len(pool))
-            build_loads(tree, members, first, stage["capacity"])
-        self.state = self.state._replace(members=members, pool_tree=tree)
+            first, places = stage["offset"], np.arange(len(pool))
+            members[first : first + len(pool)] = pool
+            replicas["position"][pool] = places
+            leaf = 2 * first + stage["capacity"]
+            cost = replicas["outstanding"][pool].astype(np.int64) + 1
+            costs[leaf : leaf + len(pool)] = (cost << PLACE_BITS) | places
+            build_costs(costs, 2 * first, stage["capacity"])
+        self.state = self.state._replace(members=members, costs=costs)

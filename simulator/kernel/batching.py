@@ -1,4 +1,4 @@
-"""The batcher: when an idle replica starts a batch, and with which requests."""
+"""The batcher: when an idle replica starts a batch, and with which tasks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from simulator.kernel.compiled import inlined
-from simulator.kernel.latency import batch_latency, uniform
-from simulator.kernel.state import NONE, Fleet, Latencies
-from simulator.kernel.winner_tree import update_event
+from simulator.kernel.counting import record_batch
+from simulator.kernel.draws import draw, draw_number
+from simulator.kernel.event_tree import bits, event_of, set_event
+from simulator.kernel.latency import batch_latency
+from simulator.kernel.state import NOBODY, Fleet, Latencies
 
 __all__ = ["enqueue", "schedule_next", "start_batch"]
 
@@ -18,87 +20,86 @@ __all__ = ["enqueue", "schedule_next", "start_batch"]
 def schedule_next(fleet: Fleet, slot: int) -> None:
     """Write the start of an idle replica's next batch: free, and its queue is full or its head has waited enough."""
     replica = fleet.replicas[slot]
-    start = np.inf
-    if replica.head != NONE:
-        due = fleet.requests[replica.head].ready_s + replica.max_wait_s
-        start = max(replica.free_s, min(due, replica.fill_s))
-    if start != replica.event_s:
-        replica.event_s = start
-        update_event(fleet.event_tree, fleet.replicas, slot)
+    start_s = np.inf
+    if replica.head != NOBODY:
+        due_s = fleet.tasks[replica.head].ready_s + replica.max_wait_s
+        start_s = max(replica.free_s, min(due_s, replica.fill_s))
+    start = bits(start_s)
+    if start != event_of(fleet.events, slot):
+        set_event(fleet.events, slot, start)
 
 
 @inlined
 def enqueue(fleet: Fleet, slot: int, number: int) -> None:
-    """Append a request to a replica's queue and bring the next batch forward if that fills it."""
+    """Append a task to a replica's queue and bring the next batch forward if that fills it."""
     replica = fleet.replicas[slot]
-    request = fleet.requests[number]
-    request.next = NONE
-    if replica.head == NONE:
+    task = fleet.tasks[number]
+    task.next = NOBODY
+    is_first = replica.head == NOBODY
+    if is_first:
         replica.head = number
     else:
-        fleet.requests[replica.tail].next = number
+        fleet.tasks[replica.tail].next = number
     replica.tail = number
     replica.queue_length += 1
-    replica.queue_units += request.units
-    if replica.fill_s == np.inf and replica.queue_units >= replica.max_batch:
-        replica.fill_s = request.ready_s
-    if not replica.running:
+    replica.queue_units += task.units
+    fills = replica.fill_s == np.inf and replica.queue_units >= replica.max_batch
+    if fills:
+        replica.fill_s = task.ready_s
+    if not replica.running and (fills or is_first):
         schedule_next(fleet, slot)
 
 
 @inlined
-def _take(requests: np.ndarray, replica: Any, now: float) -> int:
+def _take(tasks: np.ndarray, replica: Any, stage: Any, now: float) -> int:
     """Move the ready head of the queue, as far as the cap allows, into the batch; the units taken."""
-    last = replica.head
-    units = requests[last].units
-    count = 1
-    following = requests[last].next
-    while (
-        following != NONE
-        and requests[following].ready_s <= now
-        and units + requests[following].units <= replica.max_batch
-    ):
-        last = following
-        units += requests[last].units
+    max_batch = replica.max_batch
+    number = replica.head
+    last = number
+    units = 0
+    count = 0
+    waited_s = 0.0
+    while number != NOBODY:
+        task = tasks[number]
+        total = units + task.units
+        if count > 0 and (task.ready_s > now or total > max_batch):
+            break
+        waited_s += now - task.routed_s
+        units = total
         count += 1
-        following = requests[last].next
+        last = number
+        number = task.next
+    tasks[last].next = NOBODY
     replica.batch_head = replica.head
     replica.batch_count = count
-    requests[last].next = NONE
-    replica.head = following
+    replica.head = number
     replica.queue_length -= count
     replica.queue_units -= units
+    stage.wait_s += waited_s
+    stage.queue -= count
     return units
 
 
 @inlined
-def _find_fill(requests: np.ndarray, replica: Any) -> float:
-    """Ready time of the first queued request with which the queue reaches the cap; infinite if none does."""
+def _find_fill(tasks: np.ndarray, replica: Any) -> float:
+    """Ready time of the first queued task with which the queue reaches the cap; infinite if none does."""
     if replica.queue_units < replica.max_batch:
         return np.inf
     number = replica.head
-    units = requests[number].units
+    units = tasks[number].units
     while units < replica.max_batch:
-        number = requests[number].next
-        units += requests[number].units
-    return requests[number].ready_s
+        number = tasks[number].next
+        units += tasks[number].units
+    return tasks[number].ready_s
 
 
 @inlined
-def _book_start(fleet: Fleet, head: int, stage: Any, position: int, now: float, end_s: float) -> None:
-    """Count how long the batch's requests waited, and record their start and end if asked for."""
-    recording = fleet.record.outcome.shape[0] > 0
-    waited = 0.0
-    number = head
-    while number != NONE:
-        request = fleet.requests[number]
-        waited += now - request.routed_s
-        if recording:
-            step = fleet.record.step[request.id, position]
-            step.start_s = now
-            step.end_s = end_s
-        number = request.next
-    stage.wait_s += waited
+def _record(fleet: Fleet, replica: Any, now: float, end_s: float, units: int) -> None:
+    position = replica.stage - fleet.stages[replica.stage].first_stage
+    number = replica.batch_head
+    while number != NOBODY:
+        record_batch(fleet, fleet.requests[number].id, position, now, end_s, units)
+        number = fleet.tasks[number].next
 
 
 @inlined
@@ -107,18 +108,18 @@ def start_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float) -> No
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
     table = fleet.tables[replica.table]
-    units = _take(fleet.requests, replica, now)
-    replica.fill_s = _find_fill(fleet.requests, replica)
-    u = uniform(fleet.clock[0].noise_seed, fleet.requests[replica.batch_head].id, replica.stage)
-    latency, cores_busy, beyond = batch_latency(table, latencies, units, u)
-    end_s = now + latency
+    units = _take(fleet.tasks, replica, stage, now)
+    replica.fill_s = _find_fill(fleet.tasks, replica)
+    head = fleet.requests[replica.batch_head]
+    u = draw(fleet.clock[0].noise_seed, head.id, draw_number(replica.stage, 0, 0, 0), 0)
+    latency_s, cores_busy, beyond = batch_latency(table, latencies, units, u)
+    end_s = now + latency_s
+    set_event(fleet.events, slot, bits(end_s))
     replica.running = 1
     replica.settled_s = now
     replica.cores_busy = cores_busy
-    stage.queue -= replica.batch_count
-    stage.compute_s += latency * replica.batch_count
+    stage.compute_s += latency_s * replica.batch_count
     table.batches += 1
     table.extrapolated += beyond
-    _book_start(fleet, replica.batch_head, stage, replica.stage - stage.first_stage, now, end_s)
-    replica.event_s = end_s
-    update_event(fleet.event_tree, fleet.replicas, slot)
+    if fleet.clock[0].record_rows > 0:
+        _record(fleet, replica, now, end_s, units)

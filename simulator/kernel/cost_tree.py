@@ -1,9 +1,9 @@
 """The replica that costs least: a tournament over whole-number keys, each a cost with the place of its replica.
 
-``tree[base + 1]`` is the least key, ``tree[base + capacity + place]`` a member's own; a node between holds the lesser of
-the two below it. The place in a key's low bits breaks ties towards the first and says at once who has won. ``capacity`` is a
-power of two, ``base`` even. Carrying the lesser upwards without a branch, level by level, took 7 ns for 32 members and 9
-for 1,024; comparing 16 at once, with vector instructions, three times as long.
+``tree[base + 1]`` is the least key, ``tree[base + capacity + place]`` a member's own; a node between holds the lesser
+of the two below it. The place in a key's low bits breaks ties towards the first and says at once who has won.
+``capacity`` is a power of two, ``base`` even. Carrying the lesser upwards without a branch, level by level, took 7 ns
+for 32 members and 9 for 1,024; comparing 16 at once, with vector instructions, three times as long.
 """
 
 from __future__ import annotations

@@ -9,27 +9,7 @@ import numpy as np
 from simulator.kernel.compiled import inlined
 from simulator.kernel.state import Latencies
 
-__all__ = ["batch_latency", "uniform"]
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_S11, _S27, _S30, _S31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
-
-
-@inlined
-def _mix(x: np.uint64) -> np.uint64:
-    """SplitMix64's output function: every bit of the input decides about half the bits of the output."""
-    x = (x ^ (x >> _S30)) * _MIX_1
-    x = (x ^ (x >> _S27)) * _MIX_2
-    return x ^ (x >> _S31)
-
-
-@inlined
-def uniform(seed: np.uint64, request_id: int, stage: int) -> float:
-    """Counter-based uniform number in [0, 1) of a batch's head at a stage: a stream a request, a number a stage."""
-    stream = _mix(seed + _GOLDEN * np.uint64(request_id + 1))
-    return float(_mix(stream + _GOLDEN * np.uint64(stage + 1)) >> _S11) * (1.0 / 9007199254740992.0)
+__all__ = ["batch_latency"]
 
 
 @inlined

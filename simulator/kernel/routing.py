@@ -8,62 +8,61 @@ import numpy as np
 
 from simulator.kernel.batching import enqueue
 from simulator.kernel.compiled import compiled, inlined
-from simulator.kernel.state import FAILED, NONE, READY, REJECTED, ROUND_ROBIN, Fleet
-from simulator.kernel.winner_tree import update_load
+from simulator.kernel.cost_tree import EMPTY, PLACE_MASK, cost_key, least_cost, set_cost
+from simulator.kernel.counting import count_refused, record_step
+from simulator.kernel.state import FAILED, NOBODY, NONE, READY, REJECTED, ROUND_ROBIN, Fleet
 
-__all__ = ["change_outstanding", "pass_on", "pass_on_all", "release_request", "route"]
+__all__ = ["change_outstanding", "free_number", "pass_on", "pass_on_all", "route"]
 
 
 @inlined
-def _choose(stage: Any, members: np.ndarray, pool_tree: np.ndarray) -> int:
+def _choose(stage: Any, members: np.ndarray, costs: np.ndarray) -> int:
     """Slot of the replica that the stage's router picks, or `NONE` where the pool is empty."""
-    if stage.ready == 0:
-        return NONE
     if stage.router == ROUND_ROBIN:
+        if stage.ready == 0:
+            return NONE
         position = stage.counter % stage.ready
         stage.counter += 1
     else:
-        position = pool_tree[2 * stage.offset + 1]
-    return members[stage.offset + position].slot
+        least = least_cost(costs, 2 * stage.offset)
+        if least == EMPTY:
+            return NONE
+        position = least & PLACE_MASK
+    return members[stage.offset + position]
 
 
 @inlined
 def change_outstanding(fleet: Fleet, replica: Any, change: int) -> None:
-    """Count requests routed to a replica and not completed there, and let its pool know."""
+    """Count tasks routed to a replica and not completed there, and let its pool know."""
     replica.outstanding += change
     if replica.state == READY:
         stage = fleet.stages[replica.stage]
-        fleet.members[stage.offset + replica.position].load = replica.outstanding
-        update_load(fleet.pool_tree, fleet.members, stage.offset, stage.capacity, replica.position)
+        key = cost_key(replica.outstanding + 1, replica.position)
+        set_cost(fleet.costs, 2 * stage.offset, stage.capacity, replica.position, key)
 
 
 @inlined
-def release_request(clock: Any, requests: np.ndarray, number: int) -> None:
-    """Give the slot of a finished request back."""
-    requests[clock.free_requests].free = number
-    clock.free_requests += 1
+def free_number(fleet: Fleet, number: int) -> None:
+    """Give the number of a request that has ended back."""
+    clock = fleet.clock[0]
+    fleet.free[clock.free_numbers] = number
+    clock.free_numbers += 1
 
 
 @inlined
-def _refuse(fleet: Fleet, number: int, outcome: int) -> None:
+def _refuse(fleet: Fleet, number: int, status: int, now: float) -> None:
     """End a request that no replica takes."""
-    request = fleet.requests[number]
-    service = fleet.services[request.service]
-    if outcome == FAILED:
-        service.failed += 1
-    else:
-        service.rejected += 1
-    if fleet.record.outcome.shape[0] > 0:
-        fleet.record.outcome[request.id].status = outcome
-    release_request(fleet.clock[0], fleet.requests, number)
+    count_refused(fleet, fleet.requests[number], status, now)
+    free_number(fleet, number)
 
 
 @inlined
 def _receive(node: Any, now: float, payload_bytes: float) -> float:
     """Pass a payload through a node's card, first come first served; when the node has it."""
-    node.nic_free_s = max(now, node.nic_free_s) + payload_bytes / node.nic_bytes_per_s
+    free_s = max(now, node.nic_free_s) + payload_bytes / node.nic_bytes_per_s
+    node.nic_free_s = free_s
     node.nic_bytes += payload_bytes
-    return node.nic_free_s
+    return free_s
 
 
 @inlined
@@ -72,41 +71,40 @@ def _assign(fleet: Fleet, number: int, stage_index: int, slot: int, now: float) 
     stage = fleet.stages[stage_index]
     replica = fleet.replicas[slot]
     if replica.queue_limit > 0 and replica.queue_length >= replica.queue_limit:
-        _refuse(fleet, number, REJECTED)
+        _refuse(fleet, number, REJECTED, now)
         return
+    change_outstanding(fleet, replica, 1)
     request = fleet.requests[number]
     items = request.items
     if items == 0 or items > stage.candidates:
         items = stage.candidates
-    request.units = items if replica.counts_items else 1
     payload_bytes = request.bytes_in + items * stage.item_bytes
-    request.ready_s = _receive(fleet.nodes[replica.node], now, payload_bytes) + fleet.clock[0].hop_delay_s
-    if fleet.record.outcome.shape[0] > 0:
-        step = fleet.record.step[request.id, stage_index - stage.first_stage]
-        step.slot = slot
-        step.ready_s = request.ready_s
+    ready_s = _receive(fleet.nodes[replica.node], now, payload_bytes) + fleet.clock[0].hop_delay_s
+    task = fleet.tasks[number]
+    task.units = items if replica.counts_items else 1
+    task.ready_s = ready_s
     stage.queue += 1
-    change_outstanding(fleet, replica, 1)
+    record_step(fleet, request.id, stage_index - stage.first_stage, slot, ready_s)
     enqueue(fleet, slot, number)
 
 
 @inlined
-def _hold(requests: np.ndarray, stage: Any, number: int) -> None:
+def _hold(tasks: np.ndarray, stage: Any, number: int) -> None:
     """Keep a request at the router, behind those already held."""
-    requests[number].next = NONE
-    if stage.held_head == NONE:
+    tasks[number].next = NOBODY
+    if stage.held_head == NOBODY:
         stage.held_head = number
     else:
-        requests[stage.held_tail].next = number
+        tasks[stage.held_tail].next = number
     stage.held_tail = number
     stage.queue += 1
 
 
 @inlined
-def _next_held(requests: np.ndarray, stage: Any) -> int:
+def _next_held(tasks: np.ndarray, stage: Any) -> int:
     """Take the oldest held request from the router's queue."""
     number = stage.held_head
-    stage.held_head = requests[number].next
+    stage.held_head = tasks[number].next
     stage.queue -= 1
     return number
 
@@ -115,12 +113,12 @@ def _next_held(requests: np.ndarray, stage: Any) -> int:
 def pass_on(fleet: Fleet, stage_index: int, now: float) -> None:
     """Send held requests, oldest first, to replicas below the limit; where no replica is left, they fail."""
     stage = fleet.stages[stage_index]
-    while stage.held_head != NONE:
-        slot = _choose(stage, fleet.members, fleet.pool_tree)
+    while stage.held_head != NOBODY:
+        slot = _choose(stage, fleet.members, fleet.costs)
         if slot == NONE:
-            _refuse(fleet, _next_held(fleet.requests, stage), FAILED)
+            _refuse(fleet, _next_held(fleet.tasks, stage), FAILED, now)
         elif fleet.replicas[slot].outstanding < stage.max_outstanding:
-            _assign(fleet, _next_held(fleet.requests, stage), stage_index, slot, now)
+            _assign(fleet, _next_held(fleet.tasks, stage), stage_index, slot, now)
         else:
             return
 
@@ -136,13 +134,13 @@ def pass_on_all(fleet: Fleet, now: float) -> None:
 def route(fleet: Fleet, number: int, stage_index: int, now: float) -> None:
     """Bring a request to a stage at ``now``: it is queued at a replica, held, rejected or failed."""
     stage = fleet.stages[stage_index]
-    fleet.requests[number].routed_s = now
-    slot = _choose(stage, fleet.members, fleet.pool_tree)
+    fleet.tasks[number].routed_s = now
+    slot = _choose(stage, fleet.members, fleet.costs)
     if slot == NONE:
-        _refuse(fleet, number, FAILED)
+        _refuse(fleet, number, FAILED, now)
     elif stage.max_outstanding > 0 and (
-        stage.held_head != NONE or fleet.replicas[slot].outstanding >= stage.max_outstanding
+        stage.held_head != NOBODY or fleet.replicas[slot].outstanding >= stage.max_outstanding
     ):
-        _hold(fleet.requests, stage, number)
+        _hold(fleet.tasks, stage, number)
     else:
         _assign(fleet, number, stage_index, slot, now)

@@ -1,16 +1,22 @@
 """The arrays of structs that the kernel carries between calls.
 
 Everything that changes lives in these arrays (single numbers too, in `CLOCK` of length 1), so that a call mutates in
-place. Structs keep what is used together on one cache line, and numba passes one array where it would pass, and count
-references of, a dozen. Index names: ``request`` a slot of the request pool, ``slot`` a replica slot, ``stage`` a stage
-of the fleet, ``table`` a latency table (one per variant and node type), ``node``, ``service``.
+place. Structs keep what is used together on one cache line, and numba passes one array where it would pass a dozen.
+Index names: ``number`` a slot of the pool of requests and tasks, ``slot`` a replica slot, ``stage`` a stage of the
+fleet, ``table`` a latency table (one per variant and node type), ``node``, ``service``.
+
+Requests and tasks share one pool of numbers: a request that is not split is its own task, under the same number.
+Number 0 is nobody's, so that 0 in a link means that there is none. Numbers are unsigned, which spares the compiled
+code the question whether an index counts from the end.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from simulator.kernel.structs import struct
 
 __all__ = [
     "ABSENT",
@@ -20,9 +26,9 @@ __all__ = [
     "DRAINING",
     "FAILED",
     "LEAST_OUTSTANDING",
-    "MEMBER",
     "NEED_BLOCK",
     "NEED_ROOM",
+    "NOBODY",
     "NODE",
     "NONE",
     "OUTCOME",
@@ -37,6 +43,7 @@ __all__ = [
     "STARTING",
     "STEP",
     "TABLE",
+    "TASK",
     "Arrivals",
     "Fleet",
     "Latencies",
@@ -44,7 +51,10 @@ __all__ = [
 ]  # fmt: skip
 
 NONE = -1
-"""No request, no replica."""
+"""No replica, no row."""
+
+NOBODY = 0
+"""No request, no task."""
 
 ABSENT, STARTING, READY, DRAINING = 0, 1, 2, 3
 """States of a replica slot."""
@@ -53,63 +63,58 @@ PENDING, COMPLETED, REJECTED, FAILED = 0, 1, 2, 3
 """Outcomes of a request."""
 
 LEAST_OUTSTANDING, ROUND_ROBIN = 0, 1
-"""Routers."""
+"""Routers of the plain path."""
 
 ADVANCED, NEED_BLOCK, NEED_ROOM = 0, 1, 2
-"""Why `loop.advance` returned: done, no more rows of the trace at hand, request pool full."""
+"""Why `loop.advance` returned: done, no more rows of the trace at hand, too few free numbers."""
 
-
-def _struct(**fields: str) -> np.dtype[Any]:
-    return np.dtype((np.record, np.dtype(list(fields.items()), align=True)))
-
-
-CLOCK = _struct(noise_seed="u8", hop_delay_s="f8", cursor="i8", first_id="i8", free_requests="i8", exhausted="i8")
-"""Position in the trace, free slots of the request pool, and what is the same for all."""
-
-REQUEST = _struct(
-    id="i8", arrival_s="f8", routed_s="f8", ready_s="f8", next="i4", units="i4", items="i4", bytes_in="i4",
-    service="i4", free="i4",
+CLOCK = struct(
+    noise_seed="u8", hop_delay_s="f8", cursor="i8", first_id="i8", free_numbers="i8", exhausted="i8",
+    record_rows="i8", record_first="i8", record_every="i8",
 )  # fmt: skip
-"""A request in flight; ``next`` links it in a queue or batch. ``free`` of the first `CLOCK.free_requests` is a stack
-of unused slots."""
+"""Position in the trace, how many numbers are free, which requests are recorded, and what is the same for all."""
 
-REPLICA = _struct(
-    event_s="f8", fill_s="f8", free_s="f8", max_wait_s="f8", settled_s="f8", cores_busy="f8", released_s="f8",
-    queue_units="i8", head="i4", tail="i4", queue_length="i4", outstanding="i4", batch_head="i4", batch_count="i4",
-    max_batch="i4", queue_limit="i4", stage="i4", table="i4", node="i4", position="i4",
+REQUEST = struct(arrival_s="f8", id="i8", items="i4", bytes_in="i4", service="i4")
+"""A request in flight, as its trace says."""
+
+TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4")
+"""A task: ``next`` links it in a queue or batch, ``routed_s`` is when it came to its stage."""
+
+REPLICA = struct(
+    fill_s="f8", free_s="f8", max_wait_s="f8", queue_units="i8", head="u4", tail="u4", queue_length="i4",
+    outstanding="i4", max_batch="i4", queue_limit="i4", stage="i4", node="i4", table="i4", position="i4",
+    batch_head="u4", batch_count="i4", settled_s="f8", cores_busy="f8", released_s="f8",
     state="i1", running="i1", counts_items="i1",
 )  # fmt: skip
-"""A replica: its queue, its batch and its variant's batch rule."""
+"""A replica: its queue, its batch and its variant's batch rule. The time of its next event is in `Fleet.events`."""
 
-STAGE = _struct(
+STAGE = struct(
     offset="i8", capacity="i8", ready="i8", counter="i8", queue="i8", wait_s="f8", compute_s="f8", item_bytes="f8",
-    candidates="i4", service="i4", first_stage="i4", max_outstanding="i4", held_head="i4", held_tail="i4",
+    candidates="i4", service="i4", first_stage="i4", max_outstanding="i4", held_head="u4", held_tail="u4",
     router="i1", is_last="i1",
 )  # fmt: skip
-"""A stage and where its pool lies: members ``offset`` to ``offset + ready`` in order of slot, and a winner tree over
-them at ``2 * offset`` to ``2 * (offset + capacity)``. ``queue`` requests wait, those that the router
-holds (from ``held_head``) among them; ``wait_s`` and ``compute_s`` sum over requests."""
+"""A stage and where its pool lies: slots of members ``offset`` to ``offset + ready`` in order, and a tree of their
+costs from ``2 * offset`` (`cost_tree`). ``queue`` tasks wait, those that the router holds (from ``held_head``) among
+them; ``wait_s`` and ``compute_s`` sum over tasks."""
 
-MEMBER = _struct(load="i8", slot="i8")
-"""A ready replica in its pool; ``load`` repeats its outstanding requests."""
-
-NODE = _struct(nic_bytes_per_s="f8", nic_free_s="f8", nic_bytes="f8")
+NODE = struct(nic_bytes_per_s="f8", nic_free_s="f8", nic_bytes="f8")
 """A network card: when it is free, and what it was given to receive."""
 
-SERVICE = _struct(slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed="i8", slo_met="i8", first_stage="i8")
+SERVICE = struct(slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed="i8", slo_met="i8", first_stage="i8")
 """A service's counters."""
 
-TABLE = _struct(
+TABLE = struct(
     busy_s="f8", cpu_core_s="f8", requests="i8", batches="i8", extrapolated="i8",
     size_offset="i8", sizes="i8", level_offset="i8", levels="i8", latency_offset="i8",
 )  # fmt: skip
-"""Counters of all replicas of one variant on one node type, and where its latencies lie in `Latencies`."""
+"""Counters of all replicas of one variant on one node type (``requests`` counts tasks), and where its latencies lie in
+`Latencies`."""
 
-OUTCOME = _struct(status="i1", done_s="f8")
-"""Recorded outcome of a request, ``[id]``."""
+OUTCOME = struct(status="i1", done_s="f8")
+"""Recorded outcome of a request, ``[row]``; ``done_s`` is when it was answered, rejected or failed."""
 
-STEP = _struct(slot="i8", ready_s="f8", start_s="f8", end_s="f8")
-"""Recorded pass of a request through a stage, ``[id, position in funnel]``."""
+STEP = struct(slot="i8", ready_s="f8", start_s="f8", end_s="f8", batch_units="i8")
+"""Recorded pass of a request through a stage, ``[row, position in funnel]``; of the task that ended last."""
 
 
 class Arrivals(NamedTuple):
@@ -132,22 +137,28 @@ class Latencies(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What happened to every request, of length 0 when not asked for."""
+    """What happened to requests one by one, of length 0 when not asked for."""
 
     outcome: np.ndarray
     step: np.ndarray
 
 
 class Fleet(NamedTuple):
-    """Everything that the loop carries, but for the trace and the latencies."""
+    """Everything that the plain path carries, but for the trace and the latencies.
+
+    ``events`` is an `event_tree`; ``members[offset]`` and ``costs`` are the pools (see `STAGE`); ``free`` is a stack
+    of the `CLOCK.free_numbers` unused numbers.
+    """
 
     clock: np.ndarray
     requests: np.ndarray
+    tasks: np.ndarray
+    free: np.ndarray
     replicas: np.ndarray
-    event_tree: np.ndarray
+    events: np.ndarray
     stages: np.ndarray
     members: np.ndarray
-    pool_tree: np.ndarray
+    costs: np.ndarray
     nodes: np.ndarray
     services: np.ndarray
     histogram: np.ndarray
