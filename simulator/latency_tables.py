@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.kernel.latency import LEVEL_CELLS, SIZE_CELLS
 from simulator.kernel.state import TABLE, Latencies
 
 __all__ = ["LatencyTable", "flatten", "mean_over_quantiles"]
@@ -53,6 +54,12 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.cumsum(lengths) - lengths
 
 
+def _cells(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Index of the largest value up to each cell's start, but for the last value; 0 where there is none."""
+    below = np.searchsorted(values, starts, side="right") - 1
+    return np.clip(below, 0, max(len(values) - 2, 0)).astype(np.int32)
+
+
 def flatten(tables: Sequence[LatencyTable]) -> tuple[np.ndarray, Latencies]:
     """Lay the tables end to end for the kernel: the structs that point into them, and the numbers."""
     structs = np.zeros(len(tables), TABLE)
@@ -61,9 +68,15 @@ def flatten(tables: Sequence[LatencyTable]) -> tuple[np.ndarray, Latencies]:
     structs["size_offset"] = _offsets(structs["sizes"])
     structs["level_offset"] = _offsets(structs["levels"])
     structs["latency_offset"] = _offsets(structs["sizes"] * structs["levels"])
+    structs["row"] = np.arange(len(tables))
+    level_starts = np.arange(LEVEL_CELLS + 1) / LEVEL_CELLS
+    eighths = np.arange(SIZE_CELLS + 1)
+    size_starts = 2.0 ** (eighths // 8) * (1 + eighths % 8 / 8)
     return structs, Latencies(
         batch_size=np.concatenate([t.batch_sizes for t in tables]).astype(np.int64),
         cores_busy=np.concatenate([t.cores_busy for t in tables]).astype(np.float64),
         level=np.concatenate([t.levels for t in tables]).astype(np.float64),
         latency_s=np.concatenate([t.latency_s.ravel() for t in tables]).astype(np.float64),
+        level_cell=np.array([_cells(t.levels, level_starts) for t in tables]),
+        size_cell=np.array([_cells(t.batch_sizes, size_starts) for t in tables]),
     )

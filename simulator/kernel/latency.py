@@ -1,4 +1,7 @@
-"""The latency of one batch: interpolated between measured sizes, drawn between measured quantiles."""
+"""The latency of one batch: interpolated between measured sizes, drawn between measured quantiles.
+
+Where a size or a level lies among those measured is looked up by cells, so that mostly nothing remains to be searched.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,25 @@ from typing import Any
 import numpy as np
 
 from simulator.kernel.compiled import inlined
+from simulator.kernel.event_tree import bits
 from simulator.kernel.state import Latencies
 
-__all__ = ["batch_latency"]
+__all__ = ["LEVEL_CELLS", "SIZE_CELLS", "batch_latency"]
+
+
+LEVEL_CELLS = 64
+"""Equal parts of the quantile levels from 0 to 1."""
+
+SIZE_CELLS = 8 * 32
+"""Eighths of octaves of batch sizes from 1 on."""
+
+_SHIFT = 52 - 3
+_FIRST_SIZE_CELL = 1023 << 3
 
 
 @inlined
-def _bracket(values: np.ndarray, first: int, count: int, x: float) -> int:
-    """Index ``i`` in ``[0, count - 2]`` with ``values[first + i] <= x``, the largest there is (0 if none)."""
-    low, high = 0, count - 1
+def _bracket(values: np.ndarray, first: int, low: int, high: int, x: float) -> int:
+    """Index ``i`` in ``[low, high - 1]`` with ``values[first + i] <= x``, the largest there is (``low`` if none)."""
     while high - low > 1:
         middle = (low + high) >> 1
         if values[first + middle] <= x:
@@ -23,6 +36,22 @@ def _bracket(values: np.ndarray, first: int, count: int, x: float) -> int:
         else:
             high = middle
     return low
+
+
+@inlined
+def _size_below(table: Any, latencies: Latencies, units: int) -> int:
+    """Index of the largest measured size up to ``units``, but for the last size."""
+    cell = (bits(float(units)) >> _SHIFT) - _FIRST_SIZE_CELL
+    low, high = latencies.size_cell[table.row, cell], latencies.size_cell[table.row, cell + 1] + 1
+    return _bracket(latencies.batch_size, table.size_offset, low, high, units)
+
+
+@inlined
+def _level_below(table: Any, latencies: Latencies, u: float) -> int:
+    """Index of the highest measured level up to ``u``, but for the last level."""
+    cell = int(u * LEVEL_CELLS)
+    low, high = latencies.level_cell[table.row, cell], latencies.level_cell[table.row, cell + 1] + 1
+    return _bracket(latencies.level, table.level_offset, low, high, u)
 
 
 @inlined
@@ -41,7 +70,7 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
         if sizes == 1:
             share = units / latencies.batch_size[first] - 1.0
         else:
-            low = _bracket(latencies.batch_size, first, sizes, units)
+            low = _size_below(table, latencies, units)
             high = low + 1
             below = latencies.batch_size[first + low]
             share = (units - below) / (latencies.batch_size[first + high] - below)
@@ -49,7 +78,7 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
     level = 0
     level_share = 0.0
     if levels > 1:
-        level = _bracket(latencies.level, table.level_offset, levels, u)
+        level = _level_below(table, latencies, u)
         at = latencies.level[table.level_offset + level]
         step = latencies.level[table.level_offset + level + 1] - at
         level_share = min(max((u - at) / step, 0.0), 1.0)

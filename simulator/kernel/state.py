@@ -105,7 +105,7 @@ SERVICE = struct(slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed
 
 TABLE = struct(
     busy_s="f8", cpu_core_s="f8", requests="i8", batches="i8", extrapolated="i8",
-    size_offset="i8", sizes="i8", level_offset="i8", levels="i8", latency_offset="i8",
+    size_offset="i8", sizes="i8", level_offset="i8", levels="i8", latency_offset="i8", row="i8",
 )  # fmt: skip
 """Counters of all replicas of one variant on one node type (``requests`` counts tasks), and where its latencies lie in
 `Latencies`."""
@@ -128,12 +128,15 @@ class Arrivals(NamedTuple):
 
 class Latencies(NamedTuple):
     """All latency tables end to end: ``batch_size`` and ``cores_busy`` at a table's sizes, ``level`` at its levels,
-    ``latency_s`` row by row of sizes."""
+    ``latency_s`` row by row of sizes. ``level_cell`` and ``size_cell`` of ``[TABLE.row, cell]`` are the index of the
+    last level or size up to where the cell starts."""
 
     batch_size: np.ndarray
     cores_busy: np.ndarray
     level: np.ndarray
     latency_s: np.ndarray
+    level_cell: np.ndarray
+    size_cell: np.ndarray
 
 
 class Record(NamedTuple):
