@@ -1,12 +1,13 @@
 """Carries out allocations: containers start, weights load, replicas drain, nodes open and close.
 
-Every change takes the time it takes: a node that must be opened boots, a container starts, weights are read over the
-shared store, the model warms up; a draining replica finishes what it holds and is looked at every `DRAIN_POLL_S`.
+Every change takes the time it takes: a node that must be opened boots, an image is pulled where the node has it not, a
+container starts, weights are read over the shared store, the model warms up; a draining replica finishes what it holds
+and is looked at every `DRAIN_POLL_S`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,14 @@ from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
 from simulator.kernel.state import DRAINING, READY, STARTING
 from simulator.ledger import Ledger
-from simulator.placement import Placement
+from simulator.life.events import EventLog
+from simulator.life.eviction import victims
+from simulator.life.fairness import Standing, place_all, place_fairly
+from simulator.life.images import ImageCache
+from simulator.life.plan import Life
+from simulator.placement import Placement, Seat
 from simulator.policy import FleetFacts
+from simulator.roster import Replica, Roster
 from simulator.storage import WeightStore
 
 __all__ = ["DRAIN_POLL_S", "Actuator", "Applied"]
@@ -36,15 +43,6 @@ class Applied:
     unplaced: np.ndarray
 
 
-@dataclass
-class _Replica:
-    variant: int
-    node_type: int
-    node: int
-    order: int
-    process: simpy.Process | None = None
-
-
 class Actuator:
     """Brings the fleet to the replicas that a policy wants.
 
@@ -52,31 +50,69 @@ class Actuator:
     ----------
     cold_starts
         Replicas started after time 0.
+    wanted, unplaced
+        ``[variant, node_type]`` what the last decision asked for, and what of it found no room.
+    version
+        ``[variant]`` of the weights that replicas load from now on.
+    slowness
+        ``[node]`` times as long as batches on it take.
+    lost
+        ``[variant, node_type]`` replicas that failed so far.
+    on_change
+        Called whenever replicas have come or gone.
     """
 
     def __init__(
-        self, env: simpy.Environment, fleet: Fleet, numbering: Numbering, facts: FleetFacts, store_rate: float
+        self,
+        env: simpy.Environment,
+        fleet: Fleet,
+        numbering: Numbering,
+        facts: FleetFacts,
+        store_rate: float,
+        life: Life | None = None,
+        log: EventLog | None = None,
     ) -> None:
         self.cold_starts = 0
         self.ledger = Ledger(facts)
-        self.placement = Placement(facts.capacity, facts.node_count)
+        self.placement = Placement(
+            facts.capacity, facts.node_count, resource_index("gpu"), resource_index("gpu_memory")
+        )
         node_rate = facts.capacity[self.placement.node_type, resource_index("storage")]
         self.store = WeightStore(env, store_rate, dict(enumerate(node_rate.tolist())))
+        self.images = ImageCache(env, self.store)
+        self.roster = Roster()
+        self.log = log or EventLog()
+        self.life = life or Life()
+        self.wanted = np.zeros(facts.throughput_rps.shape, np.int64)
+        self.unplaced = np.zeros_like(self.wanted)
+        self.lost = np.zeros_like(self.wanted)
+        self.version = np.zeros(len(facts.variants), np.int64)
+        self.slowness = np.ones(len(self.placement.node_type))
+        self.on_change: list[Callable[[], None]] = []
+        self.facts = facts
+        self._standing = Standing(facts.service_weight, facts.service_priority)
         self._env = env
-        self._fleet = fleet
+        self._fleet: Any = fleet
         self._numbering = numbering
-        self._facts = facts
-        self._replicas: dict[int, _Replica] = {}
+        self._run_variant = np.array([v for v, _ in numbering.runs], np.int64)
+        self._run_node_type = np.array([n for _, n in numbering.runs], np.int64)
         self._booted_s = np.zeros(len(self.placement.node_type))
         self._started = 0
+        self._becoming_ready: list[Replica] = []
 
     def count(self, state: int) -> np.ndarray:
         """``[variant, node_type]`` replicas in a state of `simulator.kernel.state`."""
         slots = self._fleet.replicas
-        counts = np.zeros(self._facts.throughput_rps.shape, np.int64)
+        counts = np.zeros(self.facts.throughput_rps.shape, np.int64)
         per_table = np.bincount(slots["table"][slots["state"] == state], minlength=len(self._numbering.runs))
-        for (variant, node_type), replicas in zip(self._numbering.runs, per_table):
-            counts[variant, node_type] = replicas
+        counts[self._run_variant, self._run_node_type] = per_table
+        return counts
+
+    def starting(self) -> np.ndarray:
+        """``[variant, node_type]`` replicas that are starting, without those that come to replace another."""
+        counts = self.count(STARTING)
+        for replica in self.roster.replacing.values():
+            counts[replica.variant, replica.node_type] -= 1
         return counts
 
     def apply(self, wanted: np.ndarray, *, at_once: bool = False) -> Applied:
@@ -86,108 +122,292 @@ class Actuator:
         skips all delays (the fleet as it stands before the run, and before a request that arrives at 0).
         """
         if not at_once:
-            self._catch_up()
-        change = wanted - self.count(STARTING) - self.count(READY)
-        drained = 0
-        for v, n in np.argwhere(change < 0):
-            for _ in range(-change[v, n]):
-                self._remove_one(int(v), int(n))
-                drained += 1
-        unplaced = np.zeros_like(change)
-        fresh = []
-        for v, n in np.argwhere(change > 0):
-            for i in range(change[v, n]):
-                slot = self._place(int(v), int(n), at_once)
-                if slot is None:
-                    unplaced[v, n] = change[v, n] - i
-                    break
-                fresh.append(slot)
-        if at_once:
-            self._fleet.activate(*fresh)
-        else:
-            self.cold_starts += len(fresh)
-            for slot in fresh:
-                self._replicas[slot].process = self._env.process(self._start(slot))
-        self._count_up()
-        return Applied(len(fresh), drained, unplaced)
+            self.catch_up()
+        self.wanted = wanted
+        drained = self._shrink(wanted - self.starting() - self.count(READY))
+        started = self._grow(at_once)
+        if self.life.evicts and self.unplaced.any():
+            self._make_room()
+        self.count_up()
+        return Applied(started, drained, self.unplaced.copy())
+
+    def top_up(self) -> None:
+        """Place what is missing of what was wanted last."""
+        self.catch_up()
+        self._grow(False)
+        self.count_up()
 
     def settle(self) -> None:
         """Bring requests, storage and ledger up to now."""
-        self._catch_up()
+        self.catch_up()
         self.store.settle()
 
     # --- coming ----------------------------------------------------------------------------------------
 
-    def _place(self, variant: int, node_type: int, at_once: bool) -> int | None:
-        node = self.placement.place(node_type, self._facts.need[variant, node_type])
-        if node is None:
-            return None
-        if self.placement.hosted[node] == 1:
-            self._booted_s[node] = self._env.now + (0.0 if at_once else self._facts.boot_s[node_type])
-        slot = self._fleet.add_replica(variant, int(self._numbering.table_of[variant, node_type]), node)
+    def _grow(self, at_once: bool) -> int:
+        """Place what is missing, fairly where not all fits; how many came."""
+        present = self.starting() + self.count(READY)
+        missing = np.maximum(self.wanted - present, 0)
+        self.unplaced = missing
+        if not missing.any():
+            return 0
+        was_open = self.placement.hosted > 0
+        placed = place_all(self.placement, self.facts, missing)
+        if placed is None:
+            placed = place_fairly(self.placement, self.facts, missing, present, self._standing)
+        for v, n, _ in placed:
+            missing[v, n] -= 1
+        replicas = [self._join(v, n, seat, bool(was_open[seat.node]), at_once) for v, n, seat in placed]
+        if at_once:
+            self._fleet.activate(*(r.slot for r in replicas))
+        else:
+            self._begin(replicas)
+        return len(replicas)
+
+    def _join(self, variant: int, node_type: int, seat: Seat, was_open: bool, at_once: bool = False) -> Replica:
+        if not was_open:
+            self._booted_s[seat.node] = self._env.now + (0.0 if at_once else self.facts.boot_s[node_type])
+        image = self.life.image_of(variant)
+        if at_once and image is not None:
+            self.images.have(seat.node, image)
+        slot = self._add(variant, node_type, seat)
         self._started += 1
-        self._replicas[slot] = _Replica(variant, node_type, node, self._started)
+        events = self._env.event(), self._env.event()
+        replica = Replica(variant, node_type, slot, seat, self._started, *events, int(self.version[variant]))
+        self.roster.join(replica)
+        return replica
+
+    def _add(self, variant: int, node_type: int, seat: Seat) -> int:
+        """The replica's slot in the fleet; one that shares its GPU says which it is."""
+        table = int(self._numbering.table_of[variant, node_type])
+        if 0.0 < self.facts.need[variant, node_type, resource_index("gpu")] < 1.0:
+            slot = self._fleet.add_replica(variant, table, seat.node, device=self.placement.device(seat))
+        else:
+            slot = self._fleet.add_replica(variant, table, seat.node)
+        if self.slowness[seat.node] != 1.0:
+            self._fleet.set_slowness(slot, float(self.slowness[seat.node]))
         return slot
 
-    def _start(self, slot: int) -> Generator[simpy.Event, Any, None]:
-        replica = self._replicas[slot]
+    def _begin(self, replicas: Iterable[Replica]) -> None:
+        for replica in replicas:
+            self.cold_starts += 1
+            replica.process = self._env.process(self._start(replica))
+
+    def _start(self, replica: Replica) -> Generator[simpy.Event, Any, None]:
+        node = replica.seat.node
         variant = self._numbering.variants[replica.variant][1]
+        image = self.life.image_of(replica.variant)
+        before_s = self.boot_left_s(node)
         try:
-            boot_s = max(0.0, self._booted_s[replica.node] - self._env.now)
-            yield self._env.timeout(boot_s + variant.container_start_s)
-            yield from self.store.load(replica.node, float(variant.profile.weights_bytes))
+            if image is not None:
+                yield self._env.timeout(before_s)
+                yield from self.images.pull(node, image)
+                before_s = 0.0
+            yield self._env.timeout(before_s + variant.container_start_s)
+            purpose = "weights" if replica.replaces is None else "refresh"
+            yield from self.store.load(node, weights_bytes(variant), purpose)
             yield self._env.timeout(variant.warm_up_s)
         except simpy.Interrupt:
             return
         replica.process = None
-        self._catch_up()
-        self._fleet.activate(slot)
-        self._count_up()
+        self._becoming_ready.append(replica)
+        if len(self._becoming_ready) == 1:  # those that become ready at one instant join their pools together
+            event = self._env.event()
+            event.callbacks.append(lambda _: self._activate())
+            event.succeed()
+
+    def _activate(self) -> None:
+        ready = [replica for replica in self._becoming_ready if not replica.is_gone]
+        self._becoming_ready.clear()
+        self.catch_up()
+        self._fleet.activate(*(replica.slot for replica in ready))
+        replaced = [replica.replaces for replica in ready if replica.replaces is not None]
+        for replica in ready:
+            self.roster.part(replica)
+            replica.ready.succeed()
+        self.drain(replaced)
+        self.count_up()
+
+    def replace(self, old: Replica) -> Replica | None:
+        """Start a replica that takes the place of a ready one when it is ready itself; None where there is no room."""
+        self.catch_up()
+        was_open = self.placement.hosted > 0
+        seats = self.placement.place(old.node_type, self.facts.need[old.variant, old.node_type])
+        if not seats:
+            return None
+        new = self._join(old.variant, old.node_type, seats[0], bool(was_open[seats[0].node]))
+        new.replaces, old.replaced_by = old, new
+        self.roster.replacing[new.slot] = new
+        self._begin([new])
+        self.count_up()
+        return new
+
+    def borrow(self, replica: Replica, more: np.ndarray) -> bool:
+        """Claim ``more[resource]`` beside what a replica needs; False where its node or GPU has no room."""
+        self.catch_up()
+        if not self.placement.borrow(replica.seat, more):
+            return False
+        replica.borrowed = more
+        self.ledger.borrowed += more
+        self.count_up()
+        return True
+
+    def give_back(self, replica: Replica) -> None:
+        """End what a replica has borrowed, if it has."""
+        if replica.borrowed is not None:
+            self.catch_up()
+            self.placement.return_borrowed(replica.seat, replica.borrowed)
+            self.ledger.borrowed -= replica.borrowed
+            replica.borrowed = None
 
     # --- leaving ---------------------------------------------------------------------------------------
 
-    def _remove_one(self, variant: int, node_type: int) -> None:
-        """Cancel the youngest start, else drain the replica whose node hosts fewest."""
-        states = self._fleet.replicas["state"]
-        mine = [s for s, r in self._replicas.items() if (r.variant, r.node_type) == (variant, node_type)]
-        starting = [s for s in mine if states[s] == STARTING]
-        if starting:
-            slot = max(starting, key=lambda s: self._replicas[s].order)
-            process = self._replicas[slot].process
-            if process is not None:
-                process.interrupt()
-            self._release(slot)
-            return
-        ready = [s for s in mine if states[s] == READY]
-        slot = min(ready, key=lambda s: (self.placement.hosted[self._replicas[s].node], -s))
-        self._fleet.drain(slot)
-        if self._fleet.is_released(slot):
-            self._release(slot)
-        else:
-            self._env.process(self._await_drain(slot))
+    def _shrink(self, change: np.ndarray) -> int:
+        """Let ``-change[variant, node_type]`` replicas go where it is below 0; how many go."""
+        hosted = self.placement.hosted.copy()
+        leaving: list[Replica] = []
+        gone = 0
+        for v, n in np.argwhere(change < 0).tolist():
+            starting, ready = self.roster.to_leave((v, n), -int(change[v, n]), self._fleet.replicas, hosted)
+            for replica in starting:
+                self.cancel(replica)
+            for replica in ready:
+                if replica.replaced_by is not None:
+                    self.cancel(replica.replaced_by)
+            leaving += ready
+            gone += len(starting) + len(ready)
+        self.drain(leaving)
+        return gone
 
-    def _await_drain(self, slot: int) -> Generator[simpy.Event, Any, None]:
-        while not self._fleet.is_released(slot):
+    def cancel(self, replica: Replica) -> None:
+        """Give up a start."""
+        if replica.process is not None:
+            replica.process.interrupt()
+            replica.process = None
+        self._fleet.remove(replica.slot)
+        self._forget(replica)
+
+    def drain(self, replicas: list[Replica]) -> None:
+        """Let ready replicas finish what they hold and go."""
+        if not replicas:
+            return
+        self._fleet.drain(*(replica.slot for replica in replicas))
+        held = self._let_go(replicas)
+        if held:
+            self._env.process(self._await_drains(held))
+
+    def _await_drains(self, held: list[Replica]) -> Generator[simpy.Event, Any, None]:
+        while held:
             yield self._env.timeout(DRAIN_POLL_S)
             self._fleet.advance(self._env.now)
-        self._catch_up()
-        self._release(slot)
-        self._count_up()
+            held = [replica for replica in held if not replica.is_gone]
+            if any(self._fleet.is_released(replica.slot) for replica in held):
+                self.catch_up()
+                held = self._let_go(held)
+                self.count_up()
 
-    def _release(self, slot: int) -> None:
-        replica = self._replicas.pop(slot)
-        self.placement.release(replica.node, self._facts.need[replica.variant, replica.node_type])
-        self._fleet.remove(slot)
+    def _let_go(self, replicas: list[Replica]) -> list[Replica]:
+        """Take out those that hold nothing any more; the others."""
+        held = []
+        for replica in replicas:
+            if self._fleet.is_released(replica.slot):
+                self._fleet.remove(replica.slot)
+                self._forget(replica)
+            else:
+                held.append(replica)
+        return held
+
+    def fail(self, replicas: list[Replica]) -> None:
+        """Replicas are lost now, with what they hold."""
+        self.catch_up()
+        states = self._fleet.replicas["state"]
+        serving = [replica for replica in replicas if states[replica.slot] != STARTING]
+        for replica in replicas:
+            self.lost[replica.variant, replica.node_type] += 1
+            if states[replica.slot] == STARTING:
+                self.cancel(replica)
+        if serving:
+            self._fleet.fail(*(replica.slot for replica in serving))
+        for replica in serving:
+            self._forget(replica)
+        self.count_up()
+
+    def _forget(self, replica: Replica) -> None:
+        self.give_back(replica)
+        self.roster.leave(replica)
+        node = replica.seat.node
+        self.placement.release(replica.seat, self.facts.need[replica.variant, replica.node_type])
+        if self.placement.hosted[node] == 0:
+            self.images.forget(node)
+
+    def _make_room(self) -> None:
+        """Drain replicas of services of lower priority where those of higher priority found no room."""
+        draining = self._fleet.replicas["state"] == DRAINING
+        leaving = victims(self.placement, self.roster, self.facts, self.unplaced, self._standing, draining)
+        self.withdraw(leaving)
+
+    def withdraw(self, replicas: list[Replica]) -> None:
+        """Replicas in any state are to go: starts are given up, ready ones drain."""
+        for replica in replicas:
+            if replica.replaced_by is not None:
+                self.cancel(replica.replaced_by)
+        states = self._fleet.replicas["state"]
+        there = [replica for replica in replicas if not replica.is_gone]
+        ready = [replica for replica in there if states[replica.slot] == READY]
+        for replica in there:
+            if states[replica.slot] == STARTING:
+                self.cancel(replica)
+        self.drain(ready)
+        self.count_up()
+
+    # --- nodes for other work --------------------------------------------------------------------------
+
+    def open_node(self, node_type: int, need: np.ndarray) -> Seat | None:
+        """Open a node for something that is no replica and claims ``need[resource]``; None where none is left."""
+        node = self.placement.first_closed(node_type)
+        if node is None or not self.placement.fits(node, need):
+            return None
+        self.catch_up()
+        self._booted_s[node] = self._env.now + self.facts.boot_s[node_type]
+        seat = self.placement.take(node, need)
+        self.ledger.borrowed += need
+        self.ledger.open_nodes = self.placement.open_nodes()
+        return seat
+
+    def close_node(self, seat: Seat, need: np.ndarray) -> None:
+        """Undo `open_node`; the node stays open while it hosts replicas."""
+        self.catch_up()
+        self.placement.release(seat, need)
+        self.ledger.borrowed -= need
+        self.ledger.open_nodes = self.placement.open_nodes()
+
+    def boot_left_s(self, node: int) -> float:
+        """Until the node has booted."""
+        return max(0.0, float(self._booted_s[node]) - self._env.now)
 
     # --- bookkeeping -----------------------------------------------------------------------------------
 
-    def _catch_up(self) -> None:
+    def slow_down(self, node: int, factor: float) -> None:
+        """Batches on a node take ``factor`` times as long from now on."""
+        self.catch_up()
+        self.slowness[node] = factor
+        for replica in self.roster.on(node):
+            self._fleet.set_slowness(replica.slot, factor)
+
+    def catch_up(self) -> None:
         """Serve requests and integrate the ledger up to now, before anything changes."""
         self._fleet.advance(self._env.now)
         self.ledger.settle(self._env.now)
 
-    def _count_up(self) -> None:
+    def count_up(self) -> None:
         """Write the changed counts into the ledger."""
+        for watcher in self.on_change:
+            watcher()
         self.ledger.open_nodes = self.placement.open_nodes()
         self.ledger.loaded = self.count(READY) + self.count(DRAINING)
         self.ledger.claimed = self.ledger.loaded + self.count(STARTING)
+
+
+def weights_bytes(variant: Any) -> float:
+    """What a starting replica reads over the store."""
+    return float(getattr(variant, "load_bytes", variant.profile.weights_bytes))

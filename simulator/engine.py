@@ -12,6 +12,9 @@ from simulator.actuator import Actuator
 from simulator.facts import fleet_facts, prepare, slot_ends_s
 from simulator.fleet import Fleet
 from simulator.fleet_plan import fleet_plan, number
+from simulator.life.failures import Names
+from simulator.life.living import FleetLife
+from simulator.life.resolve import node_names, site_names
 from simulator.monitoring.monitor import Monitor
 from simulator.monitoring.requests import requests_of
 from simulator.plan import RecordPlan
@@ -119,7 +122,11 @@ class _Run:
         self._env = simpy.Environment()
         self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks(), requests)
         self._monitor = Monitor(self._fleet, self._facts)
-        self._actuator = Actuator(self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s)
+        self._actuator = Actuator(
+            self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s, scenario.life
+        )
+        names = Names(node_names(scenario.cluster), site_names(scenario.cluster))
+        self._life = FleetLife(self._env, self._fleet, self._actuator, numbering, names, seed, scenario.duration_s)
         self._readings = Readings(
             self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], len(self._ends_s)
         )
@@ -157,24 +164,27 @@ class _Run:
             cold_starts=self._actuator.cold_starts,
             duration_s=self._scenario.duration_s,
             storage_bytes_loaded=self._actuator.store.loaded_bytes,
+            storage_bytes_by_purpose=self._actuator.store.moved_bytes.copy(),
+            replicas_lost=int(self._actuator.lost.sum()),
+            events=self._actuator.log.all(),
+            jobs=self._life.jobs(),
             monitored=monitored,
             sample=requests_of(self._fleet, self._trace, self._kept, self._facts.stages) if self._kept else None,
         )
 
     def _control_loop(self) -> Generator[simpy.Event, Any, None]:
-        unplaced = np.zeros(self._facts.throughput_rps.shape, np.int64)
         start_s = 0.0
         for slot, end_s in enumerate(self._ends_s.tolist()):
-            unplaced = self._decide(slot, start_s, unplaced)
+            self._decide(slot, start_s)
             yield self._env.timeout(end_s - start_s)
             self._readings.take(start_s, end_s)
             self._monitor.take()
             self._progress(end_s / self._scenario.duration_s)
             start_s = end_s
 
-    def _decide(self, slot: int, now_s: float, unplaced: np.ndarray) -> np.ndarray:
-        """Ask the policy, carry out what it wants, and log it; what could not be placed."""
-        observation = self._readings.observe(now_s, unplaced)
+    def _decide(self, slot: int, now_s: float) -> None:
+        """Ask the policy, carry out what it wants, and log it."""
+        observation = self._readings.observe(now_s, self._actuator.unplaced)
         try:
             allocation = self._policy.decide(observation)
         except RecfleetError:
@@ -199,7 +209,6 @@ class _Run:
                 note=allocation.note,
             )
         )
-        return applied.unplaced
 
     def _where(self, now_s: float | None = None) -> str:
         at = "" if now_s is None else f" at {now_s:g} s"

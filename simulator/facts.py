@@ -168,6 +168,8 @@ def _compute(scenario: Scenario) -> FleetFacts:
         duration_s=scenario.duration_s,
         headroom=scenario.headroom,
         unserved_usd_per_request=scenario.unserved_usd_per_request,
+        service_weight=frozen(np.array(scenario.life.weights)),
+        service_priority=frozen(np.array(scenario.life.priorities, np.int64)),
         **_accuracy_facts(numbering, frozen(routed)),
     )
 

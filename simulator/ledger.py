@@ -21,6 +21,13 @@ class Ledger:
         ``[node_type]`` nodes paid for.
     claimed, loaded
         ``[variant, node_type]`` replicas in any state; replicas whose weights are loaded (ready or draining).
+    borrowed
+        ``[resource]`` claimed beyond that, by replicas with two copies of their weights and by jobs on nodes of their
+        own.
+    training_gpus
+        GPUs at work for jobs beside serving. They are no part of what serving uses.
+    training_gpu_s
+        Their integral.
     provisioned, allocated, resident
         ``[resource]`` resource-seconds of open nodes, of claims, and of memory held by loaded replicas.
     loaded_s
@@ -36,6 +43,9 @@ class Ledger:
         self.open_nodes = np.zeros(shape[1], np.int64)
         self.claimed = np.zeros(shape, np.int64)
         self.loaded = np.zeros(shape, np.int64)
+        self.borrowed = np.zeros(len(RESOURCES))
+        self.training_gpus = 0
+        self.training_gpu_s = 0.0
         self.provisioned = np.zeros(len(RESOURCES))
         self.allocated = np.zeros(len(RESOURCES))
         self.resident = np.zeros(len(RESOURCES))
@@ -49,7 +59,8 @@ class Ledger:
             return
         facts = self._facts
         self.provisioned += elapsed * (self.open_nodes @ facts.capacity)
-        self.allocated += elapsed * np.tensordot(self.claimed, facts.need, 2)
+        self.allocated += elapsed * (np.tensordot(self.claimed, facts.need, 2) + self.borrowed)
+        self.training_gpu_s += elapsed * self.training_gpus
         self.resident += elapsed * np.tensordot(self.loaded, facts.need, 2) * _RESIDENT
         self.loaded_s += elapsed * self.loaded
         self.cost_usd += elapsed / 3600.0 * float(self.open_nodes @ facts.price_usd_per_hour)

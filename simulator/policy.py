@@ -19,6 +19,12 @@ def _not_given() -> np.ndarray:
     return np.empty(0)
 
 
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    values = np.zeros(shape, np.int64)
+    values.flags.writeable = False
+    return values
+
+
 @dataclass(frozen=True)
 class FleetFacts:
     """What does not change during a run; every array is read-only.
@@ -65,6 +71,10 @@ class FleetFacts:
     routed_share
         ``[variant, node_type]`` requests that one ready replica gets, relative to the others of its stage: its
         throughput where the router looks for the least outstanding, 1 where it goes round. An approximation.
+    service_weight
+        ``[service]`` fair shares of the cluster beside each other; 1 unless stated.
+    service_priority
+        ``[service]``, 0 is the highest: who is placed first where not all fits; 0 unless stated.
     """
 
     services: tuple[str, ...]
@@ -92,6 +102,8 @@ class FleetFacts:
     accuracy_floor: np.ndarray = field(default_factory=_not_given)
     lost_usd_per_request: np.ndarray = field(default_factory=_not_given)
     routed_share: np.ndarray = field(default_factory=_not_given)
+    service_weight: np.ndarray = field(default_factory=_not_given)
+    service_priority: np.ndarray = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
         stages, variants = len(self.stages), len(self.variants)
@@ -101,6 +113,8 @@ class FleetFacts:
             "accuracy_floor": np.full(stages, -np.inf),
             "lost_usd_per_request": np.zeros(variants),
             "routed_share": np.array(self.throughput_rps, dtype=np.float64),
+            "service_weight": np.ones(len(self.services)),
+            "service_priority": np.zeros(len(self.services), np.int64),
         }
         for name, value in given.items():
             if len(getattr(self, name)) == 0:
@@ -173,6 +187,10 @@ class Observation:
         ``[variant, node_type]`` replicas that the last decision asked for and no node could take.
     open_nodes
         ``[node_type]`` nodes paid for now.
+    usable_nodes
+        ``[node_type]`` nodes at hand now, open or not: not failed, and not given notice.
+    replicas_lost
+        ``[variant, node_type]`` replicas that failed in the last interval.
     """
 
     now_s: float
@@ -195,6 +213,14 @@ class Observation:
     draining: np.ndarray
     unplaced: np.ndarray
     open_nodes: np.ndarray
+    usable_nodes: np.ndarray = field(default_factory=_not_given)
+    replicas_lost: np.ndarray = field(default_factory=_not_given)
+
+    def __post_init__(self) -> None:
+        if len(self.usable_nodes) == 0:
+            object.__setattr__(self, "usable_nodes", self.facts.node_count)
+        if len(self.replicas_lost) == 0:
+            object.__setattr__(self, "replicas_lost", _zeros(self.facts.throughput_rps.shape))
 
 
 @dataclass(frozen=True)

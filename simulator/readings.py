@@ -19,6 +19,8 @@ __all__ = ["Readings"]
 
 _COUNTERS = ("arrived", "completed", "rejected", "failed", "slo_met")
 
+_INTEGRALS = ("provisioned", "allocated", "used", "cost_usd", "training_gpu_s", "replicas_lost")
+
 
 class Readings:
     """Differences of the running totals between control instants."""
@@ -52,6 +54,8 @@ class Readings:
         totals["loaded_s"] = ledger.loaded_s.copy()
         totals["provisioned"] = ledger.provisioned.copy()
         totals["allocated"] = ledger.allocated.copy()
+        totals["training_gpu_s"] = np.array(ledger.training_gpu_s)
+        totals["replicas_lost"] = self._actuator.lost.copy()
         totals["cost_usd"] = np.array(ledger.cost_usd)
         used = ledger.resident.copy()
         gpu = self._facts.need[self._run_variant, self._run_node_type, RESOURCES.index("gpu")]
@@ -79,7 +83,7 @@ class Readings:
         self._before = now
         counts = change["histogram"]
         row: dict[str, object] = {name: change[name] for name in _COUNTERS}
-        row |= {name: change[name] for name in ("provisioned", "allocated", "used", "cost_usd")}
+        row |= {name: change[name] for name in _INTEGRALS}
         for name, level in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
             row[name] = np.array([quantile(counts[i], level) for i in range(len(counts))])
         row |= {
@@ -91,6 +95,7 @@ class Readings:
             "starting": self._actuator.count(STARTING),
             "draining": self._actuator.count(DRAINING),
             "open_nodes": self._actuator.placement.open_nodes(),
+            "usable_nodes": self._actuator.placement.usable_nodes(),
         }
         self._rates[:, len(self._rows)] = change["arrived"] / (end_s - start_s)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -119,6 +124,8 @@ class Readings:
             "draining": self._actuator.count(DRAINING),
             "unplaced": unplaced.copy(),
             "open_nodes": self._actuator.placement.open_nodes(),
+            "usable_nodes": self._actuator.placement.usable_nodes(),
+            "replicas_lost": np.array(row.get("replicas_lost", np.zeros(shape, np.int64))),
         }
         values |= {name: np.array(row.get(name, nothing)) for name in ("completed", "rejected", "failed")}
         values |= {name: np.array(row.get(name, unknown)) for name in ("p50_s", "p95_s", "p99_s")}

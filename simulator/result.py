@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from simulator.life.events import PURPOSES, Event, JobReport
 from simulator.monitoring.requests import RequestSample
 from simulator.monitoring.series import Series
 from simulator.policy import FleetFacts
@@ -39,6 +40,12 @@ class Intervals:
         the SLO-feasible throughput, not limits; nothing claims storage bandwidth.
     cost_usd
         ``[interval]``.
+    training_gpu_s
+        ``[interval]`` GPU-seconds held by jobs beside serving; no part of what is used.
+    replicas_lost
+        ``[interval, variant, node_type]`` that failed in the interval.
+    usable_nodes
+        ``[interval, node_type]`` at its end: not failed, and not given notice.
     """
 
     start_s: np.ndarray
@@ -61,6 +68,9 @@ class Intervals:
     allocated: np.ndarray
     used: np.ndarray
     cost_usd: np.ndarray
+    training_gpu_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    replicas_lost: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
+    usable_nodes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
 @dataclass(frozen=True)
@@ -102,13 +112,21 @@ class RunResult:
     cold_starts
         Replicas started after time 0.
     storage_bytes_loaded
-        Weights read over the shared store.
+        Moved over the shared store: weights, images, and what jobs read and write.
     duration_s
         Length of the trace.
     monitored
         Series that the monitor kept beside ``intervals`` (`simulator.monitoring`).
     sample
         Requests kept one by one, where that was asked for.
+    events
+        Failures and repairs, refreshes, and jobs that came and gave way, in order of time.
+    jobs
+        What became of work beside serving.
+    replicas_lost
+        That failed.
+    storage_bytes_by_purpose
+        ``storage_bytes_loaded`` in the order of `simulator.life.events.PURPOSES`.
     """
 
     scenario: str
@@ -134,3 +152,12 @@ class RunResult:
     storage_bytes_loaded: float
     monitored: tuple[Series, ...] = ()
     sample: RequestSample | None = None
+    events: tuple[Event, ...] = ()
+    jobs: tuple[JobReport, ...] = ()
+    replicas_lost: int = 0
+    storage_bytes_by_purpose: np.ndarray = field(default_factory=lambda: np.zeros(len(PURPOSES)))
+
+    def __post_init__(self) -> None:
+        # Read from a file, they are plain lists.
+        object.__setattr__(self, "events", tuple(Event(*event) for event in self.events))
+        object.__setattr__(self, "jobs", tuple(JobReport(*job) for job in self.jobs))

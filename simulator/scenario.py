@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from simulator.cluster import Cluster
+from simulator.life.plan import Life
+from simulator.life.resolve import at_spot_prices, resolve_life
 from simulator.scenario_cluster import resolve_cluster
 from simulator.scenario_file import ScenarioFile
 from simulator.scenario_provenance import assumptions_of, sources_of
@@ -60,6 +62,7 @@ class Scenario:
     sources: tuple[str, ...]
     inputs: dict[str, str]
     file: ScenarioFile = field(repr=False)
+    life: Life = field(default_factory=Life)
 
     @property
     def file_sha256(self) -> str:
@@ -116,7 +119,8 @@ def load_scenario(path: str | Path) -> Scenario:
         raise explain(document, error) from None
     reading = Reading(document, path.parent)
     reading.note_input(str(path), path)
-    cluster = resolve_cluster(reading, file.cluster)
+    cluster = at_spot_prices(resolve_cluster(reading, file.cluster), file.life)
+    services = resolve_services(reading, file.services, cluster)
     scenario = Scenario(
         name=file.name,
         description=file.description,
@@ -125,7 +129,7 @@ def load_scenario(path: str | Path) -> Scenario:
         control_interval_s=file.control_interval_s,
         service_noise=file.service_noise,
         cluster=cluster,
-        services=resolve_services(reading, file.services, cluster),
+        services=services,
         policies=tuple(file.policies),
         headroom=file.planning.headroom,
         unserved_usd_per_request=file.planning.unserved_usd_per_million / 1e6,
@@ -133,6 +137,7 @@ def load_scenario(path: str | Path) -> Scenario:
         sources=(),
         inputs=reading.inputs,
         file=file,
+        life=resolve_life(reading, file.life, cluster, services),
     )
     trace = _trace(reading, scenario)
     _refuse_many_intervals(reading, scenario, trace)

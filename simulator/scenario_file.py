@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from simulator.scenario_fields import Limit, Name, NotNegative, NumberOf, Positive, Section
+from simulator.scenario_life import LifeFile
 from simulator.scenario_monitoring import MonitoringFile
 from workloads.trace.spec import TraceSpec
 
@@ -174,4 +175,5 @@ class ScenarioFile(Section):
     policies: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     planning: PlanningFile = PlanningFile()
     monitoring: MonitoringFile = MonitoringFile()
+    life: LifeFile = LifeFile()
     assumptions: list[str] = Field(default_factory=list, description="further assumptions, printed in reports")

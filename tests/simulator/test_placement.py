@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from simulator.placement import SLACK, Placement
+from simulator.placement import SLACK, Placement, Seat
 
 RESOURCES = 3
 _amounts = st.one_of(st.integers(0, 4).map(float), st.floats(0.0, 3.0, allow_subnormal=False))
@@ -39,12 +39,13 @@ def test_random_comings_and_goings(cluster: tuple[np.ndarray, np.ndarray, np.nda
         if comes or not placed:
             node_type, kind = a % len(count), b % len(needs)
             hosts_before, free_before = placement.hosted.copy(), placement.free.copy()
-            node = placement.place(node_type, needs[kind])
+            seats = placement.place(node_type, needs[kind])
             of_type = placement.node_type == node_type
             fits = (free_before - needs[kind] >= -SLACK * node_capacity).all(axis=1) & of_type
-            if node is None:
+            if not seats:
                 assert not fits.any()
                 continue
+            node = seats[0].node
             assert fits[node]
             if hosts_before[node] == 0:
                 assert not (fits & (hosts_before > 0)).any(), "opened a node though an open one had room"
@@ -52,7 +53,7 @@ def test_random_comings_and_goings(cluster: tuple[np.ndarray, np.ndarray, np.nda
             placed.append((node, kind))
         else:
             node, kind = placed.pop(a % len(placed))
-            placement.release(node, needs[kind])
+            placement.release(Seat(node), needs[kind])
         used = np.zeros_like(node_capacity)
         for node, kind in placed:
             used[node] += needs[kind]
@@ -63,36 +64,36 @@ def test_random_comings_and_goings(cluster: tuple[np.ndarray, np.ndarray, np.nda
         opened = [int((hosted[placement.node_type == n] > 0).sum()) for n in range(len(count))]
         assert placement.open_nodes().tolist() == opened
     for node, kind in placed:
-        placement.release(node, needs[kind])
+        placement.release(Seat(node), needs[kind])
     np.testing.assert_array_equal(placement.free, node_capacity)  # to the last bit, whatever came and went
     assert placement.open_nodes().sum() == 0
 
 
 def test_takes_the_open_node_that_is_left_with_least() -> None:
     placement = Placement(np.array([[10.0, 10.0]]), np.array([3]))
-    assert placement.place(0, np.array([6.0, 1.0])) == 0
-    assert placement.place(0, np.array([5.0, 5.0])) == 1
-    assert placement.place(0, np.array([3.0, 3.0])) == 1  # free: (4, 9) and (5, 5)
-    assert placement.place(0, np.array([4.0, 1.0])) == 0
-    assert placement.place(0, np.array([3.0, 1.0])) == 2
-    assert placement.place(0, np.array([11.0, 0.0])) is None
+    assert placement.place(0, np.array([6.0, 1.0])) == [Seat(0)]
+    assert placement.place(0, np.array([5.0, 5.0])) == [Seat(1)]
+    assert placement.place(0, np.array([3.0, 3.0])) == [Seat(1)]  # free: (4, 9) and (5, 5)
+    assert placement.place(0, np.array([4.0, 1.0])) == [Seat(0)]
+    assert placement.place(0, np.array([3.0, 1.0])) == [Seat(2)]
+    assert placement.place(0, np.array([11.0, 0.0])) == []
 
 
 def test_a_replica_that_fills_a_node_exactly_fits() -> None:
     need = np.array([0.1, 1e11 / 3])
     placement = Placement(np.array([[0.3, 1e11]]), np.array([1]))
-    assert [placement.place(0, need) for _ in range(4)] == [0, 0, 0, None]
+    assert placement.place(0, need, 4) == [Seat(0)] * 3
 
 
 def test_types_do_not_mix() -> None:
     placement = Placement(np.array([[1.0], [5.0]]), np.array([2, 1]))
     assert placement.node_type.tolist() == [0, 0, 1]
-    assert placement.place(0, np.array([2.0])) is None
-    assert placement.place(1, np.array([2.0])) == 2
+    assert placement.place(0, np.array([2.0])) == []
+    assert placement.place(1, np.array([2.0])) == [Seat(2)]
     assert placement.open_nodes().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("needs", [[0.0, 0.0], [0.0, 1.0]])
 def test_a_resource_that_a_node_has_not(needs: list[float]) -> None:
     placement = Placement(np.array([[4.0, 0.0]]), np.array([1]))
-    assert (placement.place(0, np.array(needs)) is None) == (needs[1] > 0)
+    assert (placement.place(0, np.array(needs)) == []) == (needs[1] > 0)

@@ -1,0 +1,101 @@
+"""The GPUs of every node: which share of each is free, and how much of its memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["Devices"]
+
+SLACK = 1e-9
+
+
+class Devices:
+    """Hands out GPUs: a fraction of one, or several whole ones of a node.
+
+    A replica that claims a fraction takes the fullest GPU that has room for it (best fit), so that others stay whole;
+    one that claims whole GPUs takes the first that are empty. Its memory lies on its GPUs, in equal parts.
+
+    Parameters
+    ----------
+    gpus
+        ``[node]`` GPUs of each node.
+    memory_bytes
+        ``[node]`` of all its GPUs together.
+    """
+
+    def __init__(self, gpus: np.ndarray, memory_bytes: np.ndarray) -> None:
+        count = np.floor(gpus + SLACK).astype(np.int64)
+        width = int(count.max(initial=0))
+        self.first = np.cumsum(count) - count
+        """``[node]`` number of a node's first GPU, when all are numbered node by node."""
+        there = np.arange(width) < count[:, None]
+        self._memory_each = np.divide(memory_bytes, count, out=np.zeros(len(count)), where=count > 0)
+        self._full_share = np.where(there, 1.0, -1.0)
+        self._full_memory = np.where(there, self._memory_each[:, None], -1.0)
+        self.share_free = self._full_share.copy()
+        """``[node, gpu]``; -1 where the node has no such GPU."""
+        self.memory_free = self._full_memory.copy()
+        self._hosted = np.zeros(there.shape, np.int64)
+
+    def fits(self, first: int, last: int, gpus: float, memory_bytes: float) -> np.ndarray:
+        """``[node]`` of the nodes from ``first`` to before ``last``: true where a replica finds its GPUs."""
+        if gpus <= 0.0:
+            return np.ones(last - first, np.bool_)
+        return self._has_room(slice(first, last), gpus, memory_bytes).sum(axis=1) >= _whole(gpus)
+
+    def take(self, node: int, gpus: float, memory_bytes: float) -> tuple[int, ...]:
+        """Claim GPUs of a node that `fits`; their places on it."""
+        if gpus <= 0.0:
+            return ()
+        places = np.flatnonzero(self._has_room(node, gpus, memory_bytes))
+        if gpus < 1.0:
+            places = places[np.lexsort((self.memory_free[node, places], self.share_free[node, places]))]
+        chosen = places[: _whole(gpus)]
+        self.share_free[node, chosen] -= gpus / len(chosen)
+        self.memory_free[node, chosen] -= memory_bytes / len(chosen)
+        self._hosted[node, chosen] += 1
+        return tuple(chosen.tolist())
+
+    def give_back(self, node: int, places: tuple[int, ...], gpus: float, memory_bytes: float) -> None:
+        """Undo a `take`."""
+        for place in places:
+            self._hosted[node, place] -= 1
+            if self._hosted[node, place] == 0:
+                self.share_free[node, place] = self._full_share[node, place]
+                self.memory_free[node, place] = self._full_memory[node, place]
+            else:
+                self.share_free[node, place] += gpus / len(places)
+                self.memory_free[node, place] += memory_bytes / len(places)
+
+    def grow(self, node: int, places: tuple[int, ...], memory_bytes: float) -> bool:
+        """Claim more memory of GPUs that a replica has; False, and nothing claimed, where they have not so much."""
+        if not places:
+            return True
+        more = memory_bytes / len(places)
+        if (self.memory_free[node, list(places)] - more < -SLACK * self._memory_each[node]).any():
+            return False
+        self.memory_free[node, list(places)] -= more
+        return True
+
+    def save(self) -> tuple[np.ndarray, ...]:
+        """All that changes, to `restore`."""
+        return self.share_free.copy(), self.memory_free.copy(), self._hosted.copy()
+
+    def restore(self, saved: tuple[np.ndarray, ...]) -> None:
+        """Back to what was saved."""
+        self.share_free, self.memory_free, self._hosted = (array.copy() for array in saved)
+
+    def empty(self, node: int) -> list[int]:
+        """Places of a node's GPUs that nobody claims."""
+        return np.flatnonzero((self._hosted[node] == 0) & (self._full_share[node] > 0.0)).tolist()
+
+    def _has_room(self, nodes: int | slice, gpus: float, memory_bytes: float) -> np.ndarray:
+        share, memory = min(gpus, 1.0), memory_bytes / _whole(gpus)
+        slack = SLACK * np.maximum(self._full_memory[nodes], 1.0)
+        return (self.share_free[nodes] >= share - SLACK) & (self.memory_free[nodes] >= memory - slack)
+
+
+def _whole(gpus: float) -> int:
+    return max(1, math.ceil(gpus - SLACK))

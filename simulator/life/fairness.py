@@ -1,0 +1,109 @@
+"""Who is placed first where not all fits: by priority, and within one by weighted dominant shares; and Jain's index."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.placement import Placement, Seat
+from simulator.policy import FleetFacts
+
+__all__ = ["Standing", "dominant_share", "jain_index", "place_all", "place_fairly"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What services are worth beside each other: ``weight[service]``, and ``priority[service]``, 0 the highest."""
+
+    weight: np.ndarray
+    priority: np.ndarray
+
+
+def dominant_share(facts: FleetFacts, replicas: np.ndarray) -> np.ndarray:
+    """``[service]`` largest share, over resources, of the whole cluster that ``replicas[variant, node_type]`` claim.
+
+    Ghodsi et al., Dominant Resource Fairness, NSDI 2011.
+    """
+    total = facts.node_count @ facts.capacity
+    service = facts.stage_service[facts.variant_stage]
+    claims = np.zeros((len(facts.services), len(total)))
+    np.add.at(claims, service, (replicas[..., None] * facts.need).sum(axis=1))
+    return np.divide(claims, total, out=np.zeros_like(claims), where=total > 0).max(axis=1)
+
+
+def jain_index(values: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """``(sum w x)^2 / (sum w sum w x^2)``: 1 where all are alike, ``1 / n`` where one of ``n`` alike has all.
+
+    Jain, Chiu and Hawe, DEC-TR-301, 1984, with each value counted ``weight`` times. NaN without a value above 0.
+
+    Examples
+    --------
+    >>> jain_index(np.array([1.0, 0.0, 0.0, 0.0]))
+    0.25
+    """
+    w = np.ones(len(values)) if weight is None else weight
+    squares = float(w.sum() * (w @ values**2))
+    return float(w @ values) ** 2 / squares if squares > 0.0 else float("nan")
+
+
+Placed = list[tuple[int, int, Seat]]
+"""Variant, node type and seat of each replica."""
+
+
+def place_all(placement: Placement, facts: FleetFacts, missing: np.ndarray) -> Placed | None:
+    """Place ``missing[variant, node_type]`` replicas kind after kind; None, and nothing placed, if not all fit."""
+    before = placement.save()
+    placed: Placed = []
+    for v, n in np.argwhere(missing > 0).tolist():
+        seats = placement.place(n, facts.need[v, n], int(missing[v, n]))
+        placed += [(v, n, seat) for seat in seats]
+        if len(seats) < missing[v, n]:
+            placement.restore(before)
+            return None
+    return placed
+
+
+def place_fairly(
+    placement: Placement, facts: FleetFacts, missing: np.ndarray, present: np.ndarray, standing: Standing
+) -> Placed:
+    """Place what fits of ``missing[variant, node_type]`` beside the ``present`` ones.
+
+    Services of the highest priority come first. Among those of one priority, the next replica goes to the service
+    with the least dominant share over weight (dominant resource fairness, by filling), and within it to the kind that
+    has least of what it should have.
+    """
+    service_of = facts.stage_service[facts.variant_stage]
+    total = facts.node_count @ facts.capacity
+    unit = np.divide(facts.need, total, out=np.zeros_like(facts.need), where=total > 0)
+    claims = np.zeros((len(facts.services), len(total)))
+    np.add.at(claims, service_of, (present[..., None] * unit).sum(axis=1))
+    have, goal = present.copy(), present + missing
+    kinds: list[list[tuple[float, int, int]]] = [[] for _ in facts.services]
+    for v, n in np.argwhere(missing > 0).tolist():
+        kinds[service_of[v]].append((have[v, n] / goal[v, n], v, n))
+    queue = []
+    for s, mine in enumerate(kinds):
+        heapq.heapify(mine)
+        if mine:
+            queue.append((int(standing.priority[s]), float(claims[s].max() / standing.weight[s]), s))
+    heapq.heapify(queue)
+    placed: Placed = []
+    while queue:
+        priority, _, s = queue[0]
+        _, v, n = kinds[s][0]
+        seats = placement.place(n, facts.need[v, n])
+        if seats:
+            placed.append((v, n, seats[0]))
+            have[v, n] += 1
+            claims[s] += unit[v, n]
+        if not seats or have[v, n] == goal[v, n]:
+            heapq.heappop(kinds[s])
+        else:
+            heapq.heapreplace(kinds[s], (have[v, n] / goal[v, n], v, n))
+        if kinds[s]:
+            heapq.heapreplace(queue, (priority, float(claims[s].max() / standing.weight[s]), s))
+        else:
+            heapq.heappop(queue)
+    return placed
