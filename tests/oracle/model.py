@@ -1,26 +1,32 @@
-"""What the oracle is told, and what it tells: a small data plane, its traffic and each request's fate."""
+"""What the oracle is told of a data plane: everything that does not change during a run, and the trace."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from .controls import Control
+from .outcome import STATUSES, Outcome, OutcomeArrays, Status, as_arrays
 
-Router = Literal["least_outstanding", "round_robin"]
-Status = Literal["in_flight", "completed", "rejected", "failed"]
-STATUSES: tuple[Status, ...] = ("in_flight", "completed", "rejected", "failed")
+__all__ = [
+    "STATUSES", "CacheKey", "Control", "OracleArrival", "OracleCache", "OracleInterference", "OracleLevel", "OracleLink",
+    "OracleLookup", "OraclePreload", "OracleReplica", "OracleService", "OracleSite", "OracleStage", "OracleTier",
+    "OracleVariant", "OracleWorld", "Outcome", "OutcomeArrays", "Router", "Status", "as_arrays",
+]  # fmt: skip
+
+Router = Literal[
+    "least_outstanding", "round_robin", "weighted", "power_of_two", "consistent_hash", "locality", "function"
+]
+CacheKey = Literal["user", "item", "user_item"]
 
 
 @dataclass(frozen=True)
 class OracleStage:
     """One stage of one service's funnel; its number `k` is its place in `OracleWorld.stages`.
 
-    `max_outstanding` is for least outstanding only: where the chosen replica has that many requests, the
-    router holds the next ones; 0 means none.
+    `max_outstanding` is for least outstanding only: where the chosen replica has that many tasks, the
+    router holds the next ones; 0 means none. `split_items`, `hedge_after_s` and `spill_outstanding` are off at 0.
     """
 
     service: int
@@ -29,6 +35,24 @@ class OracleStage:
     item_bytes: float
     router: Router
     max_outstanding: int = 0
+    split_items: int = 0
+    expire_s: float = math.inf
+    budget_s: float = math.inf
+    retries: int = 0
+    retry_delay_s: float = 0.0
+    hedge_after_s: float = 0.0
+    hash_bound: float = 0.25
+    spill_outstanding: int = 0
+    function: str = ""
+
+
+@dataclass(frozen=True)
+class OracleInterference:
+    """Measured slowdowns `slowdown[count][size]` of a batch while `replicas[count]` replicas of its device run one."""
+
+    replicas: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    slowdown: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,8 @@ class OracleVariant:
         Measured quantiles `latency_s[size][level]`.
     mean_s
         Mean latency `mean_s[size]`, used where noise is off.
+    weight
+        Throughput of the best batch at speed 1, to the scale of all variants.
     """
 
     stage: int
@@ -62,21 +88,117 @@ class OracleVariant:
     levels: tuple[float, ...]
     latency_s: tuple[tuple[float, ...], ...]
     mean_s: tuple[float, ...]
+    weight: float = 1.0
+    interference: OracleInterference | None = None
 
 
 @dataclass(frozen=True)
 class OracleReplica:
-    """A replica of `variant` on `node`; `speed` divides the profile's latency."""
+    """A replica of `variant` on `node`; `speed` divides the profile's latency; of one `device` unless that is -1."""
 
     slot: int
     variant: int
     node: int
     speed: float
+    device: int = -1
+
+
+@dataclass(frozen=True)
+class OracleLevel:
+    """One level of a result cache."""
+
+    entries: int
+    hit_s: float = 0.0
+    ttl_s: float = math.inf
+    refresh_after_s: float = math.inf
+    is_shared: bool = False
+
+
+@dataclass(frozen=True)
+class OracleCache:
+    """A service's result cache."""
+
+    key: CacheKey
+    levels: tuple[OracleLevel, ...]
+    coalesces: bool = True
+    prefetch: int = 0
+
+
+@dataclass(frozen=True)
+class OraclePreload:
+    """Keys that a level holds from the start, the last most recent; in the caches of all sites if `site` is None."""
+
+    service: int
+    level: int
+    keys: tuple[int, ...]
+    site: int | None = None
+
+
+@dataclass(frozen=True)
+class OracleService:
+    """A service: its objective, its answers, whose they are, and its result cache."""
+
+    slo_s: float = 1.0
+    bytes_out: float = 0.0
+    home_shares: tuple[float, ...] = ()
+    class_shares: tuple[float, ...] = (1.0,)
+    cache: OracleCache | None = None
+
+
+@dataclass(frozen=True)
+class OracleLink:
+    """What a link takes for each byte and for each message, and until what was sent is there."""
+
+    s_per_byte: float
+    s_per_message: float = 0.0
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class OracleSite:
+    """A site and its access links, if it has any."""
+
+    access_in: OracleLink | None = None
+    access_out: OracleLink | None = None
+
+
+@dataclass(frozen=True)
+class OracleTier:
+    """A place of embedding rows: one for each node, or one for all."""
+
+    bytes_per_s: float
+    delay_s: float
+    is_shared: bool = False
+
+
+@dataclass(frozen=True)
+class OracleLookup:
+    """What a variant reads for each unit of a batch on a node."""
+
+    bytes_per_unit: tuple[float, ...]
+    sharded_bytes_per_unit: float = 0.0
+    decode_s_per_unit: float = 0.0
 
 
 @dataclass(frozen=True)
 class OracleWorld:
-    """Everything that does not change during a run; `nic_bytes_per_s` is by node."""
+    """Everything that does not change during a run.
+
+    Attributes
+    ----------
+    services
+        How many there are.
+    nic_bytes_per_s, node_site
+        By node; all are at site 0 if `node_site` is empty.
+    service_plans
+        By service; if empty, all are plain.
+    links
+        By (from site, to site), numbered in this order.
+    lookups
+        By (variant, node), where rows are read from tiers or other nodes.
+    features
+        Which parts of the page this world is made to use; for choosing worlds, without effect.
+    """
 
     services: int
     stages: tuple[OracleStage, ...]
@@ -85,20 +207,25 @@ class OracleWorld:
     hop_delay_s: float
     noise_seed: int
     noise: bool
+    service_plans: tuple[OracleService, ...] = ()
+    sites: tuple[OracleSite, ...] = (OracleSite(),)
+    node_site: tuple[int, ...] = ()
+    links: dict[tuple[int, int], OracleLink] = field(default_factory=dict)
+    tiers: tuple[OracleTier, ...] = ()
+    lookups: dict[tuple[int, int], OracleLookup] = field(default_factory=dict)
+    preloads: tuple[OraclePreload, ...] = ()
+    features: frozenset[str] = frozenset()
 
     def funnel(self, service: int) -> list[int]:
         """Stage numbers of a service, in order of position."""
         mine = [k for k, stage in enumerate(self.stages) if stage.service == service]
         return sorted(mine, key=lambda k: self.stages[k].position)
 
+    def plan(self, service: int) -> OracleService:
+        return self.service_plans[service] if self.service_plans else OracleService()
 
-@dataclass(frozen=True)
-class Control:
-    """What the control plane does to one replica at one time; controls of equal time keep their order."""
-
-    time_s: float
-    action: Literal["activate", "drain"]
-    replica: OracleReplica
+    def site_of(self, node: int) -> int:
+        return self.node_site[node] if self.node_site else 0
 
 
 @dataclass(frozen=True)
@@ -109,66 +236,5 @@ class OracleArrival:
     service: int
     items: int
     bytes_in: float
-
-
-@dataclass
-class Outcome:
-    """What became of a request.
-
-    The stage lists have one entry for each stage whose router the request reached. At a stage that turned it
-    away (rejected or failed) the entries are NaN, slot -1 and 0 units, and `done_s` is the time of that
-    routing; where a request fails that was held, the time at which the pool ran empty. The entries of a held
-    request are the same until it is passed on. Of a completed request `done_s` is `end + hop_delay`; of one
-    in flight it is NaN.
-    """
-
-    status: Status = "in_flight"
-    stage_ready_s: list[float] = field(default_factory=list)
-    stage_start_s: list[float] = field(default_factory=list)
-    stage_end_s: list[float] = field(default_factory=list)
-    stage_slot: list[int] = field(default_factory=list)
-    stage_batch_units: list[int] = field(default_factory=list)
-    done_s: float = math.nan
-
-    def reach_stage(self) -> None:
-        """Open the entries of the next stage."""
-        for times in (self.stage_ready_s, self.stage_start_s, self.stage_end_s):
-            times.append(math.nan)
-        self.stage_slot.append(-1)
-        self.stage_batch_units.append(0)
-
-
-@dataclass(frozen=True)
-class OutcomeArrays:
-    """Outcomes as arrays, padded with NaN and -1.
-
-    `status[request]` (index into `STATUSES`), `done_s[request]`, and `ready_s`, `start_s`, `end_s`, `slot`,
-    each `[request, position]`.
-    """
-
-    status: NDArray[np.int64]
-    done_s: NDArray[np.float64]
-    ready_s: NDArray[np.float64]
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    slot: NDArray[np.int64]
-
-
-def as_arrays(outcomes: Sequence[Outcome], positions: int) -> OutcomeArrays:
-    """Lay outcomes out as arrays with `positions` columns a request, for comparison with another engine."""
-    times = np.full((3, len(outcomes), positions), math.nan)
-    slot = np.full((len(outcomes), positions), -1, dtype=np.int64)
-    for row, outcome in enumerate(outcomes):
-        reached = len(outcome.stage_slot)
-        times[0, row, :reached] = outcome.stage_ready_s
-        times[1, row, :reached] = outcome.stage_start_s
-        times[2, row, :reached] = outcome.stage_end_s
-        slot[row, :reached] = outcome.stage_slot
-    return OutcomeArrays(
-        status=np.array([STATUSES.index(outcome.status) for outcome in outcomes], dtype=np.int64),
-        done_s=np.array([outcome.done_s for outcome in outcomes], dtype=np.float64),
-        ready_s=times[0],
-        start_s=times[1],
-        end_s=times[2],
-        slot=slot,
-    )
+    user: int = 0
+    item: int = 0

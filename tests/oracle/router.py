@@ -1,111 +1,98 @@
-"""The router of one stage: rules 3 and 4 of docs/request-path.md."""
+"""The page's section "Routers": which of the replicas in reach takes a task."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import simpy
-
-from .model import OracleStage, Outcome, Status
+from .draws import FIRST, SECOND, share
 
 if TYPE_CHECKING:
-    from .simpy_oracle import ReplicaProcess
+    from .pool import Pool
+    from .replica import Replica
+    from .request import Task
+
+Members = Sequence["Replica"]
+Choice = Callable[["Pool", Members, "Task"], "Replica"]
+UserFunction = Callable[[Sequence[int], Sequence[float], int, int, int, float], int]
+
+POINTS = 64
+FIRST_POINT, PLACE_OF_USER = 16, 3
+
+FUNCTIONS: dict[str, UserFunction] = {}
+"""Routers of users', by name; a world names one with router `function`."""
 
 
-@dataclass
-class Ticket:
-    """A request at one stage, from its router to the end of its batch.
-
-    `let_go` fires where the router has held the request and now passes it on or turns it away; `done` fires
-    when its batch ends. `replica` is None until a replica takes it, and where none does.
-    """
-
-    request_id: int
-    items: int
-    outcome: Outcome
-    let_go: simpy.Event
-    done: simpy.Event
-    replica: ReplicaProcess | None = None
-    units: int = 0
-    ready_s: float = math.nan
-
-    @property
-    def is_ready(self) -> bool:
-        return not math.isnan(self.ready_s)
+def least(members: Members) -> Replica:
+    """The least outstanding, the first of them."""
+    return min(members, key=lambda member: member.outstanding)
 
 
-class Pool:
-    """The ready replicas of one stage, their router and the requests that it holds."""
+def least_outstanding(pool: Pool, members: Members, task: Task) -> Replica:
+    return least(members)
 
-    def __init__(self, env: simpy.Environment, stage: OracleStage) -> None:
-        if stage.max_outstanding and stage.router != "least_outstanding":
-            raise ValueError(f"max_outstanding {stage.max_outstanding}: not for router {stage.router!r}")
-        self.env = env
-        self.router = stage.router
-        self.max_outstanding = stage.max_outstanding
-        self.members: list[ReplicaProcess] = []  # in order of slot
-        self.held: list[Ticket] = []  # in order of coming
-        self.routed = 0
 
-    def receive(self, ticket: Ticket) -> bool:
-        """Route a request that has just come, or turn it away; return whether it is held instead."""
-        if not self.members:
-            self.turn_away(ticket, "failed")
-            return False
-        if self.held or self.is_full():
-            self.held.append(ticket)
-            return True
-        self.route(ticket)
-        return False
+def weighted(pool: Pool, members: Members, task: Task) -> Replica:
+    return min(members, key=lambda member: (member.outstanding + 1) * round(1024 * pool.fastest / member.weight))
 
-    def pass_on(self) -> None:
-        """Route held requests, oldest first, while the replica then chosen is below the limit."""
-        while self.held and not self.is_full():
-            ticket = self.held.pop(0)
-            self.route(ticket)
-            ticket.let_go.succeed()
 
-    def join(self, replica: ReplicaProcess) -> None:
-        """Add a replica, which may take what is held."""
-        self.members.append(replica)
-        self.members.sort(key=lambda member: member.slot)
-        self.pass_on()
+def round_robin(pool: Pool, members: Members, task: Task) -> Replica:
+    chosen = members[pool.routed % len(members)]
+    pool.routed += 1
+    return chosen
 
-    def leave(self, replica: ReplicaProcess) -> None:
-        """Remove a replica; with the last one, what is held fails."""
-        self.members.remove(replica)
-        while self.held and not self.members:
-            ticket = self.held.pop(0)
-            self.turn_away(ticket, "failed")
-            ticket.let_go.succeed()
 
-    def is_full(self) -> bool:
-        """Whether the replica that would be chosen has as many requests as it may."""
-        return self.max_outstanding > 0 and self.choose().outstanding >= self.max_outstanding
+def power_of_two(pool: Pool, members: Members, task: Task) -> Replica:
+    draws = (task.draw(pool.noise_seed, number) for number in (FIRST, SECOND))
+    one, other = (members[math.floor(u * len(members))] for u in draws)
+    return other if other.outstanding < one.outstanding else one
 
-    def choose(self) -> ReplicaProcess:
-        """The replica for the next request, of a pool that is not empty."""
-        if self.router == "least_outstanding":
-            return min(self.members, key=lambda member: (member.outstanding, member.slot))
-        if self.router != "round_robin":
-            raise ValueError(f"router {self.router!r}: expected least_outstanding or round_robin")
-        chosen = self.members[self.routed % len(self.members)]
-        self.routed += 1
-        return chosen
 
-    def route(self, ticket: Ticket) -> None:
-        """Put the request into the queue of the chosen replica, unless that is at its limit."""
-        chosen = self.choose()
-        limit = chosen.variant.queue_limit
-        if limit and len(chosen.queue) >= limit:
-            self.turn_away(ticket, "rejected")
-            return
-        ticket.replica = chosen
-        ticket.units = ticket.items if chosen.variant.unit_items else 1
-        ticket.outcome.stage_slot[-1] = chosen.slot
-        chosen.queue.append(ticket)
+def consistent_hash(pool: Pool, members: Members, task: Task) -> Replica:
+    ring = sorted(
+        (share(member.slot, FIRST_POINT + i), place) for place, member in enumerate(members) for i in range(POINTS)
+    )
+    start = share(task.request.user, PLACE_OF_USER)
+    total = sum(member.outstanding for member in members)
+    most = math.ceil((1 + task.stage.hash_bound) * (total + 1) / len(members))
+    for _, place in sorted(ring, key=lambda point: point[0] < start):  # those below the start come round last
+        if members[place].outstanding + 1 <= most:
+            return members[place]
+    raise AssertionError("all replicas are over the bound")
 
-    def turn_away(self, ticket: Ticket, status: Status) -> None:
-        ticket.outcome.status, ticket.outcome.done_s = status, self.env.now
+
+def locality(pool: Pool, members: Members, task: Task) -> Replica:
+    near = [member for member in members if member.site == task.request.site]
+    far = [member for member in members if member.site != task.request.site]
+    if not near:
+        return least(far)
+    spill = task.stage.spill_outstanding
+    is_full = spill > 0 and least(near).outstanding >= spill
+    if is_full and far and least(far).outstanding < least(near).outstanding:
+        return least(far)
+    return least(near)
+
+
+def function(pool: Pool, members: Members, task: Task) -> Replica:
+    """A user's function; the pool is somewhere in the middle of longer arrays, as it may be in the kernel's."""
+    margin = 2
+    outstanding = [-1] * margin + [member.outstanding for member in members] + [-1] * margin
+    weight = [math.nan] * margin + [member.weight for member in members] + [math.nan] * margin
+    draw = task.draw(pool.noise_seed, FIRST)
+    place = FUNCTIONS[task.stage.function](outstanding, weight, margin, len(members), task.request.user, draw)
+    return members[min(max(place - margin, 0), len(members) - 1)]
+
+
+CHOICES: dict[str, Choice] = {
+    choice.__name__: choice
+    for choice in (
+        least_outstanding,
+        weighted,
+        round_robin,
+        power_of_two,
+        consistent_hash,
+        locality,
+        function,
+    )
+}

@@ -1,32 +1,27 @@
-"""The latency of a batch, by the page's sections "Compute" and "The uniform number of a batch"."""
+"""The latency of a batch, by step 8 of the page."""
 
 from __future__ import annotations
 
-from .model import OracleVariant
+from collections.abc import Sequence
 
-_MASK = (1 << 64) - 1
+from .draws import mix, uniform
+from .model import OracleInterference, OracleVariant
 
-
-def mix(x: int) -> int:
-    """SplitMix64's output function."""
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
-    return x ^ (x >> 31)
-
-
-def uniform(noise_seed: int, request_id: int, stage: int) -> float:
-    """The uniform number in [0, 1) of the batch that `request_id` heads at `stage`."""
-    stream = mix((noise_seed + 0x9E3779B97F4A7C15 * (request_id + 1)) & _MASK)
-    return (mix((stream + 0x9E3779B97F4A7C15 * (stage + 1)) & _MASK) >> 11) / 2**53
+__all__ = ["batch_latency_s", "mix", "quantile", "slowdown", "uniform"]
 
 
 def quantile(levels: tuple[float, ...], values: tuple[float, ...], u: float) -> float:
     """The measured quantile at level `u`: linear between levels, the outermost value beyond them."""
-    if u <= levels[0]:
+    return between(levels, values, u)
+
+
+def between(points: Sequence[float], values: Sequence[float], x: float) -> float:
+    """Piecewise linear through `values[i]` at `points[i]`, constant beyond the outermost."""
+    if x <= points[0]:
         return values[0]
-    for i in range(1, len(levels)):
-        if u <= levels[i]:
-            share = (u - levels[i - 1]) / (levels[i] - levels[i - 1])
+    for i in range(1, len(points)):
+        if x <= points[i]:
+            share = (x - points[i - 1]) / (points[i] - points[i - 1])
             return values[i - 1] + (values[i] - values[i - 1]) * share
     return values[-1]
 
@@ -48,3 +43,16 @@ def batch_latency_s(variant: OracleVariant, units: int, speed: float, u: float |
     lower = upper - 1
     share = (units - sizes[lower]) / (sizes[upper] - sizes[lower])
     return (at(lower) + (at(upper) - at(lower)) * share) / speed
+
+
+def slowdown(interference: OracleInterference | None, running: int, units: int) -> float:
+    """By how much a batch of `units` is slowed where `running` replicas of its device run one, its own included."""
+    if interference is None or running <= 1:
+        return 1.0
+    counts = interference.replicas
+    measured = [between(interference.batch_sizes, row, units) for row in interference.slowdown]
+    if running > counts[-1]:
+        return measured[-1] * running / counts[-1]
+    if counts[0] > 1:
+        counts, measured = (1, *counts), [1.0, *measured]
+    return between(counts, measured, running)

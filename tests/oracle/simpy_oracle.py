@@ -1,210 +1,244 @@
-"""docs/request-path.md in SimPy: a process for every request and replica, a resource for every network card.
+"""docs/request-path.md in SimPy: a process for every request and every replica, each part of the page in its file.
 
-Events at one instant run by rank, which is how the page's section "Ties" is kept: first whatever follows at
-once from the event before (SimPy's own priorities 0 and 1: transfers that end, requests that move on), then
-the replicas by slot, then the trace, then the control plane.
+`clock` keeps the order of events at one instant, `journey` takes a request through "One request", `pool` and
+`router` choose, `replica` batches and computes, `loss` retries and hedges, `cache` keeps results.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
-from heapq import heappush
+from dataclasses import dataclass, field
 
 import simpy
 
-from .model import Control, OracleArrival, OracleReplica, OracleWorld, Outcome
-from .router import Pool, Ticket
-from .service_time import batch_latency_s, uniform
-
-AT_ONCE = 1
-FIRST_REPLICA = 2
-TRACE = 1 << 40
-CONTROL = TRACE + 1
-STOP = TRACE + 2
+from .cache import ResultCache, key_of
+from .clock import CONTROL, STOP, TRACE, Clock
+from .controls import (
+    AnyControl,
+    ClearCaches,
+    Control,
+    FailReplicas,
+    SetAccess,
+    SetLink,
+    SetLookup,
+    SetSlowness,
+    SetTierRate,
+)
+from .draws import share
+from .journey import Journeys
+from .link import Link
+from .lookup import Tiers
+from .loss import Losses
+from .model import OracleArrival, OracleReplica, OracleWorld, Outcome
+from .network import Network
+from .pool import Pool
+from .replica import Replica
+from .request import Request, Stay
 
 Steps = Generator[simpy.Event, object, None]
+HOME, CLASS = 1, 2
 
 
-class Clock(simpy.Environment):
-    """An environment that can also wait for an absolute time.
+@dataclass(frozen=True)
+class Snapshot:
+    """Counts by service at one time: of clients' requests, and how many of them are somewhere, counted one by one."""
 
-    `timeout(t - now)` ends at `now + (t - now)`, which rounds and would break ties that the page decides.
+    time_s: float
+    service: int
+    arrived: int
+    completed: int
+    rejected: int
+    failed: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run tells.
+
+    Attributes
+    ----------
+    outcomes
+        One for each arrival.
+    released_s
+        When each drained slot was released; of a slot used again, the last time.
+    counts
+        By what and index of the stage or service: ``lost``, ``retried``, ``hedged``, ``hedges_won``, ``expired`` and
+        ``budget_met`` by stage; ``arrived``, ``completed``, ``rejected``, ``failed``, ``slo_met``,
+        ``background started`` and ``background ended`` by service.
+    requests, stays
+        All requests, those in the background too, and all stays of tasks at replicas, in order of beginning.
+    snapshots
+        At every control and at the end.
     """
 
-    def at(self, time_s: float, rank: int = AT_ONCE) -> simpy.Event:
-        """Return an event of exactly `time_s`, processed by `rank` among those of the same time."""
-        if time_s < self.now:
-            raise AssertionError(f"an event of {time_s} was asked for at {self.now}")
-        event = simpy.Event(self)
-        event._ok, event._value = True, None
-        entry: tuple[float, int, int, simpy.Event] = (time_s, rank, next(self._eid), event)
-        heappush(self._queue, entry)  # type: ignore[misc]
-        return event
+    outcomes: list[Outcome]
+    released_s: dict[int, float]
+    counts: Counter[tuple[str, int]]
+    requests: list[Request]
+    stays: list[Stay]
+    snapshots: list[Snapshot]
+    network: Network
+    tiers: Tiers
+    caches: list[ResultCache | None]
 
 
-class ReplicaProcess:
-    """The queue, batcher and device of one replica."""
-
-    def __init__(self, fleet: Fleet, replica: OracleReplica) -> None:
-        self.fleet = fleet
-        self.env = fleet.env
-        self.slot = replica.slot
-        self.node = replica.node
-        self.speed = replica.speed
-        self.variant = fleet.world.variants[replica.variant]
-        self.queue: list[Ticket] = []
-        self.in_batch: list[Ticket] = []
-        self.draining = False
-        self.free_since_s = self.env.now
-        self.changed = self.env.event()
-        self.env.process(self.serve())
-
-    @property
-    def outstanding(self) -> int:
-        """Requests routed here and not yet completed."""
-        return len(self.queue) + len(self.in_batch)
-
-    def notice(self) -> None:
-        """Let the batcher look at its queue again."""
-        if not self.changed.triggered:
-            self.changed.succeed()
-
-    def due_s(self) -> float:
-        """When the next batch starts, from what is ready now; infinite where the head is not ready."""
-        if not self.queue or not self.queue[0].is_ready:
-            return math.inf
-        fill_s, units = math.inf, 0
-        for ticket in self.queue:
-            units += ticket.units
-            if not ticket.is_ready:
-                break
-            if units >= self.variant.max_batch:
-                fill_s = ticket.ready_s
-                break
-        return max(self.free_since_s, min(self.queue[0].ready_s + self.variant.max_wait_s, fill_s))
-
-    def serve(self) -> Steps:
-        """Form a batch, compute it, hand its requests on; for as long as the replica lives."""
-        my_rank = FIRST_REPLICA + self.slot
-        while not (self.draining and self.outstanding == 0):
-            if self.changed.triggered:
-                self.changed = self.env.event()
-            due_s = self.due_s()
-            if math.isinf(due_s):
-                yield self.changed
-                continue
-            alarm = self.env.at(due_s, my_rank)
-            yield alarm | self.changed
-            if not alarm.processed:
-                continue
-            yield self.env.at(self.start_batch(), my_rank)
-            self.complete_batch()
-        self.fleet.released_s[self.slot] = self.env.now
-        del self.fleet.alive[self.slot]
-
-    def start_batch(self) -> float:
-        """Take requests from the head of the queue; return when their batch ends."""
-        units = self.queue[0].units
-        self.in_batch = [self.queue.pop(0)]
-        while self.queue and self.queue[0].is_ready and units + self.queue[0].units <= self.variant.max_batch:
-            units += self.queue[0].units
-            self.in_batch.append(self.queue.pop(0))
-        world = self.fleet.world
-        u = None
-        if world.noise:
-            u = uniform(world.noise_seed, self.in_batch[0].request_id, self.variant.stage)
-        end_s = self.env.now + batch_latency_s(self.variant, units, self.speed, u)
-        for ticket in self.in_batch:
-            ticket.outcome.stage_start_s[-1] = self.env.now
-            ticket.outcome.stage_end_s[-1] = end_s
-            ticket.outcome.stage_batch_units[-1] = units
-        return end_s
-
-    def complete_batch(self) -> None:
-        """Make room for what the router holds, then let each request of the batch go on, in order."""
-        batch, self.in_batch = self.in_batch, []
-        self.free_since_s = self.env.now
-        self.fleet.pools[self.variant.stage].pass_on()
-        for ticket in batch:
-            ticket.done.succeed()
-
-
+@dataclass
 class Fleet:
-    """All that the processes share."""
+    """All that the parts share."""
 
-    def __init__(self, world: OracleWorld, requests: int) -> None:
-        self.world = world
-        self.env = Clock()
-        self.cards = [simpy.Resource(self.env, capacity=1) for _ in world.nic_bytes_per_s]
-        self.pools = [Pool(self.env, stage) for stage in world.stages]
-        self.funnels = [world.funnel(service) for service in range(world.services)]
-        self.alive: dict[int, ReplicaProcess] = {}
+    world: OracleWorld
+    fastest: float
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.counts: Counter[tuple[str, int]] = Counter()
+        self.requests: list[Request] = []
+        self.stays: list[Stay] = []
+        self.snapshots: list[Snapshot] = []
+        self.alive: dict[int, Replica] = {}
         self.released_s: dict[int, float] = {}
-        self.outcomes = [Outcome() for _ in range(requests)]
+        self.network = Network(self.clock, world)
+        self.tiers = Tiers(world, self.network)
+        self.losses = Losses(self)
+        self.journeys = Journeys(self)
+        self.pools = [Pool(self, k) for k in range(len(world.stages))]
+        self.funnels = [world.funnel(service) for service in range(world.services)]
+        plans = [world.plan(service).cache for service in range(world.services)]
+        self.caches = [ResultCache(plan, len(world.sites)) if plan else None for plan in plans]
+        for preload in world.preloads:
+            cache = self.caches[preload.service]
+            assert cache is not None
+            instances = cache.levels[preload.level]
+            for instance in instances if preload.site is None else [instances[preload.site]]:
+                for key in preload.keys:
+                    instance.put(key, 0.0)
 
     def trace(self, arrivals: Sequence[OracleArrival]) -> Steps:
         """Send in the requests, one after the other."""
         for request_id, arrival in enumerate(arrivals):
-            yield self.env.at(arrival.arrival_s, TRACE)
-            self.env.process(self.request(request_id, arrival))
+            yield self.clock.at(arrival.arrival_s, TRACE)
+            plan = self.world.plan(arrival.service)
+            self.start(
+                Request(
+                    id=request_id,
+                    branch=0,
+                    service=arrival.service,
+                    arrived_s=self.clock.now,
+                    user=arrival.user,
+                    item=arrival.item,
+                    items=arrival.items,
+                    bytes_in=arrival.bytes_in,
+                    home=by_share(plan.home_shares or (1.0,), share(arrival.user, HOME)),
+                    priority=by_share(plan.class_shares, share(arrival.user, CLASS)),
+                    key=key_of(self.world, arrival.service, arrival.user, arrival.item),
+                )
+            )
 
-    def request(self, request_id: int, arrival: OracleArrival) -> Steps:
-        """One request through its service's funnel."""
-        outcome = self.outcomes[request_id]
-        for k in self.funnels[arrival.service]:
-            stage = self.world.stages[k]
-            items = min(arrival.items, stage.candidates) if arrival.items else stage.candidates
-            outcome.reach_stage()
-            ticket = Ticket(request_id, items, outcome, let_go=self.env.event(), done=self.env.event())
-            is_held = self.pools[k].receive(ticket)
-            if is_held:
-                yield ticket.let_go
-            if ticket.replica is None:
-                return
-            yield from self.transfer(ticket.replica.node, arrival.bytes_in + items * stage.item_bytes)
-            ticket.ready_s = outcome.stage_ready_s[-1] = self.env.now
-            ticket.replica.notice()
-            yield ticket.done
-        outcome.status, outcome.done_s = "completed", self.env.now + self.world.hop_delay_s
+    def start(self, request: Request) -> None:
+        self.requests.append(request)
+        self.counts["background started" if request.is_background else "arrived", request.service] += 1
+        self.clock.process(self.journeys.live(request))
 
-    def transfer(self, node: int, size_bytes: float) -> Steps:
-        """Through the node's card, first come first served, and then the hop."""
-        with self.cards[node].request() as turn:
-            yield turn
-            yield self.env.at(self.env.now + size_bytes / self.world.nic_bytes_per_s[node])
-        yield self.env.at(self.env.now + self.world.hop_delay_s)
+    def count_end(self, request: Request) -> None:
+        outcome = request.outcome
+        if request.is_background:
+            self.counts["background ended", request.service] += 1
+            return
+        self.counts[outcome.status, request.service] += 1
+        latency_s = outcome.done_s - request.arrived_s
+        is_met = outcome.status == "completed" and latency_s <= self.world.plan(request.service).slo_s
+        self.counts["slo_met", request.service] += is_met
 
-    def control_plane(self, controls: Iterable[Control]) -> Steps:
-        """Activate and drain replicas at the stated times."""
+    def control_plane(self, controls: Iterable[AnyControl]) -> Steps:
+        """Do what is to be done, at the stated times."""
         for control in sorted(controls, key=lambda control: control.time_s):
-            yield self.env.at(control.time_s, CONTROL)
-            if control.action == "activate":
-                self.activate(control.replica)
-            else:
-                self.drain(control.replica.slot)
+            yield self.clock.at(control.time_s, CONTROL)
+            self.snap()
+            self.obey(control)
+            self.snap()
 
-    def activate(self, replica: OracleReplica) -> None:
-        if replica.slot in self.alive:
-            raise ValueError(f"slot {replica.slot}: activated at {self.env.now} s before it was released")
-        process = ReplicaProcess(self, replica)
-        self.alive[replica.slot] = process
-        self.pools[process.variant.stage].join(process)
+    def obey(self, control: AnyControl) -> None:
+        match control:
+            case Control(action="activate", replica=replica):
+                self.activate(replica)
+            case Control(action="drain", replica=replica):
+                self.drain(replica.slot)
+            case FailReplicas(slots=slots):
+                self.losses.fail_replicas(slots)
+            case SetLink(from_site=one, to_site=other, is_up=is_up):
+                self.set_link(self.network.links[one, other], is_up)
+            case SetAccess(site=site, way=way, is_up=is_up):
+                access = self.network.access_in if way == "in" else self.network.access_out
+                self.set_link(access[site], is_up)
+            case SetSlowness(slot=slot, factor=factor):
+                if slot in self.alive:
+                    self.alive[slot].slowness = factor
+            case SetTierRate(tier=tier, node=node, bytes_per_s=rate):
+                self.tiers.set_rate(tier, node, rate)
+            case SetLookup(variant=variant, node=node, lookup=lookup):
+                self.tiers.lookups[variant, node] = lookup
+            case ClearCaches(site=site):
+                for cache in self.caches:
+                    if cache is not None:
+                        cache.clear(site)
+
+    def activate(self, plan: OracleReplica) -> None:
+        if plan.slot in self.alive:
+            raise ValueError(f"slot {plan.slot}: activated at {self.clock.now} s before it was released")
+        replica = self.alive[plan.slot] = Replica(self, plan)
+        replica.pool.join(replica)
 
     def drain(self, slot: int) -> None:
-        process = self.alive[slot]
-        self.pools[process.variant.stage].leave(process)
-        process.draining = True
-        process.notice()
+        replica = self.alive[slot]
+        replica.pool.leave(replica)
+        replica.drain()
+        replica.pool.pass_on()
+
+    def released(self, replica: Replica) -> None:
+        self.released_s[replica.slot] = self.clock.now
+        del self.alive[replica.slot]
+
+    def set_link(self, link: Link | None, is_up: bool) -> None:
+        """A link fails or comes back, which may change what every router can reach."""
+        assert link is not None
+        if link.is_up == is_up:
+            return
+        if is_up:
+            link.come_back()
+        else:
+            link.fail()
+        for pool in self.pools:
+            pool.pass_on()
+
+    def snap(self) -> None:
+        """Count what there is, and what is under way."""
+        alive = Counter(each.service for each in self.requests if not each.is_over and not each.is_background)
+        for service in range(self.world.services):
+            told = (self.counts[what, service] for what in ("arrived", "completed", "rejected", "failed"))
+            self.snapshots.append(Snapshot(self.clock.now, service, *told, alive[service]))
 
 
-def run(
+def by_share(shares: Sequence[float], u: float) -> int:
+    """The first whose cumulative share exceeds `u`."""
+    total = 0.0
+    for number, each in enumerate(shares):
+        total += each
+        if total > u:
+            return number
+    return len(shares) - 1
+
+
+def simulate(
     world: OracleWorld,
     arrivals: Sequence[OracleArrival],
-    controls: Iterable[Control],
+    controls: Iterable[AnyControl],
     *,
     until_s: float | None = None,
-) -> tuple[list[Outcome], dict[int, float]]:
+) -> Finished:
     """Serve a trace.
 
     Parameters
@@ -215,24 +249,49 @@ def run(
     until_s
         If given, stop after the events of this time; otherwise run until nothing is left to do.
 
-    Returns
-    -------
-    outcomes
-        One for each arrival.
-    released_s
-        When each drained slot was released; of a slot used again, the last time.
-
     Raises
     ------
     ValueError
-        If a slot is activated while its last replica is still alive, arrivals are not in order, or a stage
-        limits what is outstanding under another router than least outstanding.
+        If a slot is activated while its last replica is still alive, arrivals are not in order, a router is unknown,
+        or a stage limits what is outstanding under another router than least outstanding.
     """
     for i in range(1, len(arrivals)):
         if arrivals[i].arrival_s < arrivals[i - 1].arrival_s:
             raise ValueError(f"arrival {i}: earlier than arrival {i - 1}")
-    fleet = Fleet(world, len(arrivals))
-    fleet.env.process(fleet.trace(arrivals))
-    fleet.env.process(fleet.control_plane(controls))
-    fleet.env.run(until=None if until_s is None else fleet.env.at(until_s, STOP))
-    return fleet.outcomes, fleet.released_s
+    controls = list(controls)
+    weights = [world.variants[plan.variant].weight * plan.speed for plan in replicas_of(controls)]
+    fleet = Fleet(world, max(weights, default=math.nan))
+    fleet.clock.process(fleet.trace(arrivals))
+    fleet.clock.process(fleet.control_plane(controls))
+    fleet.clock.run(until=None if until_s is None else fleet.clock.at(until_s, STOP))
+    fleet.snap()
+    outcomes = [request.outcome for request in fleet.requests if not request.is_background]
+    outcomes += [Outcome() for _ in range(len(arrivals) - len(outcomes))]
+    return Finished(
+        outcomes,
+        fleet.released_s,
+        fleet.counts,
+        fleet.requests,
+        fleet.stays,
+        fleet.snapshots,
+        fleet.network,
+        fleet.tiers,
+        fleet.caches,
+    )
+
+
+def replicas_of(controls: Iterable[AnyControl]) -> list[OracleReplica]:
+    """The replicas that the controls speak of, in order."""
+    return [control.replica for control in controls if isinstance(control, Control)]
+
+
+def run(
+    world: OracleWorld,
+    arrivals: Sequence[OracleArrival],
+    controls: Iterable[AnyControl],
+    *,
+    until_s: float | None = None,
+) -> tuple[list[Outcome], dict[int, float]]:
+    """Serve a trace; the outcomes and release times of `simulate`."""
+    finished = simulate(world, arrivals, controls, until_s=until_s)
+    return finished.outcomes, finished.released_s
