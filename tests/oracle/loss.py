@@ -65,8 +65,11 @@ class Losses:
         least(others).take(twin)
 
     def fail_replicas(self, slots: Sequence[int]) -> None:
-        """Replicas fail together: all leave their pools, then each loses its tasks, then held ones are passed on."""
-        failing = [self.fleet.alive.pop(slot) for slot in slots]
+        """Replicas fail together: all leave their pools, then each loses its tasks, then held ones are passed on.
+
+        Slots whose replica was released or has failed before are passed by.
+        """
+        failing = [self.fleet.alive.pop(slot) for slot in slots if slot in self.fleet.alive]
         for replica in failing:
             if not replica.is_draining:
                 replica.pool.leave(replica)
