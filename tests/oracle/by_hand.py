@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .controls import AnyControl
+from .draws import share
 from .model import (
     Control,
     OracleArrival,
@@ -67,8 +69,17 @@ def arriving(*times_s: float, items: Sequence[int] | int = 1, bytes_in: float = 
     return [OracleArrival(time_s, 0, n, bytes_in) for time_s, n in zip(times_s, each, strict=True)]
 
 
-def serve(world: OracleWorld, arrivals: list[OracleArrival], *controls: Control) -> list[Outcome]:
+def serve(world: OracleWorld, arrivals: list[OracleArrival], *controls: AnyControl) -> list[Outcome]:
     return run(world, arrivals, controls)[0]
+
+
+def user_with(salt: int, low: float, high: float) -> int:
+    """The first user whose share of this salt lies in between: 1 decides on the home, 2 on the class."""
+    return next(user for user in range(10_000) if low <= share(user, salt) < high)
+
+
+def done(outcomes: Sequence[Outcome]) -> list[float]:
+    return [outcome.done_s for outcome in outcomes]
 
 
 def starts(outcomes: Sequence[Outcome], position: int = 0) -> list[float]:

@@ -84,6 +84,4 @@ class ClearCaches:
     site: int | None = None
 
 
-AnyControl = (
-    Control | FailReplicas | SetLink | SetAccess | SetSlowness | SetTierRate | SetLookup | ClearCaches
-)
+AnyControl = Control | FailReplicas | SetLink | SetAccess | SetSlowness | SetTierRate | SetLookup | ClearCaches

@@ -36,9 +36,7 @@ class Journeys:
                     self.end(request, "failed")
                     return
                 there = self.clock.event()
-                access.send(
-                    request.bytes_in, Message(there.succeed, lambda: self.end(request, "failed"))
-                )
+                access.send(request.bytes_in, Message(there.succeed, lambda: self.end(request, "failed")))
                 yield there
         request.site = request.home
         goes_on = request.is_background or self.look_in_cache(request)
@@ -146,7 +144,8 @@ class Journeys:
     def complete_task(self, task: Task) -> None:
         """Step 9, for a task that is not void."""
         request, stay = task.request, task.stay
-        assert stay is not None and request.stage_over is not None
+        assert stay is not None
+        assert request.stage_over is not None
         task.has_ended = True
         if self.clock.now <= request.stage_reached_s + task.stage.budget_s:
             self.fleet.counts["budget_met", task.k] += 1
@@ -197,7 +196,7 @@ class Journeys:
         outcome = request.outcome
         outcome.status, outcome.over_s = status, self.clock.now
         outcome.done_s = self.clock.now if done_s is None else done_s
-        if status != "completed":
+        if request.unfinished:
             outcome.leave_stage_open()
         for task in request.tasks:
             task.is_void = task.is_void or not task.has_ended

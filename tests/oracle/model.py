@@ -10,9 +10,9 @@ from .controls import Control
 from .outcome import STATUSES, Outcome, OutcomeArrays, Status, as_arrays
 
 __all__ = [
-    "STATUSES", "CacheKey", "Control", "OracleArrival", "OracleCache", "OracleInterference", "OracleLevel", "OracleLink",
-    "OracleLookup", "OraclePreload", "OracleReplica", "OracleService", "OracleSite", "OracleStage", "OracleTier",
-    "OracleVariant", "OracleWorld", "Outcome", "OutcomeArrays", "Router", "Status", "as_arrays",
+    "STATUSES", "CacheKey", "Control", "OracleArrival", "OracleCache", "OracleInterference", "OracleLevel",
+    "OracleLink", "OracleLookup", "OraclePreload", "OracleReplica", "OracleService", "OracleSite", "OracleStage",
+    "OracleTier", "OracleVariant", "OracleWorld", "Outcome", "OutcomeArrays", "Router", "Status", "as_arrays",
 ]  # fmt: skip
 
 Router = Literal[

@@ -18,16 +18,12 @@ def most_work(
     return chosen
 
 
-def anywhere(
-    outstanding: Sequence[int], weight: Sequence[float], first: int, size: int, user: int, draw: float
-) -> int:
+def anywhere(outstanding: Sequence[int], weight: Sequence[float], first: int, size: int, user: int, draw: float) -> int:
     """Any place, at times outside the pool."""
     return first - 1 + int(draw * (size + 2))
 
 
-def by_user(
-    outstanding: Sequence[int], weight: Sequence[float], first: int, size: int, user: int, draw: float
-) -> int:
+def by_user(outstanding: Sequence[int], weight: Sequence[float], first: int, size: int, user: int, draw: float) -> int:
     """The user's place, unless that has twice as much as the next one."""
     place = first + user % size
     other = first + (user + 1) % size

@@ -151,7 +151,7 @@ class Fleet:
         self.counts[outcome.status, request.service] += 1
         latency_s = outcome.done_s - request.arrived_s
         is_met = outcome.status == "completed" and latency_s <= self.world.plan(request.service).slo_s
-        self.counts["slo_met", request.service] += is_met
+        self.counts["slo_met", request.service] += int(is_met)
 
     def control_plane(self, controls: Iterable[AnyControl]) -> Steps:
         """Do what is to be done, at the stated times."""
@@ -218,8 +218,11 @@ class Fleet:
         """Count what there is, and what is under way."""
         alive = Counter(each.service for each in self.requests if not each.is_over and not each.is_background)
         for service in range(self.world.services):
-            told = (self.counts[what, service] for what in ("arrived", "completed", "rejected", "failed"))
-            self.snapshots.append(Snapshot(self.clock.now, service, *told, alive[service]))
+            arrived, completed, rejected, failed = (
+                self.counts[what, service] for what in ("arrived", "completed", "rejected", "failed")
+            )
+            snapshot = Snapshot(self.clock.now, service, arrived, completed, rejected, failed, alive[service])
+            self.snapshots.append(snapshot)
 
 
 def by_share(shares: Sequence[float], u: float) -> int:

@@ -34,6 +34,7 @@ from .model import (
     OracleTier,
     OracleVariant,
     OracleWorld,
+    Router,
 )
 from .simpy_oracle import simulate
 from .worlds import Draw, draw_lattice, moment_s, random_world
@@ -198,7 +199,7 @@ def dress_expiry(making: Making) -> None:
 
 def dress_routers(making: Making) -> None:
     """Any router, where the stage does not hold; users' functions on one site only."""
-    names = ["round_robin", "weighted", "power_of_two", "consistent_hash", "locality", "function"]
+    names: list[Router] = ["round_robin", "weighted", "power_of_two", "consistent_hash", "locality", "function"]
     if len(making.world.sites) > 1:
         names.remove("function")
 
@@ -208,7 +209,7 @@ def dress_routers(making: Making) -> None:
             return stage
         return replace(
             stage,
-            router=str(draw.rng.choice(names)),
+            router=names[draw.integer(0, len(names) - 1)],
             hash_bound=float(draw.rng.choice([0.0, 0.1, 0.25, 1.0])),
             spill_outstanding=draw.integer(0, 4),
             function=str(draw.rng.choice(sorted(routers_of_users.FUNCTIONS))),
@@ -411,8 +412,8 @@ def dress_caches(making: Making) -> None:
             preload = OraclePreload(number, place, tuple(keys), where)
             making.world = replace(making.world, preloads=(*making.world.preloads, preload))
     if draw.chance(0.4):
-        site = None if draw.chance(0.5) else draw.integer(0, len(making.world.sites) - 1)
-        making.controls.append(ClearCaches(making.moment_s(), site))
+        cleared = None if draw.chance(0.5) else draw.integer(0, len(making.world.sites) - 1)
+        making.controls.append(ClearCaches(making.moment_s(), cleared))
 
 
 def key_like(cache: OracleCache, arrival: OracleArrival) -> int:
