@@ -15,73 +15,73 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Control:
-    """A replica joins its pool, or leaves it and serves what it holds."""
+class AnyControl:
+    """Anything, at a time."""
 
     time_s: float
+
+
+@dataclass(frozen=True)
+class Control(AnyControl):
+    """A replica joins its pool, or leaves it and serves what it holds."""
+
     action: Literal["activate", "drain"]
     replica: OracleReplica
 
 
 @dataclass(frozen=True)
-class FailReplicas:
+class FailReplicas(AnyControl):
     """The replicas of these slots are no more."""
 
-    time_s: float
     slots: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class SetLink:
-    time_s: float
+class SetLink(AnyControl):
+    """The link fails, or comes back."""
+
     from_site: int
     to_site: int
     is_up: bool
 
 
 @dataclass(frozen=True)
-class SetAccess:
-    time_s: float
+class SetAccess(AnyControl):
+    """The access link of a site fails, or comes back."""
+
     site: int
     way: Literal["in", "out"]
     is_up: bool
 
 
 @dataclass(frozen=True)
-class SetSlowness:
+class SetSlowness(AnyControl):
     """The replica takes `factor` times its usual latency for batches that start from now on."""
 
-    time_s: float
     slot: int
     factor: float
 
 
 @dataclass(frozen=True)
-class SetTierRate:
+class SetTierRate(AnyControl):
     """The tier, on one node or (None) wherever it is, reads so fast for look-ups that start from now on."""
 
-    time_s: float
     tier: int
     bytes_per_s: float
     node: int | None = None
 
 
 @dataclass(frozen=True)
-class SetLookup:
+class SetLookup(AnyControl):
     """The variant reads this on the node from now on."""
 
-    time_s: float
     variant: int
     node: int
     lookup: OracleLookup
 
 
 @dataclass(frozen=True)
-class ClearCaches:
+class ClearCaches(AnyControl):
     """The caches of a site, or (None) all, shared ones too, are empty from now on."""
 
-    time_s: float
     site: int | None = None
-
-
-AnyControl = Control | FailReplicas | SetLink | SetAccess | SetSlowness | SetTierRate | SetLookup | ClearCaches

@@ -159,7 +159,7 @@ class TestTiesOfLinks:
         assert starts(outcomes) == [1.0, 2.0, 3.0]
 
     def test_access_by_site_comes_before_links_between_sites(self) -> None:
-        # At 2 a request of site 1 comes in there, and a task from site 0 too; the card of site 1 takes the former first.
+        # At 2 a request of site 1 comes in there, and a task from site 0 too; the former is routed first.
         sites = (OracleSite(), OracleSite(access_in=HALF))
         homes = OracleService(home_shares=(0.5, 0.5))
         near, far = user_with(1, 0.0, 0.5), user_with(1, 0.5, 1.0)

@@ -105,7 +105,7 @@ class TestClasses:
         assert self.starts(variant, arrivals) == [1.0, 3.0, 2.0, 3.0]
 
     def test_the_start_is_by_the_head_of_the_queue_all_the_same(self) -> None:
-        # The low one has waited half a second at 1.5; the high one, 1/8 s old, goes with it, and alone if only one fits.
+        # The low one has waited half a second at 1.5; the high one, 1/8 s old, goes with it, or alone if one fits.
         arrivals = self.arriving((1.0, self.LOW), (1.375, self.HIGH))
         assert self.starts(replace(ONE_SECOND, max_wait_s=0.5), arrivals) == [1.5, 1.5]
         variant = replace(ONE_SECOND, unit_items=True, max_batch=8, max_wait_s=0.5)

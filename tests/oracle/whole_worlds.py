@@ -222,10 +222,25 @@ def dress_routers(making: Making) -> None:
 def dress_retries(making: Making) -> None:
     def retry(stage: OracleStage) -> OracleStage:
         draw = making.draw
+        if draw.chance(0.1):
+            return replace(stage, retries=40, retry_delay_s=draw.tick_s if draw.lattice else making.scale_s / 4)
         delay_s = draw.duration_s(making.scale_s) if draw.chance(0.7) else 0.0
-        return replace(stage, retries=draw.integer(0, 3) if draw.chance(0.95) else 35, retry_delay_s=delay_s)
+        return replace(stage, retries=draw.integer(0, 3), retry_delay_s=delay_s)
 
     making.each_stage(retry)
+    for k, stage in enumerate(making.world.stages):
+        if stage.retries == 40:  # nobody is there until the tries are more than their draws tell apart
+            from_s = making.arrivals[0].arrival_s if making.arrivals else 0.0
+            making.controls = [
+                come_late(making, control, k, from_s + 33 * stage.retry_delay_s) for control in making.controls
+            ]
+
+
+def come_late(making: Making, control: AnyControl, k: int, time_s: float) -> AnyControl:
+    """The control put off to `time_s`, if it is about a replica of stage `k` and would be earlier."""
+    if isinstance(control, Control) and making.world.variants[control.replica.variant].stage == k:
+        return replace(control, time_s=max(control.time_s, time_s))
+    return control
 
 
 def dress_hedges(making: Making) -> None:
@@ -341,7 +356,7 @@ def dress_replica_failures(making: Making) -> None:
                 continue
             slots = tuple(one.slot for one in gone)
             making.controls = [
-                control for control in making.controls if not (is_about(control, slots) and control.time_s >= time_s)
+                control for control in making.controls if not (is_about(control, slots) and control.time_s > time_s)
             ]
             making.controls.append(FailReplicas(time_s, slots))
             if draw.chance(0.7):

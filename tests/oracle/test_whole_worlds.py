@@ -1,0 +1,157 @@
+"""The oracle on random worlds of the whole request path: rules kept, features met, alone and together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from .audit_whole import audit_whole
+from .controls import FailReplicas
+from .model import as_arrays
+from .simpy_oracle import Finished, simulate
+from .whole_worlds import FEATURES, WholeScenario, whole_world
+from .worlds import random_world
+
+SEEDS = range(100)
+
+
+@cache
+def served(seed: int) -> tuple[WholeScenario, Finished]:
+    scenario = whole_world(np.random.default_rng([4, seed]), requests=90)
+    return scenario, simulate(*scenario)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_keeps_every_rule(seed: int) -> None:
+    scenario, finished = served(seed)
+    assert audit_whole(*scenario, finished) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_undressed_worlds_are_what_they_were(seed: int) -> None:
+    """With every feature there but doing nothing, the plain path."""
+    world, arrivals, controls = random_world(np.random.default_rng(seed), requests=60)
+    stages = (replace(stage, retries=0, retry_delay_s=1.0, split_items=10**6, expire_s=1e9) for stage in world.stages)
+    dressed = replace(world, stages=tuple(stages), sites=world.sites * 2, node_site=(0,) * len(world.nic_bytes_per_s))
+    plain, same = (simulate(each, arrivals, controls) for each in (world, dressed))
+    assert repr(plain.outcomes) == repr(same.outcomes)
+    assert plain.released_s == same.released_s
+
+
+@pytest.mark.parametrize("seed", range(0, 100, 10))
+def test_what_comes_later_changes_nothing_before(seed: int) -> None:
+    (world, arrivals, controls), finished = served(seed)
+    middle_s = arrivals[45].arrival_s
+    early = simulate(
+        world,
+        [arrival for arrival in arrivals if arrival.arrival_s <= middle_s],
+        [control for control in controls if control.time_s <= middle_s],
+        until_s=middle_s,
+    )
+    late = finished.outcomes[: len(early.outcomes)]
+    is_over = np.array([outcome.over_s <= middle_s for outcome in late])
+    one, other = as_arrays(early.outcomes, 3), as_arrays(late, 3)
+    np.testing.assert_array_equal(one.status != 0, is_over)
+    np.testing.assert_array_equal(one.status[is_over], other.status[is_over])
+    np.testing.assert_array_equal(one.done_s[is_over], other.done_s[is_over])
+    np.testing.assert_array_equal(one.end_s[is_over], other.end_s[is_over])
+
+
+def test_same_seed_same_world() -> None:
+    one, other = (whole_world(np.random.default_rng(5)) for _ in range(2))
+    assert one == other
+    assert repr(simulate(*one).outcomes) == repr(simulate(*other).outcomes)
+
+
+def seen_in(scenario: WholeScenario, finished: Finished) -> Counter[str]:
+    """How often each thing of interest happened."""
+    world, _, controls = scenario
+    seen: Counter[str] = Counter()
+    for (what, _), count in finished.counts.items():
+        seen[what] += count
+    for stay in finished.stays:
+        task = stay.task
+        seen[f"{'twin ' if task.is_twin else ''}{stay.fate}"] += 1
+        seen["far"] += stay.replica.site != task.request.site
+        seen["tried again and done"] += 0 < stay.attempt < 32 and stay.fate == "completed"
+        seen["part done"] += task.part > 0 and stay.fate == "completed"
+        seen["background done"] += task.request.is_background and stay.fate == "completed"
+        seen["held and taken"] += (
+            stay.attempt == 0 and stay.taken_s > task.request.stage_reached_s and task is task.request.tasks[0]
+        )
+        seen["lost in a batch"] += stay.fate == "lost" and stay.start_s <= stay.over_s
+        seen["lost on the way"] += stay.fate == "lost" and np.isnan(stay.ready_s)
+        seen["void on the way"] += stay.fate == "void" and np.isnan(stay.ready_s)
+        seen["void in the queue"] += stay.fate == "void" and np.isnan(stay.start_s)
+        seen["void in a batch"] += stay.fate == "void" and stay.start_s <= stay.over_s
+        seen[f"router {task.stage.router} done"] += stay.fate == "completed"
+        seen["many tries"] += 31 <= stay.attempt < 32
+    for request in finished.requests:
+        outcome = request.outcome
+        kind = "background " if request.is_background else ""
+        seen[f"{kind}{outcome.status}"] += 1
+        seen[f"{kind}{outcome.status} after {outcome.cache[:3]}"] += outcome.cache != ""
+        seen[outcome.cache] += 1
+        seen[f"class {request.priority}"] += 1
+        if request.unfinished and outcome.status == "rejected":
+            seen["refused after a part was taken"] += any(
+                stay.task.request is request for stay in finished.stays[-200:]
+            )
+        seen["waits for a background request"] += sum(len(each.waiting) for each in [request] if request.is_background)
+        seen["answer lost or stuck"] += (
+            outcome.status == "failed" and not request.unfinished and bool(outcome.stage_slot)
+        )
+        seen["failed before any stage"] += outcome.status == "failed" and not outcome.stage_slot
+        seen["answer long on its way"] += outcome.done_s > outcome.over_s + world.hop_delay_s
+    for result_cache in finished.caches:
+        if result_cache is not None:
+            seen.update(result_cache.counts)
+            for level in result_cache.levels:
+                for instance in level:
+                    seen.update({f"cache {what}": count for what, count in instance.counts.items()})
+    links = [*finished.network.links.values(), *finished.network.access_in, *finished.network.access_out]
+    seen["link lost"] += sum(link.lost for link in links if link is not None)
+    seen["busy tier"] += sum(server.busy_s > 0 for server in finished.tiers.servers.values())
+    seen.update(type(control).__name__ for control in controls)
+    seen["failed together"] += sum(len(c.slots) > 1 for c in controls if isinstance(c, FailReplicas))
+    seen["failed at an instant of others"] += sum(
+        any(c.time_s in (stay.end_s, stay.ready_s, stay.taken_s) for stay in finished.stays)
+        for c in controls
+        if isinstance(c, FailReplicas)
+    )
+    seen.update(f"router {stage.router}" for stage in world.stages)
+    return seen
+
+
+EXPECTED = """
+    arrived, completed, rejected, failed, slo_met, budget_met, class 0, class 1, class 2, class 3,
+    expired, lost, retried, tried again and done, many tries, part done, refused after a part was taken,
+    hedged, hedges_won, twin completed, twin void, twin lost, held and taken, far,
+    lost in a batch, lost on the way, void on the way, void in the queue, void in a batch,
+    router least_outstanding done, router round_robin done, router weighted done, router power_of_two done,
+    router consistent_hash done, router locality done, router function done,
+    hit 0, hit 1, hit 2, wait, miss, completed after hit, failed after hit, completed after wai, rejected after wai,
+    failed after wai, coalesced, refreshed, prefetched, cache hits, cache misses, cache expired,
+    background started, background ended, background completed, background rejected, background failed,
+    background done, waits for a background request,
+    link lost, answer lost or stuck, failed before any stage, answer long on its way, busy tier,
+    FailReplicas, SetLink, SetAccess, SetSlowness, SetTierRate, SetLookup, ClearCaches,
+    failed together, failed at an instant of others
+"""
+
+
+def test_worlds_meet_every_feature() -> None:
+    seen: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for seed in SEEDS:
+        scenario, finished = served(seed)
+        seen += seen_in(scenario, finished)
+        pairs.update(combinations(sorted(scenario[0].features), 2))
+    missing = [name.strip() for name in EXPECTED.split(",") if seen[name.strip()] == 0]
+    assert missing == []
+    assert [pair for pair in combinations(sorted(FEATURES), 2) if pairs[pair] < 5] == []
