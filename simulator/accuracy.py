@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from simulator.scenario_file import AccuracyFile
+from simulator.scenario_funnel import AccuracyFile
 from simulator.scenario_reading import Place, Reading
 from simulator.service import Stage, StageAccuracy, Variant
 from workloads.errors import InputError

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["GIB", "RESOURCES", "RESOURCE_UNITS", "Cluster", "DeviceOnNode", "NodeType", "resource_index"]
+from simulator.plan import LinkPlan, SitePlan, TierPlan
+
+__all__ = ["GIB", "RESOURCES", "RESOURCE_UNITS", "Cluster", "DeviceOnNode", "Network", "NodeType", "resource_index"]
 
 RESOURCES: tuple[str, ...] = ("gpu", "gpu_memory", "cpu", "memory", "storage", "network")
 """The resource axis of every array, in order."""
@@ -67,6 +69,8 @@ class NodeType:
         What shape and price rest on.
     inventory
         The list of real nodes that shape and count were taken from; empty where they are the scenario's.
+    site
+        Index of the site where its nodes stand.
     """
 
     name: str
@@ -77,10 +81,28 @@ class NodeType:
     devices: tuple[DeviceOnNode, ...]
     source: str = ""
     inventory: str = ""
+    site: int = 0
 
     def speed_of(self, device: str) -> float:
         """Speed for a profile's device, 0 where the node does not have it."""
         return next((d.speed for d in self.devices if d.device == device), 0.0)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Sites and the links between them.
+
+    Attributes
+    ----------
+    names, sites
+        One each.
+    links
+        By ``(from site, to site)``.
+    """
+
+    names: tuple[str, ...] = ("site",)
+    sites: tuple[SitePlan, ...] = (SitePlan(),)
+    links: dict[tuple[int, int], LinkPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,12 +115,16 @@ class Cluster:
         Bandwidth of the shared store that weights are read from, over all nodes together.
     hop_delay_s
         Propagation and protocol delay of one hop (client to stage, stage to stage, last stage to client).
+    tiers
+        Where embedding rows may be outside the device, fastest first.
     """
 
     node_types: tuple[NodeType, ...]
     storage_bytes_per_s: float
     hop_delay_s: float
     source: str = ""
+    network: Network = Network()
+    tiers: tuple[TierPlan, ...] = ()
 
     @property
     def capacity(self) -> np.ndarray:

@@ -137,12 +137,12 @@ def _compute(scenario: Scenario) -> FleetFacts:
             budget_quantile=service.slo_quantile,
             best_rps=best_rps[v, n],
         )
-        routed[v, n] = slo_rps[v, n] if stage.router == "least_outstanding" else 1.0
-        payload = load.bytes_in + load.units(plan.stages[k], counts_items=True) * stage.item_bytes
+        routed[v, n] = slo_rps[v, n] if stage.plan.router == "least_outstanding" else 1.0
+        payload = load.bytes_in + load.units(plan.stages[k], counts_items=True) * stage.plan.item_bytes
         need[v, n] = variant.need()
         need[v, n, resource_index("network")] = min(float(slo_rps[v, n] * payload.mean()), nic[n])
         bandwidth = min(cluster.storage_bytes_per_s, storage[n])
-        delay_s[v, n] = variant.container_start_s + variant.profile.weights_bytes / bandwidth + variant.warm_up_s
+        delay_s[v, n] = variant.container_start_s + variant.load_bytes / bandwidth + variant.warm_up_s
     _refuse_hopeless(scenario, numbering, slo_rps)
     return FleetFacts(
         services=scenario.service_names,

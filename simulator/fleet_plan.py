@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.cluster import resource_index
 from simulator.latency_tables import LatencyTable
-from simulator.plan import BatchRule, FleetPlan, ServicePlan, StagePlan
+from simulator.plan import BatchRule, FleetPlan
 from simulator.scenario import Scenario, Service, Stage, Variant
 
 __all__ = ["Numbering", "fleet_plan", "latency_table", "number"]
@@ -84,18 +84,21 @@ def noise_seed(seed: int) -> int:
 
 def fleet_plan(scenario: Scenario, numbering: Numbering, seed: int) -> FleetPlan:
     """The plan of all stages, variants, tables and nodes."""
-    nic = scenario.cluster.capacity[:, resource_index("network")]
+    cluster, network = scenario.cluster, scenario.cluster.network
+    nic = cluster.capacity[:, resource_index("network")]
     return FleetPlan(
-        stages=tuple(
-            StagePlan(i, s.candidates, s.item_bytes, s.router, s.max_outstanding) for i, s in numbering.stages
-        ),
+        stages=tuple(stage.plan for _, stage in numbering.stages),
         rules=tuple(
             BatchRule(k, v.profile.unit == "items", v.max_batch, v.max_wait_s, v.queue_limit)
             for k, v in numbering.variants
         ),
         tables=tuple(latency_table(scenario, numbering.variants[v][1], n) for v, n in numbering.runs),
         nic_bytes_per_s=nic[numbering.node_type_of],
-        hop_delay_s=scenario.cluster.hop_delay_s,
-        services=tuple(ServicePlan(s.slo_s) for s in scenario.services),
+        hop_delay_s=cluster.hop_delay_s,
+        services=tuple(service.plan for service in scenario.services),
         noise_seed=noise_seed(seed),
+        sites=network.sites,
+        node_site=np.array([n.site for n in cluster.node_types], np.int64)[numbering.node_type_of],
+        links=network.links,
+        tiers=cluster.tiers,
     )

@@ -6,12 +6,15 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from simulator.cluster import GIB, RESOURCES, Cluster, DeviceOnNode, NodeType
+from simulator.scenario_embedding import resolve_tiers
 from simulator.scenario_file import ClusterFile, InventoryFile, NodeTypeFile
+from simulator.scenario_network import resolve_network
 from simulator.scenario_reading import Place, Reading
 from workloads.data_folder import DATA_PREFIX, resolve_path
 from workloads.errors import InputError
@@ -22,19 +25,67 @@ __all__ = ["resolve_cluster"]
 def resolve_cluster(reading: Reading, file: ClusterFile) -> Cluster:
     """The cluster, with node types filled in from their inventories."""
     place: Place = ("cluster", "node_types")
-    node_types = tuple(_node_type(reading, (*place, i), node) for i, node in enumerate(file.node_types))
-    reading.refuse_twins(place, [n.name for n in node_types])
-    return Cluster(node_types, file.storage_gbyte_per_s * 1e9, file.hop_delay_ms / 1e3, file.source)
+    network = resolve_network(reading, file.sites, file.links)
+    reading.refuse_twins(place, [n.name for n in file.node_types])
+    node_types = tuple(
+        node
+        for i, at_hand in enumerate(file.node_types)
+        for node in _at_its_sites(reading, (*place, i), at_hand, network.names)
+    )
+    _refuse_same_names(reading, place, file, node_types)
+    return Cluster(
+        node_types=node_types,
+        storage_bytes_per_s=file.storage_gbyte_per_s * 1e9,
+        hop_delay_s=file.hop_delay_ms / 1e3,
+        source=file.source,
+        network=network,
+        tiers=resolve_tiers(file.tiers),
+    )
+
+
+def _at_its_sites(reading: Reading, place: Place, file: NodeTypeFile, sites: tuple[str, ...]) -> list[NodeType]:
+    """The node type, or one like it at each of its sites, named after them."""
+    node = _node_type(reading, place, file)
+    known = f"use one of {', '.join(sites)}" if len(sites) > 1 else "add cluster.sites, or leave sites out"
+    for i, name in enumerate(file.sites):
+        if name not in sites:
+            raise InputError(reading.where(*place, "sites", i), f"there is no site '{name}'", known)
+        if name in file.sites[:i]:
+            raise InputError(reading.where(*place, "sites", i), f"site '{name}' is there twice", "keep one of them")
+    if not file.sites:
+        if len(sites) > 1:
+            raise InputError(reading.where(*place), f"node type '{file.name}' does not say where it stands",
+                             f"add sites: with some of {', '.join(sites)}")  # fmt: skip
+        return [node]
+    if len(file.sites) == 1:
+        return [replace(node, site=sites.index(file.sites[0]))]
+    return [replace(node, name=f"{node.name}-{name}", site=sites.index(name)) for name in file.sites]
+
+
+def _refuse_same_names(reading: Reading, place: Place, file: ClusterFile, nodes: tuple[NodeType, ...]) -> None:
+    """Names that several sites make must differ from those given."""
+    names = [n.name for n in nodes]
+    for name in names:
+        if names.count(name) > 1:
+            i = next((i for i, n in enumerate(file.node_types) if n.name == name), 0)
+            raise InputError(
+                reading.where(*place, i),
+                f"name '{name}' is that of another node type at its site",
+                "rename one of them",
+            )
 
 
 def _node_type(reading: Reading, place: Place, file: NodeTypeFile) -> NodeType:
     where = reading.where(*place)
     count, gpus, cores, memory_gib = file.count, file.gpus, file.cpu_cores, file.memory_gib
+    sites = max(len(file.sites), 1)
     inventory = ""
     if file.inventory is not None:
         where = reading.where(*place, "inventory")
         at_hand, gpus, cores, memory_gib = _from_inventory(reading, where, file.inventory)
-        count = min(count or at_hand, at_hand)
+        count = min(count or at_hand, at_hand // sites)
+        if count == 0:
+            raise InputError(where, f"{at_hand} such nodes are fewer than its {sites} sites", "name fewer sites")
         inventory = f"{at_hand} such nodes in {file.inventory.file.removeprefix(DATA_PREFIX)}"
     missing = [n for n, v in (("count", count), ("cpu_cores", cores), ("memory_gib", memory_gib)) if v is None]
     if missing:

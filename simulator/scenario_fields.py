@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Fraction", "Limit", "Name", "NotNegative", "NumberOf", "Positive", "Section", "Share"]
+__all__ = ["Fraction", "Limit", "Name", "NotNegative", "NumberOf", "Positive", "RouterName", "Section", "Share"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -16,6 +16,11 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 NumberOf = Annotated[int, Field(ge=1, le=10**9)]
 Limit = Annotated[int, Field(ge=0, le=10**9)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+RouterName = Literal[
+    "least_outstanding", "round_robin", "weighted", "power_of_two", "consistent_hash", "locality", "function"
+]
+"""`simulator.plan.ROUTERS`."""
 
 
 class Section(BaseModel):

@@ -5,18 +5,20 @@ Every unknown key is an error, and every quantity has its unit in its name.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from simulator.scenario_fields import Limit, Name, NotNegative, NumberOf, Positive, Section
+from simulator.scenario_embedding import TiersFile
+from simulator.scenario_fields import Limit, Name, NotNegative, Positive, Section
+from simulator.scenario_funnel import ServiceFile
 from simulator.scenario_life import LifeFile
 from simulator.scenario_monitoring import MonitoringFile
+from simulator.scenario_network import LinkFile, SiteFile
 from workloads.trace.spec import TraceSpec
 
 __all__ = [
-    "AccuracyFile", "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile",
-    "ServiceFile", "StageFile", "VariantFile",
+    "ClusterFile", "DeviceFile", "InventoryFile", "NodeTypeFile", "PlanningFile", "ScenarioFile",
 ]  # fmt: skip
 
 
@@ -49,8 +51,11 @@ class NodeTypeFile(Section):
 
     name: Name
     inventory: InventoryFile | None = None
+    sites: list[Name] = Field(
+        default_factory=list, description="where it stands; several: a node type NAME-SITE at each, alike"
+    )
     count: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        None, description="nodes at hand; at most the inventory's"
+        None, description="nodes at hand, at each of its sites; at most the inventory's"
     )
     gpus: Limit | None = None
     gpu_memory_gib: NotNegative = Field(0.0, description="of all GPUs of a node together")
@@ -77,81 +82,10 @@ class ClusterFile(Section):
     storage_gbyte_per_s: Positive = Field(description="bandwidth of the weight store, all nodes together")
     hop_delay_ms: NotNegative = Field(description="delay of one hop: client to stage, stage to stage, stage to client")
     source: str = ""
+    sites: list[SiteFile] = Field(default_factory=list, description="places of nodes and users; else all are at one")
+    links: list[LinkFile] = Field(default_factory=list, description="between sites; without one nothing goes")
+    tiers: TiersFile | None = Field(None, description="where embedding rows may be outside the devices")
     node_types: Annotated[list[NodeTypeFile], Field(min_length=1)]
-
-
-class VariantFile(Section):
-    """One way to serve a stage: a measured profile and a batch rule."""
-
-    profile: str = Field(description="name of a shipped profile, or path of a profile file")
-    name: Name | None = None
-    max_batch: NumberOf = Field(description="in the profile's unit: items or requests")
-    max_wait_ms: NotNegative = 0.0
-    queue_limit: Limit = Field(0, description="requests waiting at one replica; 0: no limit")
-    container_start_s: NotNegative = Field(description="from placement to the start of the weight load")
-    warm_up_s: NotNegative = Field(0.0, description="from weights loaded to ready")
-    cpu_cores: Positive | None = Field(None, description="cores one replica claims; else the profile's")
-
-
-FALLING_METRICS = ("rmse", "mse", "mae", "logloss")
-"""Metrics that fall as models improve: a floor, or a price on what is lost, would mean the opposite."""
-
-
-class AccuracyFile(Section):
-    """What a stage asks of the accuracy of its variants, as their profiles state it."""
-
-    metric: Name = Field(description="of the variants' profiles, as `auc`; it must grow as models improve")
-    floor: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
-        None, description="least mean of the metric over served requests"
-    )
-    usd_per_point_per_million: NotNegative = Field(
-        0.0,
-        description="what a million requests are worth less for each point (0.01) below the stage's best variant",
-    )
-
-    @model_validator(mode="after")
-    def _grows(self) -> AccuracyFile:
-        if self.metric in FALLING_METRICS:
-            raise ValueError(f"metric {self.metric} falls as models improve: name one that grows, as auc or ndcg10")
-        return self
-
-
-class StageFile(Section):
-    """A stage of a funnel."""
-
-    name: Name
-    candidates: NumberOf = Field(description="most items that enter the stage")
-    item_bytes: NotNegative = Field(0.0, description="bytes on the wire per item")
-    router: Literal["least_outstanding", "round_robin"] = "least_outstanding"
-    max_outstanding: Limit = Field(
-        0, description="requests that a replica holds before the router holds further ones; 0: no limit"
-    )
-    slo_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="share of the service's latency objective; else equal shares"
-    )
-    accuracy: AccuracyFile | None = Field(None, description="accuracy asked for; else it plays no part")
-    variants: Annotated[list[VariantFile], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _holding_needs_least_outstanding(self) -> StageFile:
-        if self.max_outstanding and self.router != "least_outstanding":
-            raise ValueError(f"max_outstanding works with router least_outstanding, not {self.router}")
-        for variant in self.variants:
-            if 0 < variant.queue_limit < self.max_outstanding:
-                raise ValueError(
-                    f"queue_limit {variant.queue_limit} is below max_outstanding {self.max_outstanding}: "
-                    "requests would be held and then rejected; raise the one or lower the other"
-                )
-        return self
-
-
-class ServiceFile(Section):
-    """A service: its objective and its funnel."""
-
-    name: Name
-    slo_ms: Positive
-    slo_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.99
-    stages: Annotated[list[StageFile], Field(min_length=1)]
 
 
 class PlanningFile(Section):

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from simulator.scenario_file import ScenarioFile
 from simulator.strict_yaml import Document
 from workloads.errors import InputError
 
@@ -79,6 +78,8 @@ def explain(document: Document, error: ValidationError) -> InputError:
 
 def _section_fields(location: Place) -> list[str]:
     """Keys of the section at a location, found by walking the scenario file's JSON Schema."""
+    from simulator.scenario_file import ScenarioFile  # whose parts are resolved with this module
+
     schema: dict[str, Any] = ScenarioFile.model_json_schema()
     node = schema
     for part in location:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
+import numpy as np
+
 from simulator.accuracy import with_accuracy
 from simulator.cluster import GIB, RESOURCE_UNITS, Cluster
-from simulator.scenario_file import ServiceFile, StageFile, VariantFile
+from simulator.plan import ServicePlan, StagePlan
+from simulator.scenario_cache import level_names, resolve_cache
+from simulator.scenario_embedding import refuse_rows_without_place
+from simulator.scenario_funnel import ServiceFile, StageFile, VariantFile
 from simulator.scenario_reading import Place, Reading
 from simulator.service import Service, Stage, Variant
 from workloads.errors import InputError
@@ -16,17 +24,65 @@ __all__ = ["resolve_services"]
 def resolve_services(reading: Reading, files: list[ServiceFile], cluster: Cluster) -> tuple[Service, ...]:
     """The services, with profiles loaded, each variant fit for some node type of the cluster."""
     reading.refuse_twins(("services",), [s.name for s in files])
-    return tuple(_service(reading, ("services", i), service, cluster) for i, service in enumerate(files))
+    return tuple(_service(reading, i, service, cluster) for i, service in enumerate(files))
 
 
-def _service(reading: Reading, place: Place, file: ServiceFile, cluster: Cluster) -> Service:
-    place = (*place, "stages")
+def _service(reading: Reading, index: int, file: ServiceFile, cluster: Cluster) -> Service:
+    here: Place = ("services", index)
+    place = (*here, "stages")
     reading.refuse_twins(place, [stage.name for stage in file.stages])
     shares = _slo_shares(reading.where(*place), file)
-    stages = tuple(
-        _stage(reading, (*place, i), stage, share, cluster) for i, (stage, share) in enumerate(zip(file.stages, shares))
+    cache = file.cache
+    plan = ServicePlan(
+        slo_s=file.slo_ms / 1e3,
+        bytes_out=file.bytes_out,
+        home_shares=_home_shares(reading, (*here, "homes"), file, cluster),
+        class_shares=_whole(reading.where(*here, "priorities"), "priorities", file.priorities) or (1.0,),
+        cache=None if cache is None else resolve_cache(reading, (*here, "cache"), cache, file.bytes_out),
     )
-    return Service(file.name, file.slo_ms / 1e3, file.slo_quantile, stages)
+    stages = tuple(
+        _stage(reading, (*place, i), stage, _stage_plan(index, file, stage, share), share, cluster)
+        for i, (stage, share) in enumerate(zip(file.stages, shares))
+    )
+    preload = cache.preload if cache is not None else None
+    return Service(
+        name=file.name,
+        plan=plan,
+        slo_quantile=file.slo_quantile,
+        stages=stages,
+        class_names=tuple(file.priorities) or ("all",),
+        level_names=() if cache is None else tuple(level_names(cache)),
+        preload_keys=0 if preload is None else preload.hottest,
+        preload_seen_s=0.0 if preload is None else preload.seen_s,
+        planned_hit_share=0.0 if cache is None else cache.planned_hit_share,
+        weight=file.weight,
+    )
+
+
+def _home_shares(reading: Reading, place: Place, file: ServiceFile, cluster: Cluster) -> tuple[float, ...]:
+    """Share of the service's users at each site; empty where there is one site."""
+    sites = cluster.network.names
+    for name in file.homes:
+        if name not in sites or len(sites) == 1:
+            known = f"use one of {', '.join(sites)}" if len(sites) > 1 else "add cluster.sites, or leave homes out"
+            raise InputError(reading.where(*place, name), f"there is no site '{name}'", known)
+    if len(sites) == 1:
+        return ()
+    if not file.homes:
+        raise InputError(
+            reading.where(*place), f"service '{file.name}' does not say where its users are",
+            f"add homes: with a share for some of the sites {', '.join(sites)}",
+        )  # fmt: skip
+    _whole(reading.where(*place), "homes", file.homes)
+    return tuple(file.homes.get(site, 0.0) for site in sites)
+
+
+def _whole(where: str, name: str, shares: dict[str, float]) -> tuple[float, ...]:
+    """The shares, which must sum to 1 where there are any."""
+    total = sum(shares.values())
+    if shares and abs(total - 1.0) > 1e-6:
+        raise InputError(where, f"the shares of {name} sum to {total:g}", "let them sum to 1")
+    return tuple(shares.values())
 
 
 def _slo_shares(where: str, file: ServiceFile) -> list[float]:
@@ -40,20 +96,59 @@ def _slo_shares(where: str, file: ServiceFile) -> list[float]:
     return [share if share is not None else (1.0 - given) / rest for share in shares]
 
 
-def _stage(reading: Reading, place: Place, file: StageFile, slo_share: float, cluster: Cluster) -> Stage:
-    stage_place, place = place, (*place, "variants")
-    variants = [_variant(reading, (*place, j), variant, cluster) for j, variant in enumerate(file.variants)]
-    reading.refuse_twins(place, [v.name for v in variants])
-    stage = Stage(
-        file.name,
-        file.candidates,
-        file.item_bytes,
-        file.router,
-        file.max_outstanding,
-        slo_share,
-        tuple(variants),
+def _stage_plan(service: int, file: ServiceFile, stage: StageFile, slo_share: float) -> StagePlan:
+    """What the data plane knows of a stage, in its units."""
+    routers = {"hash_bound": stage.hash_bound, "spill_outstanding": stage.spill_outstanding}
+    return StagePlan(
+        service=service,
+        candidates=stage.candidates,
+        item_bytes=stage.item_bytes,
+        router=stage.router,
+        max_outstanding=stage.max_outstanding,
+        split_items=stage.split_items,
+        expire_s=math.inf if file.deadline_ms is None else stage.deadline_share * file.deadline_ms / 1e3,
+        budget_s=slo_share * file.slo_ms / 1e3,
+        retries=stage.retries,
+        retry_delay_s=stage.retry_delay_ms / 1e3,
+        hedge_after_s=0.0 if stage.hedge_after_ms is None else stage.hedge_after_ms / 1e3,
+        function=stage.function or "",
+        **{name: value for name, value in routers.items() if value is not None},
     )
-    return stage if file.accuracy is None else with_accuracy(reading, stage_place, stage, file.accuracy)
+
+
+def _stage(
+    reading: Reading, place: Place, file: StageFile, plan: StagePlan, slo_share: float, cluster: Cluster
+) -> Stage:
+    variants = [_variant(reading, (*place, "variants", j), v, cluster) for j, v in enumerate(file.variants)]
+    reading.refuse_twins((*place, "variants"), [v.name for v in variants])
+    _refuse_sites(reading, place, file, cluster)
+    path = None if file.function is None else _function_path(reading, (*place, "function"), file.function)
+    stage = Stage(file.name, plan, slo_share, tuple(variants), function_path=path)
+    return stage if file.accuracy is None else with_accuracy(reading, place, stage, file.accuracy)
+
+
+def _refuse_sites(reading: Reading, place: Place, file: StageFile, cluster: Cluster) -> None:
+    """A router that needs several sites, or cannot do with more than one."""
+    several = len(cluster.network.names) > 1
+    if file.router == "locality" and not several:
+        raise InputError(reading.where(*place, "router"), "router locality, but there is one site only",
+                         "add cluster.sites, or use least_outstanding")  # fmt: skip
+    if file.router == "function" and several:
+        raise InputError(reading.where(*place, "router"), "a router function knows no sites, and there are several",
+                         "use another router, or one site")  # fmt: skip
+
+
+def _function_path(reading: Reading, place: Place, function: str) -> Path:
+    """File of a router function that is written ``path/to/file.py:name``."""
+    where = reading.where(*place)
+    name, _, attribute = function.rpartition(":")
+    if not name.endswith(".py") or not attribute.isidentifier():
+        raise InputError(where, f"'{function}' names no function of a file", "write path/to/file.py:name")
+    path = reading.base / name
+    if not path.is_file():
+        raise InputError(where, f"file {name} does not exist", "give its path from the scenario's folder")
+    reading.note_input(name, path)
+    return path
 
 
 def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster) -> Variant:
@@ -81,9 +176,52 @@ def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster
         container_start_s=file.container_start_s,
         warm_up_s=file.warm_up_s,
         cpu_cores=file.cpu_cores if file.cpu_cores is not None else float(profile.host_cores),
+        gpu_share=file.gpu_share,
+        embedding=file.embedding,
+        min_replicas=tuple(file.min_replicas.items()),
     )
+    _refuse_shared_gpu(reading.where(*place, "gpu_share"), variant)
+    if file.embedding is not None:
+        refuse_rows_without_place(reading, (*place, "embedding"), file.embedding, variant.on_gpu, cluster.tiers)
     _refuse_unplaceable(where, variant, cluster)
+    _refuse_standing_nowhere(reading, (*place, "min_replicas"), variant, cluster)
     return variant
+
+
+def _refuse_shared_gpu(where: str, variant: Variant) -> None:
+    """Replicas share a GPU only where it was measured what that does to them."""
+    profile = variant.profile
+    if variant.gpu_share == 1.0:
+        return
+    if not variant.on_gpu:
+        raise InputError(where, f"profile '{profile.name}' is of a CPU", "leave gpu_share out")
+    if not (profile.document or {}).get("interference"):
+        raise InputError(
+            where,
+            f"gpu_share {variant.gpu_share:g}, but profile '{profile.name}' does not say what replicas that share "
+            "a GPU do to one another",
+            "profile it with --replicas 2,3, or leave gpu_share out",
+        )
+
+
+def _refuse_standing_nowhere(reading: Reading, place: Place, variant: Variant, cluster: Cluster) -> None:
+    """Replicas that always stand do so on node types that can hold them."""
+    nodes = {n.name: n for n in cluster.node_types}
+    for name, replicas in variant.min_replicas:
+        where = reading.where(*place, name)
+        if name not in nodes:
+            raise InputError(where, f"there is no node type '{name}'", f"use one of {', '.join(nodes)}")
+        node = nodes[name]
+        if node.speed_of(variant.profile.device) <= 0 or variant.shortage_on(node) is not None:
+            raise InputError(where, f"variant '{variant.name}' cannot run on node type '{name}'", "name another")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            most = (
+                int(np.nanmin(np.where(variant.need() > 0, node.capacity / variant.need(), np.inf)) + 1e-9) * node.count
+            )
+        if replicas > most:
+            raise InputError(
+                where, f"{replicas} replicas, but the {node.count} nodes hold {most}", f"give at most {most}"
+            )
 
 
 def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.cluster import RESOURCES, NodeType, resource_index
+from simulator.cluster import GIB, RESOURCES, NodeType, resource_index
+from simulator.plan import ServicePlan, StagePlan
 from workloads.profile import ModelProfile
+
+if TYPE_CHECKING:
+    from simulator.scenario_embedding import EmbeddingFile
 
 __all__ = ["Service", "Stage", "StageAccuracy", "Variant"]
 
@@ -17,7 +23,16 @@ __all__ = ["Service", "Stage", "StageAccuracy", "Variant"]
 class Variant:
     """One way to serve a stage; batch sizes in the profile's unit.
 
-    ``accuracy`` is what its profile states of the stage's metric; NaN where the stage names none.
+    Attributes
+    ----------
+    accuracy
+        What its profile states of the stage's metric; NaN where the stage names none.
+    gpu_share
+        Part of a GPU that a replica claims; 1 on a CPU too.
+    embedding
+        Rows outside the device, where not all fit it.
+    min_replicas
+        ``(node type, replicas)`` that stand whatever a policy wants.
     """
 
     name: str
@@ -29,29 +44,57 @@ class Variant:
     warm_up_s: float
     cpu_cores: float
     accuracy: float = math.nan
+    gpu_share: float = 1.0
+    embedding: EmbeddingFile | None = None
+    min_replicas: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its profile is of a GPU."""
+        return self.profile.device_kind == "cuda"
+
+    @property
+    def most_on_gpu(self) -> int:
+        """Replicas like this one that share a GPU at most."""
+        return int(1.0 / self.gpu_share + 1e-9)
 
     def need(self) -> np.ndarray:
-        """``need[resource]`` of one replica, without its share of the network."""
+        """``need[resource]`` of one replica, without its share of the network.
+
+        The memory of the profile holds the tables of the profiled model; those of `embedding` stand in their place.
+        """
         profile = self.profile
-        gpus = 1.0 if profile.device_kind == "cuda" else 0.0
+        device_bytes, host_bytes = float(profile.device_memory_bytes), float(profile.host_memory_bytes)
+        if self.embedding is not None:
+            more = self.embedding.device_gib * GIB - profile.embedding_bytes
+            device_bytes, host_bytes = (device_bytes + more, host_bytes) if self.on_gpu else (0.0, host_bytes + more)
+            host_bytes += self.embedding.dram_gib * GIB
         values = {
-            "gpu": gpus,
-            "gpu_memory": float(profile.device_memory_bytes),
+            "gpu": self.gpu_share if self.on_gpu else 0.0,
+            "gpu_memory": device_bytes,
             "cpu": self.cpu_cores,
-            "memory": float(profile.host_memory_bytes),
+            "memory": host_bytes,
         }
         return np.array([values.get(resource, 0.0) for resource in RESOURCES])
+
+    @property
+    def load_bytes(self) -> float:
+        """Bytes that a replica reads before it is ready: weights, and the rows that are not in the profile."""
+        if self.embedding is None:
+            return float(self.profile.weights_bytes)
+        rows_gib = self.embedding.device_gib + self.embedding.dram_gib
+        return float(self.profile.weights_bytes - self.profile.embedding_bytes) + rows_gib * GIB
 
     def shortage_on(self, node: NodeType) -> tuple[str, float, float] | None:
         """The first resource that an empty node lacks for one replica: name, needed, there; None where it fits.
 
-        A replica's GPU memory must be on the GPUs that it claims, not spread over the node's.
+        A replica's GPU memory must be on its GPU, not spread over the node's.
         """
         there = node.capacity.copy()
         gpus = there[resource_index("gpu")]
         need = self.need()
-        if gpus > 0:
-            there[resource_index("gpu_memory")] *= need[resource_index("gpu")] / gpus
+        if gpus > 0 and self.on_gpu:
+            there[resource_index("gpu_memory")] /= gpus
         for resource, wanted, capacity in zip(RESOURCES, need.tolist(), there.tolist()):
             if wanted > capacity:
                 return resource, wanted, capacity
@@ -83,23 +126,54 @@ class StageAccuracy:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a funnel; ``slo_share`` of the service's objective is its latency budget."""
+    """A stage of a funnel; ``slo_share`` of the service's objective is its latency budget.
+
+    Attributes
+    ----------
+    plan
+        What the data plane knows of it.
+    function_path
+        File of its router function; None where its router is no function.
+    """
 
     name: str
-    candidates: int
-    item_bytes: float
-    router: str
-    max_outstanding: int
+    plan: StagePlan
     slo_share: float
     variants: tuple[Variant, ...]
     accuracy: StageAccuracy | None = None
+    function_path: Path | None = None
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service: at quantile ``slo_quantile`` its latency should be at most ``slo_s``."""
+    """A service: at quantile ``slo_quantile`` its latency should be at most ``plan.slo_s``.
+
+    Attributes
+    ----------
+    plan
+        What the data plane knows of it.
+    class_names, level_names
+        Of its priorities and of its cache's levels, in order.
+    preload_keys, preload_seen_s
+        So many of the hottest keys of the trace's first seconds are in its caches at the start; 0: none are.
+    planned_hit_share
+        Share of its requests that plans made before the run leave to the cache.
+    weight
+        Worth of its requests beside other services', in plans.
+    """
 
     name: str
-    slo_s: float
+    plan: ServicePlan
     slo_quantile: float
     stages: tuple[Stage, ...]
+    class_names: tuple[str, ...] = ("all",)
+    level_names: tuple[str, ...] = ()
+    preload_keys: int = 0
+    preload_seen_s: float = 0.0
+    planned_hit_share: float = 0.0
+    weight: float = 1.0
+
+    @property
+    def slo_s(self) -> float:
+        """Latency objective in seconds."""
+        return self.plan.slo_s

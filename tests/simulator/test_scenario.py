@@ -34,11 +34,11 @@ def test_everything_is_read_in_its_unit(mini: Scenario) -> None:
     assert box.speed_of("mini-gpu") == 0.0
     feed, ads = mini.services
     assert (feed.slo_s, feed.slo_quantile) == (0.6, 0.99)
-    assert [(s.name, s.slo_share, s.router, s.candidates) for s in feed.stages] == [
+    assert [(s.name, s.slo_share, s.plan.router, s.plan.candidates) for s in feed.stages] == [
         ("retrieve", 0.4, "least_outstanding", 1),
         ("rank", 0.6, "round_robin", 40),
     ]
-    assert ads.stages[0].max_outstanding == 6
+    assert ads.stages[0].plan.max_outstanding == 6
     assert ads.stages[0].slo_share == 1.0
     cpu, on_gpu = ads.stages[0].variants
     assert (cpu.name, cpu.max_batch, cpu.max_wait_s, cpu.cpu_cores, cpu.warm_up_s) == ("ads-cpu", 2, 0.0, 3.0, 0.0)
