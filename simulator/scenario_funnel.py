@@ -64,7 +64,9 @@ class StageFile(Section):
     item_bytes: NotNegative = Field(0.0, description="bytes on the wire per item")
     split_items: Limit = Field(0, description="most items of one task; 0: requests are not split")
     router: RouterName = "least_outstanding"
-    function: str | None = Field(None, description="of router function: path/to/file.py:name")
+    function: str | None = Field(
+        None, description="of router function: path/to/file.py:name, or one that is registered"
+    )
     hash_bound: NotNegative | None = Field(
         None, description="of router consistent_hash: how far a replica may exceed the mean of outstanding tasks"
     )

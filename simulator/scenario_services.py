@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from simulator.accuracy import with_accuracy
 from simulator.cluster import GIB, RESOURCE_UNITS, Cluster
 from simulator.plan import ServicePlan, StagePlan
+from simulator.routers import load_function
 from simulator.scenario_cache import level_names, resolve_cache
 from simulator.scenario_embedding import refuse_rows_without_place
 from simulator.scenario_funnel import ServiceFile, StageFile, VariantFile
@@ -98,8 +99,7 @@ def _slo_shares(where: str, file: ServiceFile) -> list[float]:
 
 def _stage_plan(service: int, file: ServiceFile, stage: StageFile, slo_share: float) -> StagePlan:
     """What the data plane knows of a stage, in its units."""
-    routers = {"hash_bound": stage.hash_bound, "spill_outstanding": stage.spill_outstanding}
-    return StagePlan(
+    plan = StagePlan(
         service=service,
         candidates=stage.candidates,
         item_bytes=stage.item_bytes,
@@ -111,9 +111,9 @@ def _stage_plan(service: int, file: ServiceFile, stage: StageFile, slo_share: fl
         retries=stage.retries,
         retry_delay_s=stage.retry_delay_ms / 1e3,
         hedge_after_s=0.0 if stage.hedge_after_ms is None else stage.hedge_after_ms / 1e3,
-        function=stage.function or "",
-        **{name: value for name, value in routers.items() if value is not None},
+        spill_outstanding=stage.spill_outstanding or 0,
     )
+    return plan if stage.hash_bound is None else replace(plan, hash_bound=stage.hash_bound)
 
 
 def _stage(
@@ -122,8 +122,9 @@ def _stage(
     variants = [_variant(reading, (*place, "variants", j), v, cluster) for j, v in enumerate(file.variants)]
     reading.refuse_twins((*place, "variants"), [v.name for v in variants])
     _refuse_sites(reading, place, file, cluster)
-    path = None if file.function is None else _function_path(reading, (*place, "function"), file.function)
-    stage = Stage(file.name, plan, slo_share, tuple(variants), function_path=path)
+    if file.function is not None:
+        plan = replace(plan, function=_router_function(reading, (*place, "function"), file.function))
+    stage = Stage(file.name, plan, slo_share, tuple(variants))
     return stage if file.accuracy is None else with_accuracy(reading, place, stage, file.accuracy)
 
 
@@ -138,17 +139,17 @@ def _refuse_sites(reading: Reading, place: Place, file: StageFile, cluster: Clus
                          "use another router, or one site")  # fmt: skip
 
 
-def _function_path(reading: Reading, place: Place, function: str) -> Path:
-    """File of a router function that is written ``path/to/file.py:name``."""
-    where = reading.where(*place)
-    name, _, attribute = function.rpartition(":")
-    if not name.endswith(".py") or not attribute.isidentifier():
-        raise InputError(where, f"'{function}' names no function of a file", "write path/to/file.py:name")
-    path = reading.base / name
-    if not path.is_file():
-        raise InputError(where, f"file {name} does not exist", "give its path from the scenario's folder")
-    reading.note_input(name, path)
-    return path
+def _router_function(reading: Reading, place: Place, name: str) -> str:
+    """A router function's name as the data plane takes it: that of a file with its path in full."""
+    path, colon, function = name.rpartition(":")
+    try:
+        load_function(name, reading.base)
+    except InputError as error:
+        raise InputError(reading.where(*place), f"{error.where} {error.problem}", error.fix) from None
+    if not colon:
+        return name
+    reading.note_input(path, reading.base / path)
+    return f"{(reading.base / path).resolve()}:{function}"
 
 
 def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster) -> Variant:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,8 +131,6 @@ class Stage:
     ----------
     plan
         What the data plane knows of it.
-    function_path
-        File of its router function; None where its router is no function.
     """
 
     name: str
@@ -141,7 +138,6 @@ class Stage:
     slo_share: float
     variants: tuple[Variant, ...]
     accuracy: StageAccuracy | None = None
-    function_path: Path | None = None
 
 
 @dataclass(frozen=True)
