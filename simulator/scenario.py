@@ -15,10 +15,12 @@ from simulator.life.resolve import at_spot_prices, resolve_life
 from simulator.scenario_cluster import resolve_cluster
 from simulator.scenario_file import ScenarioFile
 from simulator.scenario_provenance import assumptions_of, sources_of
+from simulator.scenario_reach import refuse_dead_ends
 from simulator.scenario_reading import Place, Reading, explain, placed
 from simulator.scenario_services import resolve_services
 from simulator.service import Service, Stage, Variant
 from simulator.strict_yaml import read_yaml
+from simulator.trace_columns import refuse_unknown_users
 from workloads.data_folder import resolve_path
 from workloads.errors import InputError
 from workloads.profile import ModelProfile
@@ -139,7 +141,9 @@ def load_scenario(path: str | Path) -> Scenario:
         file=file,
         life=resolve_life(reading, file.life, cluster, services),
     )
+    refuse_dead_ends(reading, scenario.services, cluster)
     trace = _trace(reading, scenario)
+    refuse_unknown_users(scenario, trace, reading.where("trace"))
     _refuse_many_intervals(reading, scenario, trace)
     return replace(scenario, assumptions=assumptions_of(scenario, trace), sources=sources_of(scenario, trace))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.scenario_path_provenance import path_assumptions
+
 if TYPE_CHECKING:
     from simulator.scenario import Scenario
     from workloads.trace import Trace
@@ -32,16 +34,26 @@ def assumptions_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
     for profile in scenario.profiles:
         if profile.provenance != "measured":
             lines.append(f"Profile {profile.name} is {profile.provenance}, not measured.")
+    lines += path_assumptions(scenario)
     lines += _remarks(scenario)
     lines.append("Prices, boot times, container start times and bandwidths are inputs of the scenario file.")
     lines.append(
         "The fleet starts warm: the first decision sees the first interval's arrival rate, "
         "and its replicas are ready at once."
     )
-    lines.append("GPUs are claimed whole; replicas on one node do not slow each other but for the network card.")
+    lines.append(_sharing(scenario))
     if not scenario.service_noise:
         lines.append("Service times are the measured means, without noise.")
     return tuple(lines)
+
+
+def _sharing(scenario: Scenario) -> str:
+    """What replicas on one node do to one another."""
+    variants = [v for service in scenario.services for stage in service.stages for v in stage.variants]
+    shared = any(v.gpu_share < 1.0 for v in variants)
+    ways = ["the network card", *(["a shared GPU"] if shared else []), *(["tiers"] if scenario.cluster.tiers else [])]
+    claimed = "GPUs are claimed by share" if shared else "GPUs are claimed whole"
+    return f"{claimed}; replicas on one node do not slow each other but for {' and '.join(ways)}."
 
 
 def _remarks(scenario: Scenario) -> list[str]:

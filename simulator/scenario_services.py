@@ -56,6 +56,7 @@ def _service(reading: Reading, index: int, file: ServiceFile, cluster: Cluster) 
         preload_keys=0 if preload is None else preload.hottest,
         preload_seen_s=0.0 if preload is None else preload.seen_s,
         planned_hit_share=0.0 if cache is None else cache.planned_hit_share,
+        home_shares=dict(file.homes),
         weight=file.weight,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,6 +154,8 @@ class Service:
         So many of the hottest keys of the trace's first seconds are in its caches at the start; 0: none are.
     planned_hit_share
         Share of its requests that plans made before the run leave to the cache.
+    home_shares
+        Share of its users by site; empty where there is one site.
     weight
         Worth of its requests beside other services', in plans.
     """
@@ -167,6 +169,7 @@ class Service:
     preload_keys: int = 0
     preload_seen_s: float = 0.0
     planned_hit_share: float = 0.0
+    home_shares: dict[str, float] = field(default_factory=dict)
     weight: float = 1.0
 
     @property

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from tests.simulator.mini import PROFILES, SCENARIO
+from tests.simulator.rich import RICH
 
 STREAMS = SCENARIO[SCENARIO.index("trace:") : SCENARIO.index("cluster:")]
 FILE_TRACE = "trace:\n  file: t.parquet\n"
@@ -26,6 +27,11 @@ class Bad:
 
 def change(old: str, new: str, *says: str, line: str | None = None, late: bool = False) -> Bad:
     return Bad({old: new}, new if line is None else line, says, late=late)
+
+
+def rich(old: str, new: str, *says: str, line: str | None = None) -> Bad:
+    """A change to the mini scenario with sites, caches and all else that the request path has."""
+    return Bad(RICH | {old: new}, new if line is None else line, says)
 
 
 def inventory(content: str | bytes, *says: str, line: str = "inventory:") -> Bad:
@@ -241,4 +247,218 @@ BAD = {
     "not YAML": change("seed: 3", "seed: [3", "not valid YAML", line="control_interval_s"),
     "empty file": Bad({SCENARIO: ""}, "", ("empty",)),
     "a list": Bad({SCENARIO: "- 1\n"}, "", ("not a mapping",)),
+    # sites and links
+    "link to nowhere": rich("between: [edge, centre]", "between: [edge, center]", "no site 'center'", "edge, centre"),
+    "link to itself": rich("between: [edge, centre]", "between: [edge, edge]", "from 'edge' to itself", "two sites"),
+    "link of three": rich("between: [edge, centre]", "between: [edge, centre, edge]", "at most 2"),
+    "second link": rich(
+        "    - between: [edge, centre]",
+        "    - {between: [centre, edge], bandwidth_gbit_per_s: 1}\n    - between: [edge, centre]",
+        "a second link from 'edge' to 'centre'",
+        line="    - between: [edge, centre]",
+    ),
+    "links without sites": change(
+        "hop_delay_ms: 0.5\n",
+        "hop_delay_ms: 0.5\n  links: [{between: [a, b], bandwidth_gbit_per_s: 1}]\n",
+        "links but no sites",
+        "add cluster.sites",
+        line="links:",
+    ),
+    "link without bandwidth": rich(
+        "bandwidth_gbit_per_s: 4\n      delay", "delay", "'bandwidth_gbit_per_s' is missing", line="- between"
+    ),
+    "link that gains": rich("ratio: 0.5", "ratio: 1.5", "1.5", "less than or equal to 1", line="compression: {ratio"),
+    "misspelt compression": rich(
+        "decompress_gbyte_per_s",
+        "decompress_gb_per_s",
+        "unknown key",
+        "'decompress_gbyte_per_s'",
+        line="compression: {",
+    ),
+    "way out without a way in": rich(
+        "      access: {bandwidth_gbit_per_s: 1}\n", "", "access_out", "add it", line="- name: centre"
+    ),
+    "twin sites": rich("- name: centre\n", "- name: edge\n", "'edge' is used twice"),
+    "node type at no site": rich("sites: [edge, centre]", "sites: [edge, moon]", "no site 'moon'", "edge, centre"),
+    "node type twice at a site": rich("sites: [edge, centre]", "sites: [edge, edge]", "'edge' is there twice"),
+    "node type that does not say": rich(
+        "      sites: [edge, centre]\n", "", "'box' does not say where it stands", "sites:", line="- name: box"
+    ),
+    "node type of the same name": rich(
+        "- name: gpu\n      sites",
+        "- name: box-edge\n      sites",
+        "'box-edge'",
+        "another node type",
+        line="- name: box-edge",
+    ),
+    "sites where there are none": change(
+        "- name: box\n",
+        "- name: box\n      sites: [edge]\n",
+        "no site 'edge'",
+        "add cluster.sites",
+        line="sites: [edge]",
+    ),
+    "home at no site": rich("homes: {edge: 0.7", "homes: {moon: 0.7", "no site 'moon'", "edge, centre"),
+    "homes that do not sum": rich("edge: 0.7", "edge: 0.6", "homes sum to 0.9", "sum to 1", line="homes: {edge"),
+    "users of no home": rich(
+        "    homes: {centre: 1.0}\n", "", "'ads' does not say where its users are", line="- name: ads"
+    ),
+    "homes without sites": change(
+        "slo_ms: 600\n", "slo_ms: 600\n    homes: {edge: 1.0}\n", "no site 'edge'", "add cluster.sites", line="homes:"
+    ),
+    "dead end": rich(
+        "between: [edge, centre]",
+        "one_way: true\n      between: [centre, edge]",
+        "requests from edge come to edge",
+        "stage rank",
+        "add a link",
+        line="- name: rank",
+    ),
+    "no way home": rich(
+        "between: [edge, centre]",
+        "one_way: true\n      between: [edge, centre]",
+        "answers end at centre",
+        "home to edge",
+        line="- name: rank",
+    ),
+    # stages
+    "locality without sites": change("router: round_robin", "router: locality", "one site only", "cluster.sites"),
+    "spill of another router": change(
+        "router: round_robin",
+        "router: weighted\n        spill_outstanding: 2",
+        "goes with router locality",
+        "weighted",
+        line="- name: rank\n        candidates: 40",
+    ),
+    "hash bound of another router": change(
+        "candidates: 1\n",
+        "candidates: 1\n        hash_bound: 0.5\n",
+        "goes with router consistent_hash",
+        line="- name: retrieve",
+    ),
+    "router function without a name": change(
+        "router: round_robin", "router: function", "needs 'function'", line="- name: rank\n        candidates: 40"
+    ),
+    "router function of no file": change(
+        "router: round_robin",
+        "router: function\n        function: mine.py:choose",
+        "cannot read",
+        "mine.py",
+        line="function: mine",
+    ),
+    "router function that is none": Bad(
+        {"router: round_robin": "router: function\n        function: mine.py:chose"},
+        "function: mine",
+        ("no function 'chose'",),
+        {"mine.py": "def choose(a, b, c, d, e, f): return c\n"},
+    ),
+    "router function with sites": rich(
+        "router: locality\n        spill_outstanding: 3",
+        "router: function\n        function: mine.py:choose",
+        "knows no sites",
+        line="router: function",
+    ),
+    "too many retries": rich("retries: 2", "retries: 32", "32", "less than or equal to 31"),
+    "retry delay without retries": rich(
+        "        retries: 2\n", "", "retry_delay_ms without retries", line="- name: rank\n        candidates: 40"
+    ),
+    "hedge at once": rich("hedge_after_ms: 150", "hedge_after_ms: 0", "0", "greater than 0"),
+    "share of no deadline": rich(
+        "    deadline_ms: 900\n", "", "stage rank has a deadline_share", "deadline_ms", line="- name: feed\n    slo"
+    ),
+    # classes
+    "priorities that do not sum": rich("paying: 0.2", "paying: 0.3", "priorities sum to 1.1", line="priorities:"),
+    "too many priorities": rich(
+        "{paying: 0.2, free: 0.8}",
+        "{a: 0.2, b: 0.2, c: 0.2, d: 0.2, e: 0.2}",
+        "5 classes",
+        "at most 4",
+        line="- name: feed\n    slo",
+    ),
+    "priorities of unknown users": change(
+        "slo_ms: 600\n",
+        "slo_ms: 600\n    priorities: {paying: 0.2, free: 0.8}\n",
+        "no users for service 'feed'",
+        "priorities are drawn by user",
+        "add users:",
+        line="trace:",
+    ),
+    # caches
+    "cache of unknown users": change(
+        "slo_ms: 600\n",
+        "slo_ms: 600\n    cache: {key: user, levels: [{entries: 5}]}\n",
+        "no users for service 'feed'",
+        "key user",
+        line="trace:",
+    ),
+    "cache of unknown items": rich("key: user", "key: user_item", "no items for service 'feed'", line="trace:"),
+    "cache with another key": rich("key: user", "key: query", "'query'", "'user_item'"),
+    "level of no size": rich(
+        "name: memory, entries: 50", "name: memory", "either entries or capacity_gib", line="- {name: mem"
+    ),
+    "level of two sizes": rich(
+        "entries: 50", "entries: 50, capacity_gib: 1", "either entries or capacity_gib", line="- {name: mem"
+    ),
+    "level smaller than an entry": rich(
+        "capacity_gib: 0.001", "capacity_gib: 0.0000001", "0 entries", line="- {capacity"
+    ),
+    "level in GiB of unknown entries": rich(
+        "    bytes_out: 1024\n", "", "size of an entry is not known", "entry_bytes", line="- {capacity"
+    ),
+    "refresh after the end": rich(
+        "refresh_after_s: 30", "refresh_after_s: 60", "refresh_after_s 60", "ttl_s 60", line="- {name: mem"
+    ),
+    "twin levels": rich("- {capacity_gib", "- {name: memory, capacity_gib", "'memory' is used twice"),
+    # shared GPUs, tables, replicas that stand
+    "shared GPU without interference": change(
+        "queue_limit: 12,",
+        "queue_limit: 12, gpu_share: 0.5,",
+        "gpu_share 0.5",
+        "share a GPU",
+        "--replicas 2,3",
+        line="profile: rank.json, max",
+    ),
+    "share of a CPU": change(
+        "max_wait_ms: 5,", "max_wait_ms: 5, gpu_share: 0.5,", "is of a CPU", "leave gpu_share out", line="retrieve.json"
+    ),
+    "share above a GPU": change(
+        "queue_limit: 12,",
+        "queue_limit: 12, gpu_share: 2,",
+        "2",
+        "less than or equal to 1",
+        line="profile: rank.json, max",
+    ),
+    "rows in no tier": change(
+        "queue_limit: 12,",
+        "embedding: {rows: 9, row_bytes: 8, lookups_per_unit: 1, zipf_s: 1, device_gib: 1, ssd_gib: 1},",
+        "rows in ssd",
+        "no such tier",
+        "cluster.tiers",
+        line="profile: rank.json, max",
+    ),
+    "rows without a place": change(
+        "queue_limit: 12,",
+        "queue_limit: 12, embedding: {rows: 100000000, row_bytes: 64, lookups_per_unit: 1, zipf_s: 1, device_gib: 1},",
+        "5.96 GiB",
+        "1 have a place",
+        "remote:",
+        line="profile: rank.json, max",
+    ),
+    "rows of a CPU in DRAM": rich(
+        "max_wait_ms: 5,",
+        "embedding: {rows: 9, row_bytes: 8, lookups_per_unit: 1, zipf_s: 1, device_gib: 1, dram_gib: 1},",
+        "the device is a CPU",
+        "device_gib",
+        line="retrieve.json",
+    ),
+    "replicas on no node type": rich(
+        "{box-edge: 2}", "{box: 2}", "no node type 'box'", "box-edge", line="retrieve.json"
+    ),
+    "replicas where they cannot run": rich(
+        "queue_limit: 12,",
+        "queue_limit: 12, min_replicas: {box-edge: 1},",
+        "cannot run on node type 'box-edge'",
+        line="profile: rank.json, max",
+    ),
+    "more replicas than fit": rich("{box-edge: 2}", "{box-edge: 25}", "25 replicas", "hold 24", line="retrieve.json"),
 }
