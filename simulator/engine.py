@@ -86,9 +86,9 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
     if wanted.shape != shape or wanted.dtype.kind not in "iuf":
         raise InputError(where, f"replicas has shape {wanted.shape} and type {wanted.dtype}",
                          f"return numbers of shape {shape}, [variant, node_type]")  # fmt: skip
-    bad = ~np.isfinite(wanted) | (wanted < 0) | (wanted > MOST_REPLICAS) | (wanted != np.floor(wanted))
-    if bad.any():
-        v, n = np.argwhere(bad)[0]
+    good = (wanted >= 0) & (wanted <= MOST_REPLICAS) & (wanted == np.floor(wanted))  # false where it is no number
+    if not good.all():
+        v, n = np.argwhere(~good)[0]
         raise InputError(where, f"replicas of {facts.variants[v]} on {facts.node_types[n]} is {wanted[v, n]}",
                          f"return whole numbers from 0 to {MOST_REPLICAS}")  # fmt: skip
     impossible = (wanted > 0) & (facts.best_throughput_rps <= 0)
@@ -120,7 +120,7 @@ class _Run:
         numbering = number(scenario)
         self._ends_s = slot_ends_s(scenario)
         self._env = simpy.Environment()
-        self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks(), requests)
+        self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks(even=False), requests)
         self._monitor = Monitor(self._fleet, self._facts)
         self._actuator = Actuator(
             self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s, scenario.life

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from simulator.actuator import Actuator
 from simulator.cluster import RESOURCES
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
-from simulator.histogram import quantile
+from simulator.histogram import quantiles
 from simulator.kernel.state import DRAINING, READY, STARTING
 from simulator.policy import FleetFacts, Observation
 from simulator.result import Intervals
@@ -18,7 +19,7 @@ from simulator.result import Intervals
 __all__ = ["Readings"]
 
 _COUNTERS = ("arrived", "completed", "rejected", "failed", "slo_met")
-
+_STANDING = ("queue_requests", "ready", "starting", "draining", "open_nodes", "usable_nodes")
 _INTEGRALS = ("provisioned", "allocated", "used", "cost_usd", "training_gpu_s", "replicas_lost")
 
 
@@ -39,7 +40,9 @@ class Readings:
         self._facts = facts
         self._run_variant = np.array([v for v, _ in numbering.runs])
         self._run_node_type = np.array([n for _, n in numbering.runs])
-        self._rows: list[dict[str, object]] = []
+        self._slots, self._taken = slots, 0
+        self._columns: dict[str, np.ndarray] = {}
+        self._row: dict[str, Any] = {}
         self._rates = np.zeros((len(facts.services), slots))
         self._first_rps = first_rps.reshape(-1, 1)
         self._before = self._totals()
@@ -81,15 +84,21 @@ class Readings:
         now = self._totals()
         change = {name: now[name] - self._before[name] for name in now}
         self._before = now
-        counts = change["histogram"]
-        row: dict[str, object] = {name: change[name] for name in _COUNTERS}
+        row: dict[str, Any] = {name: change[name] for name in _COUNTERS}
         row |= {name: change[name] for name in _INTEGRALS}
-        for name, level in (("p50_s", 0.5), ("p95_s", 0.95), ("p99_s", 0.99)):
-            row[name] = np.array([quantile(counts[i], level) for i in range(len(counts))])
-        row |= {
-            "start_s": start_s,
-            "length_s": end_s - start_s,
-            "in_flight": self._fleet.in_flight(),
+        row |= zip(("p50_s", "p95_s", "p99_s"), quantiles(change["histogram"], (0.5, 0.95, 0.99)))
+        row |= {"start_s": start_s, "length_s": end_s - start_s, "in_flight": self._fleet.in_flight()}
+        row |= self._standing()
+        self._keep(row)
+        self._rates[:, self._taken - 1] = change["arrived"] / (end_s - start_s)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self._busy_fraction = change["busy_s"] / change["loaded_s"]
+            self._utilisation = change["used"] / change["provisioned"]
+        self._served = change["requests"]
+
+    def _standing(self) -> dict[str, np.ndarray]:
+        """What stands in queues and in the cluster as of now."""
+        return {
             "queue_requests": self._fleet.state.stages["queue"].copy(),
             "ready": self._actuator.count(READY),
             "starting": self._actuator.count(STARTING),
@@ -97,36 +106,35 @@ class Readings:
             "open_nodes": self._actuator.placement.open_nodes(),
             "usable_nodes": self._actuator.placement.usable_nodes(),
         }
-        self._rates[:, len(self._rows)] = change["arrived"] / (end_s - start_s)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self._busy_fraction = change["busy_s"] / change["loaded_s"]
-            self._utilisation = change["used"] / change["provisioned"]
-        self._served = change["requests"]
-        self._rows.append(row)
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        """Add a row to the columns, which are made for all intervals at once."""
+        if not self._taken:
+            values = {name: np.asarray(value) for name, value in row.items()}
+            self._columns = {name: np.empty((self._slots, *v.shape), v.dtype) for name, v in values.items()}
+        for name, value in row.items():
+            self._columns[name][self._taken] = value
+        self._taken += 1
+        self._row = row
 
     def observe(self, now_s: float, unplaced: np.ndarray) -> Observation:
         """What the policy sees now; before the first interval, a warm start (see `Observation.now_s`)."""
-        slot = len(self._rows)
+        slot = self._taken
         facts = self._facts
         services, shape = len(facts.services), facts.throughput_rps.shape
         nothing, unknown = np.zeros(services, np.int64), np.full(services, np.nan)
-        row = self._rows[-1] if slot else {}
+        row = self._row
+        standing = {name: row[name].copy() for name in _STANDING} if slot else self._standing()
         history = self._rates[:, :slot] if slot else self._first_rps
         values = {
             "history_rps": history.view(),
             "arrival_rps": history[:, -1].copy(),
             "served_requests": self._served if slot else np.zeros(shape, np.int64),
-            "queue_requests": self._fleet.state.stages["queue"].copy(),
             "busy_fraction": self._busy_fraction if slot else np.full(shape, np.nan),
             "resource_utilisation": self._utilisation if slot else np.full(len(RESOURCES), np.nan),
-            "ready": self._actuator.count(READY),
-            "starting": self._actuator.count(STARTING),
-            "draining": self._actuator.count(DRAINING),
             "unplaced": unplaced.copy(),
-            "open_nodes": self._actuator.placement.open_nodes(),
-            "usable_nodes": self._actuator.placement.usable_nodes(),
             "replicas_lost": np.array(row.get("replicas_lost", np.zeros(shape, np.int64))),
-        }
+        } | standing
         values |= {name: np.array(row.get(name, nothing)) for name in ("completed", "rejected", "failed")}
         values |= {name: np.array(row.get(name, unknown)) for name in ("p50_s", "p95_s", "p99_s")}
         for array in values.values():
@@ -136,4 +144,4 @@ class Readings:
     def intervals(self) -> Intervals:
         """All rows read, as arrays."""
         names = [field.name for field in fields(Intervals)]
-        return Intervals(**{name: np.array([row[name] for row in self._rows]) for name in names})
+        return Intervals(**{name: self._columns[name][: self._taken] for name in names})

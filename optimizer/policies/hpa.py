@@ -165,6 +165,8 @@ class Hpa(BuiltinPolicy):
     def __init__(self, context: PolicyContext, options: HpaOptions) -> None:
         super().__init__(context, options)
         self._scalers: list[StageScaler] = []
+        self._members = [np.flatnonzero(self.facts.variant_stage == stage) for stage in range(len(self.facts.stages))]
+        self._last: tuple[list[int], np.ndarray, np.ndarray] | None = None
 
     def decide(self, observation: Observation) -> Allocation:
         """One sync of every autoscaler."""
@@ -178,18 +180,23 @@ class Hpa(BuiltinPolicy):
             metrics = [self._metric(observation, stage, s.pods) for stage, s in enumerate(self._scalers)]
             wanted = [s.sync(observation.now_s, metric) for s, metric in zip(self._scalers, metrics)]
             told = [f"{100 * m.busy:.0f} % of {m.ready} busy, wants {pods}" for m, pods in zip(metrics, wanted)]
-        keep = observation.ready + observation.starting
-        pods = np.array(wanted, dtype=np.float64)
-        replicas = spread(self.preference, pods, worth=np.ones(keep.shape), keep=keep)
-        pending = int(pods.sum() - replicas.sum())
+        replicas = self._spread(wanted, observation.ready + observation.starting)
+        pending = sum(wanted) - int(replicas.sum())
         note = "; ".join(f"{stage} {text}" for stage, text in zip(self.facts.stages, told))
         return Allocation(replicas, note=f"{note}; {pending} pods find no room" if pending else note)
 
+    def _spread(self, pods: list[int], keep: np.ndarray) -> np.ndarray:
+        """Replicas on pairs; those of the last time where neither what is wanted nor what is there has changed."""
+        if self._last is None or self._last[0] != pods or not np.array_equal(self._last[1], keep):
+            wanted = np.array(pods, dtype=np.float64)
+            self._last = pods, keep, spread(self.preference, wanted, worth=np.ones(keep.shape), keep=keep)
+        return self._last[2].copy()
+
     def _metric(self, observation: Observation, stage: int, pods: int) -> Metric:
-        members = self.facts.variant_stage == stage
-        ready, busy = observation.ready[members], observation.busy_fraction[members]
-        seen = np.where(np.isfinite(busy), ready, 0)
-        reporting = int(seen.sum())
-        mean = float((seen * np.nan_to_num(busy)).sum() / reporting) if reporting else 0.0
-        missing = int(ready.sum()) - reporting
-        return Metric(reporting, mean, unready=max(0, pods - int(ready.sum())), missing=missing)
+        members = self._members[stage]
+        ready, busy = observation.ready[members].ravel().tolist(), observation.busy_fraction[members].ravel().tolist()
+        seen = [(count, share) for count, share in zip(ready, busy) if math.isfinite(share)]
+        reporting = sum(count for count, _ in seen)
+        mean = sum(count * share for count, share in seen) / reporting if reporting else 0.0
+        standing = sum(ready)
+        return Metric(reporting, mean, unready=max(0, pods - standing), missing=standing - reporting)

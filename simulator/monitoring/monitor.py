@@ -31,7 +31,9 @@ class Monitor:
 
     def series(self, length_s: np.ndarray) -> tuple[Series, ...]:
         """What was read, as series over intervals of ``length_s[interval]``."""
-        stages = np.stack(self._stages)
+        stages = np.empty((len(self._stages), *self._stages[0].shape), self._stages[0].dtype)
+        for slot, read in enumerate(self._stages):
+            stages[slot] = read
         rates = [name for name in _STAGE_RATES if name in (stages.dtype.names or ())]
         return tuple(
             Series(f"{name}_rps", "requests/s", self._facts.stages, np.diff(stages[name], axis=0) / length_s[:, None])

@@ -16,6 +16,7 @@ from simulator.histogram import (
     bin_edges,
     mean,
     quantile,
+    quantiles,
 )
 
 LEVELS = (0.0, 0.001, 0.01, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
@@ -85,3 +86,11 @@ def test_quantile_is_the_nearest_rank() -> None:
     counts = counted(np.array([0.1] * 99 + [10.0]))
     assert quantile(counts, 0.99) == pytest.approx(0.1, rel=RELATIVE_ERROR)
     assert quantile(counts, 0.9901) == pytest.approx(10.0, rel=RELATIVE_ERROR)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_all_services_at_once(seed: int) -> None:
+    counts = np.array([counted(samples(6 * seed + k)) if (seed + k) % 4 else np.zeros(N_BINS, int) for k in range(6)])
+    expected = [[quantile(row, level) for row in counts] for level in LEVELS]
+    np.testing.assert_array_equal(quantiles(counts, LEVELS), expected)
+    assert np.isnan(quantiles(0 * counts, LEVELS)).all()
