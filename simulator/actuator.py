@@ -17,7 +17,7 @@ import simpy
 from simulator.cluster import resource_index
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
-from simulator.kernel.state import DRAINING, READY, STARTING
+from simulator.kernel.state import ABSENT, DRAINING, READY, STARTING
 from simulator.ledger import Ledger
 from simulator.life.events import EventLog
 from simulator.life.eviction import victims
@@ -32,6 +32,7 @@ from simulator.storage import WeightStore
 __all__ = ["DRAIN_POLL_S", "Actuator", "Applied"]
 
 DRAIN_POLL_S = 1.0
+_STATES = 1 + max(ABSENT, STARTING, READY, DRAINING)
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,27 @@ class Actuator:
         self._run_variant = np.array([v for v, _ in numbering.runs], np.int64)
         self._run_node_type = np.array([n for _, n in numbering.runs], np.int64)
         self._booted_s = np.zeros(len(self.placement.node_type))
+        self._counted_slots = b""
+        self._counts = np.zeros((0, 0, 0), np.int64)
         self._started = 0
         self._becoming_ready: list[Replica] = []
 
     def count(self, state: int) -> np.ndarray:
         """``[variant, node_type]`` replicas in a state of `simulator.kernel.state`."""
         slots = self._fleet.replicas
-        counts = np.zeros(self.facts.throughput_rps.shape, np.int64)
-        per_table = np.bincount(slots["table"][slots["state"] == state], minlength=len(self._numbering.runs))
-        counts[self._run_variant, self._run_node_type] = per_table
+        seen = slots["state"].tobytes() + slots["table"].tobytes()
+        if seen != self._counted_slots:
+            self._counted_slots = seen
+            self._counts = self._count(slots)
+        return self._counts[state].copy()
+
+    def _count(self, slots: np.ndarray) -> np.ndarray:
+        """``[state, variant, node_type]`` replicas."""
+        runs = len(self._numbering.runs)
+        there = slots[slots["state"] != ABSENT]
+        per_state = np.bincount(there["state"] * np.int64(runs) + there["table"], minlength=_STATES * runs)
+        counts = np.zeros((_STATES, *self.facts.throughput_rps.shape), np.int64)
+        counts[:, self._run_variant, self._run_node_type] = per_state.reshape(_STATES, runs)
         return counts
 
     def starting(self) -> np.ndarray:
@@ -371,7 +384,7 @@ class Actuator:
         self._booted_s[node] = self._env.now + self.facts.boot_s[node_type]
         seat = self.placement.take(node, need)
         self.ledger.borrowed += need
-        self.ledger.open_nodes = self.placement.open_nodes()
+        self.ledger.stand(self.placement.open_nodes())
         return seat
 
     def close_node(self, seat: Seat, need: np.ndarray) -> None:
@@ -379,7 +392,7 @@ class Actuator:
         self.catch_up()
         self.placement.release(seat, need)
         self.ledger.borrowed -= need
-        self.ledger.open_nodes = self.placement.open_nodes()
+        self.ledger.stand(self.placement.open_nodes())
 
     def boot_left_s(self, node: int) -> float:
         """Until the node has booted."""
@@ -403,9 +416,8 @@ class Actuator:
         """Write the changed counts into the ledger."""
         for watcher in self.on_change:
             watcher()
-        self.ledger.open_nodes = self.placement.open_nodes()
-        self.ledger.loaded = self.count(READY) + self.count(DRAINING)
-        self.ledger.claimed = self.ledger.loaded + self.count(STARTING)
+        loaded = self.count(READY) + self.count(DRAINING)
+        self.ledger.stand(self.placement.open_nodes(), loaded + self.count(STARTING), loaded)
 
 
 def weights_bytes(variant: Any) -> float:

@@ -13,7 +13,7 @@ _RESIDENT = np.array([r in ("gpu_memory", "memory") for r in RESOURCES])
 
 
 class Ledger:
-    """Running integrals since time 0; `settle` brings them up to now before any count changes.
+    """Running integrals since time 0; `settle` brings them up to now before any count changes, `stand` tells new ones.
 
     Attributes
     ----------
@@ -51,17 +51,36 @@ class Ledger:
         self.resident = np.zeros(len(RESOURCES))
         self.loaded_s = np.zeros(shape)
         self.cost_usd = 0.0
+        self._provisioned_rate = np.zeros(len(RESOURCES))
+        self._allocated_rate = np.zeros(len(RESOURCES))
+        self._resident_rate = np.zeros(len(RESOURCES))
+        self._usd_per_s = 0.0
+
+    def stand(
+        self, open_nodes: np.ndarray, claimed: np.ndarray | None = None, loaded: np.ndarray | None = None
+    ) -> None:
+        """From now on so many nodes are open, and so many replicas there; None leaves a count as it is."""
+        facts = self._facts
+        if not np.array_equal(open_nodes, self.open_nodes):
+            self.open_nodes = open_nodes
+            self._provisioned_rate = open_nodes @ facts.capacity
+            self._usd_per_s = float(open_nodes @ facts.price_usd_per_hour) / 3600.0
+        if claimed is not None and not np.array_equal(claimed, self.claimed):
+            self.claimed = claimed
+            self._allocated_rate = np.tensordot(claimed, facts.need, 2)
+        if loaded is not None and not np.array_equal(loaded, self.loaded):
+            self.loaded = loaded
+            self._resident_rate = np.tensordot(loaded, facts.need, 2) * _RESIDENT
 
     def settle(self, now_s: float) -> None:
         """Integrate up to ``now_s``."""
         elapsed = now_s - self.now_s
         if elapsed <= 0.0:
             return
-        facts = self._facts
-        self.provisioned += elapsed * (self.open_nodes @ facts.capacity)
-        self.allocated += elapsed * (np.tensordot(self.claimed, facts.need, 2) + self.borrowed)
+        self.provisioned += elapsed * self._provisioned_rate
+        self.allocated += elapsed * (self._allocated_rate + self.borrowed)
         self.training_gpu_s += elapsed * self.training_gpus
-        self.resident += elapsed * np.tensordot(self.loaded, facts.need, 2) * _RESIDENT
+        self.resident += elapsed * self._resident_rate
         self.loaded_s += elapsed * self.loaded
-        self.cost_usd += elapsed / 3600.0 * float(self.open_nodes @ facts.price_usd_per_hour)
+        self.cost_usd += elapsed * self._usd_per_s
         self.now_s = now_s
