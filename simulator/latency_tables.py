@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simulator.kernel.interference import INTERFERENCE, Interferences
 from simulator.kernel.latency import LEVEL_CELLS, SIZE_CELLS
 from simulator.kernel.state import TABLE, Latencies
+from workloads.profile import ModelProfile
 
-__all__ = ["LatencyTable", "flatten", "mean_over_quantiles"]
+__all__ = [
+    "Interference", "LatencyTable", "best_throughput", "flatten", "flatten_interference", "mean_over_quantiles",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Interference:
+    """How much longer a batch takes while other replicas of the same device run.
+
+    Attributes
+    ----------
+    replicas
+        Counts of replicas that ran at once, ascending from 2 or more.
+    batch_sizes
+        ``float64[size]``, ascending, in the profile's unit.
+    slowdown
+        ``float64[count, size]`` mean latency together over alone.
+    """
+
+    replicas: tuple[int, ...]
+    batch_sizes: np.ndarray
+    slowdown: np.ndarray
+
+    @classmethod
+    def measured(cls, profile: ModelProfile) -> Interference | None:
+        """What a profile measured; None where it did not."""
+        part = (profile.document or {}).get("interference")
+        if part is None:
+            return None
+        return cls(
+            tuple(part["replicas"]), np.array(part["batch_sizes"], np.float64), np.array(part["slowdown"], np.float64)
+        )
+
+    @classmethod
+    def time_slices(cls) -> Interference:
+        """An assumption where nothing was measured: ``m`` replicas take turns, each batch ``m`` times as long."""
+        return cls((2,), np.ones(1), np.full((1, 1), 2.0))
 
 
 @dataclass(frozen=True)
@@ -27,20 +65,26 @@ class LatencyTable:
         ``float64[size, level]``.
     cores_busy
         ``float64[size]`` host CPU cores at work while a batch runs.
+    weight
+        Throughput of the best batch, in whatever unit all tables of a stage share (`best_throughput`).
+    interference
+        Of replicas on one device; None where they do not slow one another down.
     """
 
     batch_sizes: np.ndarray
     levels: np.ndarray
     latency_s: np.ndarray
     cores_busy: np.ndarray
+    weight: float = 1.0
+    interference: Interference | None = None
 
     def scaled(self, speed: float) -> LatencyTable:
         """The same on a device ``speed`` times as fast; the host works as long as the batch takes."""
-        return LatencyTable(self.batch_sizes, self.levels, self.latency_s / speed, self.cores_busy)
+        return replace(self, latency_s=self.latency_s / speed, weight=self.weight * speed)
 
     def without_noise(self, mean_s: np.ndarray) -> LatencyTable:
         """Every batch takes its measured mean ``mean_s[size]``."""
-        return LatencyTable(self.batch_sizes, np.zeros(1), mean_s.reshape(-1, 1), self.cores_busy)
+        return replace(self, levels=np.zeros(1), latency_s=mean_s.reshape(-1, 1))
 
 
 def mean_over_quantiles(table: LatencyTable) -> np.ndarray:
@@ -48,6 +92,42 @@ def mean_over_quantiles(table: LatencyTable) -> np.ndarray:
     if len(table.levels) == 1:
         return table.latency_s[:, 0].copy()
     return np.trapezoid(table.latency_s, table.levels, axis=1)
+
+
+def best_throughput(batch_sizes: np.ndarray, mean_s: np.ndarray, max_batch: int) -> float:
+    """Units a second of the best batch up to the cap, of ``batch_sizes[size]`` that take ``mean_s[size]``.
+
+    The mean is linear between measured sizes, so that the best batch is a measured one or the cap itself (of which the
+    smallest size's latency is the least).
+
+    Examples
+    --------
+    >>> best_throughput(np.array([1, 8]), np.array([1.0, 2.0]), 4)
+    2.8
+    """
+    if max_batch <= batch_sizes[0]:
+        return float(max_batch / mean_s[0])
+    inside = batch_sizes <= max_batch
+    at_cap = np.interp(min(max_batch, batch_sizes[-1]), batch_sizes, mean_s)
+    return float(max((batch_sizes[inside] / mean_s[inside]).max(), min(max_batch, batch_sizes[-1]) / at_cap))
+
+
+def flatten_interference(tables: Sequence[LatencyTable]) -> Interferences:
+    """Lay the tables' measured slowdowns end to end for the kernel."""
+    known = [t.interference for t in tables]
+    parts = [part for part in known if part is not None]
+    structs = np.zeros(len(tables), INTERFERENCE)
+    structs["counts"] = [0 if part is None else len(part.replicas) for part in known]
+    structs["sizes"] = [0 if part is None else len(part.batch_sizes) for part in known]
+    structs["count_offset"] = _offsets(structs["counts"])
+    structs["size_offset"] = _offsets(structs["sizes"])
+    structs["slowdown_offset"] = _offsets(structs["counts"] * structs["sizes"])
+    return Interferences(
+        table=structs,
+        replicas=np.array([m for part in parts for m in part.replicas], np.int64),
+        batch_size=np.concatenate([np.zeros(0), *(part.batch_sizes for part in parts)]),
+        slowdown=np.concatenate([np.zeros(0), *(part.slowdown.ravel() for part in parts)]),
+    )
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:
