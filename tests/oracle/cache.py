@@ -76,10 +76,10 @@ class ResultCache:
             level[home].put(key, now_s)
 
     def clear(self, site: int | None) -> None:
-        """Empty the caches of one site, or all of them; one that is shared belongs to no site."""
+        """Empty the caches that serve one site and no other, or all of them."""
         for level in self.levels:
             for number, instance in enumerate(level):
-                if site is None or (number == site and not instance.plan.is_shared):
+                if site is None or (number == site and level.count(instance) == 1):
                     instance.clear()
 
 

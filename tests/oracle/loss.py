@@ -32,6 +32,7 @@ class Losses:
             task.has_ended = True
         elif not task.is_twin and task.losses < task.stage.retries:
             task.losses += 1
+            self.fleet.counts["retried", task.k] += 1
             self.clock.then(self.clock.now + task.stage.retry_delay_s, RETRY + task.k, lambda: self.retry(task))
         else:
             task.has_ended = True
@@ -40,7 +41,6 @@ class Losses:
     def retry(self, task: Task) -> None:
         """Route a lost task once more, unless its request is over."""
         if not task.is_void:
-            self.fleet.counts["retried", task.k] += 1
             self.fleet.pools[task.k].receive(task)
 
     def plan_hedge(self, task: Task) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from .router import FUNCTIONS
 
+__all__ = ["FUNCTIONS", "anywhere", "by_user", "most_work"]
+
 
 def most_work(
     outstanding: Sequence[int], weight: Sequence[float], first: int, size: int, user: int, draw: float

@@ -225,5 +225,6 @@ class TestFillingAndClearing:
 
     def test_a_site_that_clears_leaves_shared_levels(self) -> None:
         world = cached(QUARTER, replace(QUARTER, is_shared=True))
+        world = replace(world, sites=(OracleSite(), OracleSite()))
         outcomes = serve(world, asking((1.0, 5), (4.0, 5)), on(0), ClearCaches(3.0, site=0))
         assert told(outcomes) == ["miss", "hit 1"]

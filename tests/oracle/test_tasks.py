@@ -218,7 +218,8 @@ class TestRetry:
         finished = finish(LONE, arrivals, *controls, retries=1, retry_delay_s=1.0, split_items=1, expire_s=0.75)
         assert [stay.fate for stay in finished.stays] == ["completed", "completed", "lost", "expired"]
         assert (finished.outcomes[2].status, finished.outcomes[2].done_s) == ("rejected", 2.625)
-        assert (finished.counts["lost", 0], finished.counts["retried", 0]) == (1, 0)
+        assert (finished.counts["lost", 0], finished.counts["retried", 0]) == (1, 1)
+        assert len(finished.stays) == 4
 
 
 class TestHedge:

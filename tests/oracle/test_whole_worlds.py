@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from .audit_whole import audit_whole
 from .controls import FailReplicas
 from .model import as_arrays
+from .request import Request, Stay
 from .simpy_oracle import Finished, simulate
 from .whole_worlds import FEATURES, WholeScenario, whole_world
 from .worlds import random_world
@@ -155,3 +158,49 @@ def test_worlds_meet_every_feature() -> None:
     missing = [name.strip() for name in EXPECTED.split(",") if seen[name.strip()] == 0]
     assert missing == []
     assert [pair for pair in combinations(sorted(FEATURES), 2) if pairs[pair] < 5] == []
+
+
+class TestTheAuditItself:
+    """Each kind of breach, planted in a sound run, is found."""
+
+    PLANTED: ClassVar[dict[str, Callable[[Finished], object]]] = {
+        "a request that never ends": lambda run: setattr(last(run).outcome, "status", "in_flight"),
+        "a request counted twice": lambda run: run.counts.update({("completed", 0): 1}),
+        "an answer before its result": lambda run: setattr(last(run).outcome, "done_s", 0.0),
+        "a part done twice": lambda run: run.stays.append(done_stay(run)),
+        "a part not done": lambda run: run.stays.remove(done_stay(run)),
+        "a stage that ends before its last part": lambda run: setattr(last(run).outcome, "stage_end_s", [0.0] * 3),
+        "a late start": lambda run: setattr(done_stay(run), "start_s", 1e9),
+        "a batch of two minds": lambda run: setattr(done_stay(run), "batch_units", 10**6),
+        "a batch too fast": lambda run: [setattr(stay, "end_s", stay.start_s) for stay in run.stays],
+        "a stay without an end": lambda run: setattr(run.stays[0], "fate", ""),
+        "one try too many": lambda run: setattr(run.stays[0], "attempt", 99),
+        "a loss not counted": lambda run: setattr(done_stay(run), "fate", "lost"),
+        "a twin of no hedge": lambda run: setattr(done_stay(run).task, "is_twin", True),
+        "a task kept by what has failed": lambda run: [
+            setattr(stay, "over_s", stay.over_s + 1e-6) for stay in run.stays
+        ],
+    }
+
+    @pytest.mark.parametrize("what", PLANTED)
+    def test_finds(self, what: str) -> None:
+        found = 0
+        for seed in (3, 8, 11, 20):
+            scenario = whole_world(
+                np.random.default_rng([4, seed]), requests=60, features={"splits", "retries", "replica failures"}
+            )
+            finished = simulate(*scenario)
+            assert audit_whole(*scenario, finished) == []
+            self.PLANTED[what](finished)
+            found += audit_whole(*scenario, finished) != []
+        assert found == 4
+
+
+def last(run: Finished) -> Request:
+    """The last request that was completed."""
+    return next(request for request in reversed(run.requests) if request.outcome.status == "completed")
+
+
+def done_stay(run: Finished) -> Stay:
+    """The last stay of that request that was completed."""
+    return next(stay for stay in reversed(run.stays) if stay.task.request is last(run) and stay.fate == "completed")
