@@ -139,8 +139,8 @@ class Actuator:
         self.wanted = wanted
         drained = self._shrink(wanted - self.starting() - self.count(READY))
         started = self._grow(at_once)
-        if self.life.evicts and self.unplaced.any():
-            self._make_room()
+        if self.life.evicts and self.unplaced.any() and not at_once:
+            started += self._make_room()
         self.count_up()
         return Applied(started, drained, self.unplaced.copy())
 
@@ -317,6 +317,8 @@ class Actuator:
             if any(self._fleet.is_released(replica.slot) for replica in held):
                 self.catch_up()
                 held = self._let_go(held)
+                if self.life.evicts and self.unplaced.any():
+                    self._grow(False)
                 self.count_up()
 
     def _let_go(self, replicas: list[Replica]) -> list[Replica]:
@@ -353,11 +355,19 @@ class Actuator:
         if self.placement.hosted[node] == 0:
             self.images.forget(node)
 
-    def _make_room(self) -> None:
-        """Drain replicas of services of lower priority where those of higher priority found no room."""
+    def _make_room(self) -> int:
+        """Drain replicas of lower priority where those of higher found no room; how many of these came at once.
+
+        The others come when room is made: whenever a drain has ended.
+        """
         draining = self._fleet.replicas["state"] == DRAINING
         leaving = victims(self.placement, self.roster, self.facts, self.unplaced, self._standing, draining)
+        by_variant = np.bincount([replica.variant for replica in leaving], minlength=len(self.facts.variants))
+        for variant in np.flatnonzero(by_variant).tolist():
+            count = int(by_variant[variant])
+            self.log.add(self._env.now, "evicted", self.facts.variants[variant], f"{count} replicas drain", count)
         self.withdraw(leaving)
+        return self._grow(False) if any(replica.is_gone for replica in leaving) else 0
 
     def withdraw(self, replicas: list[Replica]) -> None:
         """Replicas in any state are to go: starts are given up, ready ones drain."""
