@@ -218,7 +218,7 @@ class Actuator:
                 before_s = 0.0
             yield self._env.timeout(before_s + variant.container_start_s)
             purpose = "weights" if replica.replaces is None else "refresh"
-            yield from self.store.load(node, weights_bytes(variant), purpose)
+            yield from self.store.load(node, variant.load_bytes, purpose)
             yield self._env.timeout(variant.warm_up_s)
         except simpy.Interrupt:
             return
@@ -428,8 +428,3 @@ class Actuator:
             watcher()
         loaded = self.count(READY) + self.count(DRAINING)
         self.ledger.stand(self.placement.open_nodes(), loaded + self.count(STARTING), loaded)
-
-
-def weights_bytes(variant: Any) -> float:
-    """What a starting replica reads over the store."""
-    return float(getattr(variant, "load_bytes", variant.profile.weights_bytes))

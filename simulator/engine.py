@@ -11,7 +11,7 @@ import simpy
 from simulator.actuator import Actuator
 from simulator.facts import fleet_facts, prepare, slot_ends_s
 from simulator.fleet import Fleet
-from simulator.fleet_plan import fleet_plan, number
+from simulator.fleet_plan import Numbering, fleet_plan, number
 from simulator.life.failures import Names
 from simulator.life.living import FleetLife
 from simulator.life.resolve import node_names, site_names
@@ -99,6 +99,15 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
     return wanted.astype(np.int64)
 
 
+def least_replicas(numbering: Numbering, facts: FleetFacts) -> np.ndarray:
+    """``[variant, node_type]`` replicas that stand whatever a policy wants."""
+    least = np.zeros(facts.throughput_rps.shape, np.int64)
+    for v, (_, variant) in enumerate(numbering.variants):
+        for node_type, replicas in variant.min_replicas:
+            least[v, facts.node_types.index(node_type)] = replicas
+    return least
+
+
 class _Run:
     """State of one run."""
 
@@ -118,6 +127,7 @@ class _Run:
         self._facts = fleet_facts(scenario)
         self._trace = scenario.trace_for(seed)
         numbering = number(scenario)
+        self._least = least_replicas(numbering, self._facts)
         self._ends_s = slot_ends_s(scenario)
         self._env = simpy.Environment()
         self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks(even=False), requests)
@@ -193,7 +203,7 @@ class _Run:
             text = " ".join(str(error).split())
             raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {text}",
                              "mend the policy") from error  # fmt: skip
-        wanted = check_allocation(allocation, self._facts, self._where(now_s))
+        wanted = np.maximum(check_allocation(allocation, self._facts, self._where(now_s)), self._least)
         applied = self._actuator.apply(wanted, at_once=slot == 0)
         self._decisions.append(
             Decision(

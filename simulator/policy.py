@@ -182,7 +182,7 @@ class Observation:
     resource_utilisation
         ``[resource]`` used / provisioned over the last interval; NaN where nothing was provisioned.
     ready, starting, draining
-        ``[variant, node_type]`` replicas now.
+        ``[variant, node_type]`` replicas now; of those starting, without such as come to replace one that is ready.
     unplaced
         ``[variant, node_type]`` replicas that the last decision asked for and no node could take.
     open_nodes

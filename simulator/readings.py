@@ -125,6 +125,8 @@ class Readings:
         nothing, unknown = np.zeros(services, np.int64), np.full(services, np.nan)
         row = self._row
         standing = {name: row[name].copy() for name in _STANDING} if slot else self._standing()
+        if self._actuator.roster.replacing:
+            standing["starting"] = self._actuator.starting()
         history = self._rates[:, :slot] if slot else self._first_rps
         values = {
             "history_rps": history.view(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simulator.life.provenance import life_assumptions
 from simulator.scenario_path_provenance import path_assumptions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def assumptions_of(scenario: Scenario, trace: Trace) -> tuple[str, ...]:
         if profile.provenance != "measured":
             lines.append(f"Profile {profile.name} is {profile.provenance}, not measured.")
     lines += path_assumptions(scenario)
+    lines += life_assumptions(scenario.life)
     lines += _remarks(scenario)
     lines.append("Prices, boot times, container start times and bandwidths are inputs of the scenario file.")
     lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simpy
 
-from simulator.actuator import Actuator, weights_bytes
+from simulator.actuator import Actuator
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
 from simulator.life.events import JobReport
@@ -32,7 +32,7 @@ class FleetLife:
         life = actuator.life
         Failures(env, fleet, actuator, outages_of(life, seed, duration_s), names)
         for refresh in life.refreshes:
-            size_bytes = weights_bytes(numbering.variants[refresh.variant][1])
+            size_bytes = numbering.variants[refresh.variant][1].load_bytes
             Refresher(env, fleet, actuator, refresh, size_bytes)
         self._training = Training(env, actuator, life.jobs) if life.jobs else None
 

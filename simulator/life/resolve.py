@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,8 +29,7 @@ def node_names(cluster: Cluster) -> tuple[str, ...]:
 
 def site_names(cluster: Cluster) -> tuple[str, ...]:
     """``[site]`` names."""
-    network = getattr(cluster, "network", None)
-    return network.names if network is not None else ()
+    return cluster.network.names
 
 
 def variant_names(services: Iterable[Service]) -> tuple[str, ...]:
@@ -62,10 +61,8 @@ class _Resolver:
         self._nodes = node_names(cluster)
         self._types = tuple(n.name for n in cluster.node_types)
         self._variants = variant_names(services)
-        network: Any = getattr(cluster, "network", None)
-        self._network = network
+        self._network = cluster.network
         self._sites = site_names(cluster)
-        self._links = set(network.links) if network is not None else set()
         self._first = np.cumsum(cluster.count) - cluster.count
 
     def life(self) -> Life:
@@ -80,16 +77,19 @@ class _Resolver:
             refreshes=tuple(self._refreshes()),
             jobs=tuple(self._job(("life", "jobs", i), job) for i, job in enumerate(file.jobs)),
             slowed_tiers=self._tiers(),
-            weights=tuple(float(getattr(s, "weight", 1.0)) for s in self._services),
+            weights=tuple(s.weight for s in self._services),
             priorities=self._priorities(),
         )
 
     def _index(self, place: Place, names: Sequence[str], name: str, what: str) -> int:
         if name not in names:
-            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            known = ", ".join(names) if what != "node" else self._ranges()
             fix = f"use one of {known}" if names else f"the scenario has no {what}s: leave it out"
             raise InputError(self._reading.where(*place), f"there is no {what} '{name}'", fix)
         return names.index(name)
+
+    def _ranges(self) -> str:
+        return ", ".join(f"{n.name}/0 to {n.name}/{n.count - 1}" for n in self._cluster.node_types)
 
     # --- containers, refreshes, jobs, tenants ----------------------------------------------------------
 
@@ -154,7 +154,7 @@ class _Resolver:
         return tuple(self._file.priorities.get(name, 0) for name in names)
 
     def _tiers(self) -> tuple[int, ...]:
-        tiers = getattr(self._cluster, "tiers", ())
+        tiers = self._cluster.tiers
         if self._file.store_tiers is None:
             return tuple(i for i, tier in enumerate(tiers) if tier.is_shared)
         names = [tier.name for tier in tiers]
@@ -184,7 +184,7 @@ class _Resolver:
 
     def _link(self, place: Place, names: list[str]) -> tuple[int, int]:
         a, b = (self._index((*place, i), self._sites, name, "site") for i, name in enumerate(names))
-        if (a, b) not in self._links:
+        if (a, b) not in self._network.links:
             raise InputError(self._reading.where(*place), f"there is no link from '{names[0]}' to '{names[1]}'",
                              "name a link of cluster.links, in its direction")  # fmt: skip
         return a, b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_outages_of_a_thing_do_not_overlap_and_notices_come_before() -> None:
     for one in (risk(), risk(notice_s=50.0), risk(mttr_s=0.0, notice_s=5.0)):
         outages = list(draw_outages(one, 1, 1e5))
         assert len(outages) > 50
-        for outage, following in zip(outages, outages[1:]):
+        for outage, following in itertools.pairwise(outages):
             assert outage.at_s + one.notice_s <= outage.until_s <= following.at_s
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.life.events import PURPOSES
 from simulator.life.plan import Image, Life, Outage, Refresh
-from tests.simulator.life_world import A, GB, HALF, START_S, B, World
+from tests.simulator.life_world import GB, HALF, START_S, A, B, World
 
 IMAGE = Image("serving", 1.5 * GB)
 """3 s at a node's 0.5 GB/s."""
