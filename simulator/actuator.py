@@ -137,7 +137,11 @@ class Actuator:
         if not at_once:
             self.catch_up()
         self.wanted = wanted
-        drained = self._shrink(wanted - self.starting() - self.count(READY))
+        change = wanted - self.starting() - self.count(READY)
+        if not change.any() and not at_once:
+            self.unplaced = np.zeros_like(change)
+            return Applied(0, 0, self.unplaced.copy())
+        drained = self._shrink(change)
         started = self._grow(at_once)
         if self.life.evicts and self.unplaced.any() and not at_once:
             started += self._make_room()

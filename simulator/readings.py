@@ -11,7 +11,8 @@ from simulator.actuator import Actuator
 from simulator.cluster import RESOURCES
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
-from simulator.histogram import quantiles
+from simulator.histogram import bin_middles
+from simulator.kernel.interval_quantiles import interval_quantiles
 from simulator.kernel.state import DRAINING, READY, STARTING
 from simulator.policy import FleetFacts, Observation
 from simulator.result import Intervals
@@ -21,6 +22,8 @@ __all__ = ["Readings"]
 _COUNTERS = ("arrived", "completed", "rejected", "failed", "slo_met")
 _STANDING = ("queue_requests", "ready", "starting", "draining", "open_nodes", "usable_nodes")
 _INTEGRALS = ("provisioned", "allocated", "used", "cost_usd", "training_gpu_s", "replicas_lost")
+
+_LEVELS = np.array([0.5, 0.95, 0.99])
 
 
 class Readings:
@@ -45,13 +48,14 @@ class Readings:
         self._row: dict[str, Any] = {}
         self._rates = np.zeros((len(facts.services), slots))
         self._first_rps = first_rps.reshape(-1, 1)
+        self._counted = np.zeros_like(fleet.state.histogram)
+        self._middle_s = bin_middles()
         self._before = self._totals()
 
     def _totals(self) -> dict[str, np.ndarray]:
         """Everything that only grows, as of now."""
         state, ledger = self._fleet.state, self._actuator.ledger
         totals = {name: state.services[name].copy() for name in _COUNTERS}
-        totals["histogram"] = state.histogram.copy()
         totals["busy_s"] = self._by_run(state.tables["busy_s"])
         totals["requests"] = self._by_run(state.tables["requests"])
         totals["loaded_s"] = ledger.loaded_s.copy()
@@ -86,7 +90,7 @@ class Readings:
         self._before = now
         row: dict[str, Any] = {name: change[name] for name in _COUNTERS}
         row |= {name: change[name] for name in _INTEGRALS}
-        row |= zip(("p50_s", "p95_s", "p99_s"), quantiles(change["histogram"], (0.5, 0.95, 0.99)))
+        row |= zip(("p50_s", "p95_s", "p99_s"), self._quantiles())
         row |= {"start_s": start_s, "length_s": end_s - start_s, "in_flight": self._fleet.in_flight()}
         row |= self._standing()
         self._keep(row)
@@ -95,6 +99,12 @@ class Readings:
             self._busy_fraction = change["busy_s"] / change["loaded_s"]
             self._utilisation = change["used"] / change["provisioned"]
         self._served = change["requests"]
+
+    def _quantiles(self) -> np.ndarray:
+        """``latency_s[level, service]`` of the requests answered since the last call."""
+        latency_s = np.empty((len(_LEVELS), len(self._facts.services)))
+        interval_quantiles(self._fleet.state.histogram, self._counted, _LEVELS, self._middle_s, latency_s)
+        return latency_s
 
     def _standing(self) -> dict[str, np.ndarray]:
         """What stands in queues and in the cluster as of now."""
@@ -124,7 +134,7 @@ class Readings:
         services, shape = len(facts.services), facts.throughput_rps.shape
         nothing, unknown = np.zeros(services, np.int64), np.full(services, np.nan)
         row = self._row
-        standing = {name: row[name].copy() for name in _STANDING} if slot else self._standing()
+        standing = {name: row[name] for name in _STANDING} if slot else self._standing()
         if self._actuator.roster.replacing:
             standing["starting"] = self._actuator.starting()
         history = self._rates[:, :slot] if slot else self._first_rps
@@ -135,10 +145,10 @@ class Readings:
             "busy_fraction": self._busy_fraction if slot else np.full(shape, np.nan),
             "resource_utilisation": self._utilisation if slot else np.full(len(RESOURCES), np.nan),
             "unplaced": unplaced.copy(),
-            "replicas_lost": np.array(row.get("replicas_lost", np.zeros(shape, np.int64))),
+            "replicas_lost": row["replicas_lost"] if slot else np.zeros(shape, np.int64),
         } | standing
-        values |= {name: np.array(row.get(name, nothing)) for name in ("completed", "rejected", "failed")}
-        values |= {name: np.array(row.get(name, unknown)) for name in ("p50_s", "p95_s", "p99_s")}
+        values |= {name: row[name] if slot else nothing for name in ("completed", "rejected", "failed")}
+        values |= {name: row[name] if slot else unknown for name in ("p50_s", "p95_s", "p99_s")}
         for array in values.values():
             array.flags.writeable = False
         return Observation(now_s=now_s, slot=slot, facts=facts, **values)

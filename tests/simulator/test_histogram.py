@@ -14,10 +14,11 @@ from simulator.histogram import (
     N_BINS,
     RELATIVE_ERROR,
     bin_edges,
+    bin_middles,
     mean,
     quantile,
-    quantiles,
 )
+from simulator.kernel.interval_quantiles import interval_quantiles
 
 LEVELS = (0.0, 0.001, 0.01, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
 
@@ -89,8 +90,12 @@ def test_quantile_is_the_nearest_rank() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_all_services_at_once(seed: int) -> None:
-    counts = np.array([counted(samples(6 * seed + k)) if (seed + k) % 4 else np.zeros(N_BINS, int) for k in range(6)])
-    expected = [[quantile(row, level) for row in counts] for level in LEVELS]
-    np.testing.assert_array_equal(quantiles(counts, LEVELS), expected)
-    assert np.isnan(quantiles(0 * counts, LEVELS)).all()
+def test_quantiles_of_intervals(seed: int) -> None:
+    """Of what was counted between two looks, for all services at once, as `quantile` has them one by one."""
+    before = np.array([counted(samples(6 * seed + k)) for k in range(6)])
+    more = np.array([counted(samples(seed + 7 * k)) if (seed + k) % 4 else np.zeros(N_BINS, int) for k in range(6)])
+    found = np.empty((len(LEVELS), 6))
+    now = before + more
+    interval_quantiles(now, before, np.array(LEVELS), bin_middles(), found)
+    np.testing.assert_array_equal(found.T, [[quantile(row, level) for level in LEVELS] for row in more])
+    np.testing.assert_array_equal(before, now)
