@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.benchmarks.compression_table import claim_table, read_studies
+from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
 from tests.benchmarks.zoo_table import read_results, zoo_tables
 from workloads.catalogue import catalogue_table
 from workloads.compression.study_tables import study_tables
@@ -22,6 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("models.md", "accuracy"): lambda: zoo_tables(read_results()),
     ("compression.md", "claim"): lambda: claim_table(read_studies()),
+    ("compression.md", "serving"): lambda: serving_table(read_studies()),
     ("compression.md", "studies"): lambda: study_tables(read_studies()),
     ("profile-format.md", "catalogue"): catalogue_table,
 }
