@@ -93,7 +93,7 @@ def run(
             listener.finish(0, False)
         alerts = alerts_of(record.result, loaded.alert_rules)
         command = _command(scenario, job.label if policy else "", seed, window, out)
-        write_run(record, alerts, workspace.draft, command=command, window_s=window_s)
+        write_run(record, loaded.alert_rules, workspace.draft, command=command, window_s=window_s)
         workspace.publish()
     if not quiet:
         _tell(Console(highlight=False), record, alerts, out)

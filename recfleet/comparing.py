@@ -154,4 +154,5 @@ def _facts(scenario: Scenario) -> ScenarioFacts:
         sources=tuple(scenario.sources),
         assumptions=tuple(scenario.assumptions),
         inputs=dict(scenario.inputs),
+        alert_rules=scenario.alert_rules,
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recfleet.report.picture import Picture
+    from simulator.monitoring.alerts import AlertRule
 
 __all__ = ["Comparison", "ScenarioFacts"]
 
@@ -31,6 +32,8 @@ class ScenarioFacts:
         What is real and from where; everything that is assumed.
     inputs
         File read to its SHA-256.
+    alert_rules
+        Rules that every run's series are watched by.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ScenarioFacts:
     sources: tuple[str, ...]
     assumptions: tuple[str, ...]
     inputs: Mapping[str, str]
+    alert_rules: tuple[AlertRule, ...] = ()
 
 
 @dataclass(frozen=True)

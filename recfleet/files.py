@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recfleet.digest import file_sha256
 from recfleet.estimates import estimate
+from recfleet.happening_tables import alerts_frame, events_frame
 from recfleet.output import FORMAT
 from recfleet.tables import (
     accuracy_rows,
@@ -49,6 +50,13 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     }
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
+    happened = {
+        "events": events_frame(comparison.runs),
+        "alerts": alerts_frame(comparison.runs, comparison.scenario.alert_rules),
+    }
+    for name, frame in happened.items():
+        if len(frame):
+            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.10g")
     write_page(comparison, folder / "report.html")
     (folder / "manifest.json").write_text(_json(_manifest(comparison, folder)), encoding="utf-8")
 

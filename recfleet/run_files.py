@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recfleet.happening_tables import alerts_frame, events_frame
 from recfleet.output import RUN_FORMAT
 from recfleet.run_record import RunRecord
 from recfleet.tables import csv_text, decisions_frame, service_rows, summary_rows
 from recfleet.versions import versions
 from simulator.metrics import SERVICE_METRICS
-from simulator.monitoring.alerts import Alert
+from simulator.monitoring.alerts import AlertRule
 from simulator.monitoring.chrome_trace import chrome_trace
 from simulator.monitoring.requests import STATUSES, RequestSample
 from simulator.monitoring.series import all_series, find_series
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from simulator.result import RunResult
 
-__all__ = ["alerts_frame", "requests_frame", "series_frame", "write_run"]
+__all__ = ["requests_frame", "series_frame", "write_run"]
 
 _DRAWN = ("arrived_rps", "queue_requests", "ready_replicas")
 """Series in a Chrome trace."""
@@ -32,7 +33,7 @@ _DRAWN = ("arrived_rps", "queue_requests", "ready_replicas")
 
 def write_run(
     record: RunRecord,
-    alerts: Sequence[Alert],
+    rules: Sequence[AlertRule],
     folder: Path,
     *,
     command: str,
@@ -48,7 +49,8 @@ def write_run(
         frames["requests"] = requests_frame(result.sample, result.facts.services)
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
-    alerts_frame(alerts).to_csv(folder / "alerts.csv", index=False)
+    for name, frame in {"alerts": alerts_frame([record], rules), "events": events_frame([record])}.items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
     if window_s is not None and result.sample is not None:
         text = json.dumps(_window(result, result.sample, window_s), allow_nan=False)
         (folder / "trace.json").write_text(text, encoding="utf-8")
@@ -87,14 +89,6 @@ def series_frame(result: RunResult) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def alerts_frame(alerts: Sequence[Alert]) -> pd.DataFrame:
-    """A row an alert."""
-    import pandas as pd
-
-    columns = ["rule", "series", "label", "began_s", "fired_s", "ended_s", "worst"]
-    return pd.DataFrame([[getattr(alert, name) for name in columns] for alert in alerts], columns=columns)
-
-
 def requests_frame(sample: RequestSample, services: Sequence[str]) -> pd.DataFrame:
     """A row a request and stage that it reached; requests that reached none have one row."""
     import pandas as pd
@@ -129,6 +123,7 @@ def _window(result: RunResult, sample: RequestSample, window_s: tuple[float, flo
         drawn.append((type(series)(series.name, series.unit, series.labels, series.values[inside]), ends_s[inside]))
     return chrome_trace(
         sample.within(start_s, end_s),
+        events=[(e.at_s, f"{e.what} {e.where}") for e in result.events if start_s <= e.at_s < end_s],
         decisions=[d for d in result.decisions if start_s <= d.now_s < end_s],
         series=drawn,
     )

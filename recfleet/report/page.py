@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recfleet.estimates import estimate
 from recfleet.report import FIGURES, draw
 from recfleet.report.decision_log import decision_excerpts
+from recfleet.report.happenings import happenings
 from recfleet.report.ranking import COLUMNS, ranked_rows
 from recfleet.report.style import percent, policy_colours
 from recfleet.tables import accuracy_rows
@@ -44,6 +45,7 @@ def page_html(comparison: Comparison) -> str:
         facts=_facts(comparison),
         accuracy=_accuracy_table(comparison),
         decisions=decision_excerpts(comparison),
+        happenings=happenings(comparison),
         extrapolated=_extrapolated(comparison),
         relative_error=RELATIVE_ERROR,
         versions=versions(),

@@ -209,6 +209,7 @@ class FakeScenario:
     assumptions: tuple[str, ...] = ("The arrivals are synthetic.", "Prices are assumed.")
     sources: tuple[str, ...] = ("Profiles: none, this scenario is fake.",)
     inputs: tuple[tuple[str, str], ...] = ()
+    alert_rules: tuple[Any, ...] = ()
 
     @property
     def duration_s(self) -> float:

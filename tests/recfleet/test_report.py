@@ -16,9 +16,12 @@ from recfleet.comparing import _facts
 from recfleet.comparison import Comparison
 from recfleet.report import FIGURES
 from recfleet.report.decision_log import SHOWN, decision_excerpts
+from recfleet.report.happenings import happenings
 from recfleet.report.page import page_html
 from recfleet.report.series import MAX_POINTS, Clock, thin
 from recfleet.report.style import RESOURCE_TITLES, percent
+from simulator.life.events import Event, JobReport
+from simulator.monitoring.alerts import AlertRule
 from tests.recfleet.fakes import FakeScenario, record, replaced
 from workloads.errors import InputError
 
@@ -256,3 +259,20 @@ def test_variants_are_named_where_they_compete() -> None:
     html = page_html(dataclasses.replace(given, runs=(replaced(run, facts=facts),)))
     assert "feed/rank/dlrm on h200-8: " in html
     assert "search/rerank on h200-8: " in html
+
+
+def test_what_happened_is_told_where_something_did() -> None:
+    quiet = comparison()
+    assert happenings(quiet).rows == ()
+    watched = comparison(alert_rules=(AlertRule("any traffic", "arrived_rps", above=-1.0),))
+    services = len(quiet.runs[0].result.facts.services)
+    assert {row.alerts for row in happenings(watched).rows} == {f"{services} any traffic"}
+    hit = replaced(
+        quiet.runs[0],
+        events=(Event(5.0, "node_failed", "gpu/3", "", 2), Event(9.0, "node_repaired", "gpu/3")),
+        jobs=(JobReport("retrain", 2, 1, 20.0, 15.0, 1.0, 18.0, 1),),
+        replicas_lost=2,
+    )
+    rows = happenings(dataclasses.replace(quiet, runs=(hit, *quiet.runs[1:]))).rows
+    assert [row.policy for row in rows if row.lost == "2"] == [hit.policy]
+    assert (rows[0].events, rows[0].jobs) == ("1 node failed, 1 node repaired", "retrain: 15 of 20 GPU s")
