@@ -53,7 +53,7 @@ class LatencyFeedback:
     def _should_suffice(self, observation: Observation) -> np.ndarray:
         """``[service]`` true where every stage's ready replicas cover the interval's rate and none is starting."""
         facts = self._facts
-        enough = facts.served_rps(observation.ready) >= facts.stage_demand(observation.arrival_rps)
+        enough = facts.served_rps(observation.ready) >= observation.stage_rps
         settled = enough & (facts.by_stage(observation.starting.sum(axis=1)) == 0)
         suffices = np.ones(len(facts.services), dtype=bool)
         np.logical_and.at(suffices, facts.stage_service, settled)

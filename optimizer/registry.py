@@ -25,6 +25,7 @@ from optimizer.policy_file import (
     load_policy_class,
     split_file_spec,
 )
+from optimizer.standing import AboveStanding, above_standing
 from simulator.policy import Policy, PolicyContext
 from workloads.errors import InputError, RecfleetError
 
@@ -106,6 +107,9 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
     where = f"policy {parsed.name}"
     chosen = _policy_class(parsed.name, base)
     _check_options(chosen, parsed.options, where)
+    whole = context
+    if whole.facts.min_replicas.any():
+        context = above_standing(whole)
     try:
         if hasattr(chosen, "from_context"):
             policy = chosen.from_context(context, **parsed.options)
@@ -122,7 +126,7 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
     for entry in parsed.wrap:
         wrapper, options = _wrapper(entry, where)
         policy = wrapper(policy, context.facts, options)
-    return policy
+    return AboveStanding(policy, whole.facts) if whole.facts.min_replicas.any() else policy
 
 
 def _parse(spec: str | Mapping[str, Any]) -> PolicySpec:

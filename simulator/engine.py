@@ -64,7 +64,7 @@ def simulate(
 
 
 def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.ndarray:
-    """The wanted replicas as ``int64[variant, node_type]``.
+    """The wanted replicas as ``int64[variant, node_type]``, with those that stand in any case.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
         v, n = np.argwhere(impossible)[0]
         raise InputError(where, f"asks for {facts.variants[v]} on {facts.node_types[n]}, where it cannot run",
                          "ask only where facts.runs_on() is true")  # fmt: skip
-    return wanted.astype(np.int64)
+    return np.maximum(wanted.astype(np.int64), facts.min_replicas)
 
 
 def least_replicas(numbering: Numbering, facts: FleetFacts) -> np.ndarray:

@@ -9,16 +9,19 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from simulator.cluster import RESOURCES, resource_index
+from simulator.cluster import RESOURCES, Cluster, resource_index
 from simulator.fleet_plan import Numbering, fleet_plan, number
+from simulator.plan import FleetPlan
 from simulator.policy import FleetFacts, PolicyContext
 from simulator.scenario import Scenario, Stage
-from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
+from simulator.throughput import Load, Lookups, best_throughput_rps, crowded, slo_throughput_rps
 from workloads.errors import InputError
 
 __all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_ends_s"]
 
 SAMPLE, SAMPLE_ROWS, SAMPLE_BLOCKS = 4096, 65_536, 50
+BY_LOAD = ("least_outstanding", "weighted", "power_of_two", "locality")
+"""Routers that send more to replicas that serve more."""
 HIGHEST_GAP_CV = 3.0
 
 
@@ -123,24 +126,21 @@ def _compute(scenario: Scenario) -> FleetFacts:
     loads = _samples(scenario)
     nic = cluster.capacity[:, resource_index("network")]
     storage = cluster.capacity[:, resource_index("storage")]
+    known: dict[tuple[int, float, float], tuple[float, float]] = {}
     for table, (v, n) in enumerate(numbering.runs):
         k, variant = numbering.variants[v]
         service_index, stage = numbering.stages[k]
-        service, load = scenario.services[service_index], loads[service_index]
-        args = (plan.stages[k], plan.rules[v], plan.tables[table], load)
-        best_rps[v, n] = best_throughput_rps(*args, nic[n])
-        slo_rps[v, n] = slo_throughput_rps(
-            *args,
-            nic_bytes_per_s=nic[n],
-            hop_delay_s=cluster.hop_delay_s,
-            budget_s=service.slo_s * stage.slo_share,
-            budget_quantile=service.slo_quantile,
-            best_rps=best_rps[v, n],
-        )
-        routed[v, n] = slo_rps[v, n] if stage.plan.router == "least_outstanding" else 1.0
-        payload = load.bytes_in + load.units(plan.stages[k], counts_items=True) * stage.plan.item_bytes
+        load = loads[service_index]
+        alike = (v, cluster.node_types[n].speed_of(variant.profile.device), nic[n])
+        if alike not in known:
+            known[alike] = _throughput_rps(scenario, numbering, plan, table, load)
+        best_rps[v, n], slo_rps[v, n] = known[alike]
+        routed[v, n] = slo_rps[v, n] if stage.plan.router in BY_LOAD else 1.0
+        tasks = load.tasks(stage.plan)
+        payload = tasks.bytes_in + tasks.units(stage.plan, counts_items=True) * stage.plan.item_bytes
         need[v, n] = variant.need()
-        need[v, n, resource_index("network")] = min(float(slo_rps[v, n] * payload.mean()), nic[n])
+        received = slo_rps[v, n] * payload.mean() * load.tasks_per_request(stage.plan)
+        need[v, n, resource_index("network")] = min(float(received), nic[n])
         bandwidth = min(cluster.storage_bytes_per_s, storage[n])
         delay_s[v, n] = variant.container_start_s + variant.load_bytes / bandwidth + variant.warm_up_s
     _refuse_hopeless(scenario, numbering, slo_rps)
@@ -168,10 +168,49 @@ def _compute(scenario: Scenario) -> FleetFacts:
         duration_s=scenario.duration_s,
         headroom=scenario.headroom,
         unserved_usd_per_request=scenario.unserved_usd_per_request,
+        tasks_per_request=frozen(np.array([loads[i].tasks_per_request(stage.plan) for i, stage in numbering.stages])),
+        planned_share=frozen(np.array([1.0 - s.planned_hit_share for s in scenario.services])),
+        min_replicas=frozen(_min_replicas(numbering, cluster)),
         service_weight=frozen(np.array(scenario.life.weights)),
         service_priority=frozen(np.array(scenario.life.priorities, np.int64)),
         **_accuracy_facts(numbering, frozen(routed)),
     )
+
+
+def _min_replicas(numbering: Numbering, cluster: Cluster) -> np.ndarray:
+    """``[variant, node_type]`` replicas that always stand."""
+    names = [n.name for n in cluster.node_types]
+    least = np.zeros(numbering.table_of.shape, np.int64)
+    for v, (_, variant) in enumerate(numbering.variants):
+        for name, replicas in variant.min_replicas:
+            least[v, names.index(name)] = replicas
+    return least
+
+
+def _throughput_rps(
+    scenario: Scenario, numbering: Numbering, plan: FleetPlan, table: int, load: Load
+) -> tuple[float, float]:
+    """Best and SLO-feasible throughput of one replica of a latency table's variant on its node type."""
+    v, n = numbering.runs[table]
+    k, variant = numbering.variants[v]
+    service_index, stage = numbering.stages[k]
+    service, cluster = scenario.services[service_index], scenario.cluster
+    nic_bytes_per_s = float(cluster.capacity[n, resource_index("network")])
+    lookups = Lookups(plan.tiers, plan.lookups[table] if plan.lookups else None)
+    best_rps = best_throughput_rps(plan.stages[k], plan.rules[v], plan.tables[table], load, nic_bytes_per_s, lookups)
+    slo_rps = slo_throughput_rps(
+        plan.stages[k],
+        plan.rules[v],
+        crowded(plan.tables[table], variant.most_on_gpu),
+        load,
+        nic_bytes_per_s=nic_bytes_per_s,
+        hop_delay_s=cluster.hop_delay_s,
+        budget_s=service.slo_s * stage.slo_share,
+        budget_quantile=service.slo_quantile,
+        best_rps=best_rps,
+        lookups=lookups,
+    )
+    return best_rps, slo_rps
 
 
 def _accuracy_facts(numbering: Numbering, routed_share: np.ndarray) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.cluster import resource_index
-from simulator.latency_tables import LatencyTable
+from simulator.latency_tables import Interference, LatencyTable, best_throughput
 from simulator.plan import BatchRule, FleetPlan
 from simulator.scenario import Scenario, Service, Stage, Variant
 
@@ -71,7 +71,14 @@ def latency_table(scenario: Scenario, variant: Variant, node_type: int) -> Laten
     """Latencies of a variant on a node type, with or without noise as the scenario says."""
     profile = variant.profile
     cores_busy = np.minimum(profile.cpu_core_s / profile.mean_s, variant.cpu_cores)
-    table = LatencyTable(profile.batch_sizes, profile.quantile_levels, profile.latency_s, cores_busy)
+    table = LatencyTable(
+        batch_sizes=profile.batch_sizes,
+        levels=profile.quantile_levels,
+        latency_s=profile.latency_s,
+        cores_busy=cores_busy,
+        weight=best_throughput(profile.batch_sizes, profile.mean_s, variant.max_batch),
+        interference=Interference.measured(profile) if variant.gpu_share < 1.0 else None,
+    )
     if not scenario.service_noise:
         table = table.without_noise(profile.mean_s)
     return table.scaled(scenario.cluster.node_types[node_type].speed_of(profile.device))

@@ -75,6 +75,14 @@ class FleetFacts:
         ``[service]`` fair shares of the cluster beside each other; 1 unless stated.
     service_priority
         ``[service]``, 0 is the highest: who is placed first where not all fits; 0 unless stated.
+    tasks_per_request
+        ``[stage]`` mean number of tasks that a request is split into; `throughput_rps` is of whole requests.
+    planned_share
+        ``[service]`` share of the requests that plans made before the run expect to pass the result cache.
+    min_replicas
+        ``[variant, node_type]`` replicas that stand whatever a policy wants.
+    standing_rps
+        ``[stage]`` rate that others serve, which `stage_demand` leaves out; 0 unless a wrapper hides what stands.
     """
 
     services: tuple[str, ...]
@@ -104,6 +112,10 @@ class FleetFacts:
     routed_share: np.ndarray = field(default_factory=_not_given)
     service_weight: np.ndarray = field(default_factory=_not_given)
     service_priority: np.ndarray = field(default_factory=_not_given)
+    tasks_per_request: np.ndarray = field(default_factory=_not_given)
+    planned_share: np.ndarray = field(default_factory=_not_given)
+    min_replicas: np.ndarray = field(default_factory=_not_given)
+    standing_rps: np.ndarray = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
         stages, variants = len(self.stages), len(self.variants)
@@ -115,6 +127,10 @@ class FleetFacts:
             "routed_share": np.array(self.throughput_rps, dtype=np.float64),
             "service_weight": np.ones(len(self.services)),
             "service_priority": np.zeros(len(self.services), np.int64),
+            "tasks_per_request": np.ones(stages),
+            "planned_share": np.ones(len(self.services)),
+            "min_replicas": np.zeros(np.shape(self.throughput_rps), np.int64),
+            "standing_rps": np.zeros(stages),
         }
         for name, value in given.items():
             if len(getattr(self, name)) == 0:
@@ -123,8 +139,16 @@ class FleetFacts:
                 object.__setattr__(self, name, value)
 
     def stage_demand(self, service_rps: np.ndarray) -> np.ndarray:
-        """Requests/s that reach each stage, ``[stage, ...]``, when services receive ``service_rps[service, ...]``."""
-        return np.asarray(service_rps)[self.stage_service]
+        """Requests/s that reach each stage, ``[stage, ...]``, when ``service_rps[service, ...]`` pass result caches."""
+        demand = np.asarray(service_rps)[self.stage_service]
+        if not self.standing_rps.any():
+            return demand
+        return np.maximum(demand - self.standing_rps.reshape(-1, *[1] * (demand.ndim - 1)), 0.0)
+
+    def planned_demand(self, service_rps: np.ndarray) -> np.ndarray:
+        """The same when services receive ``service_rps[service, ...]`` and caches answer what was planned."""
+        rps = np.asarray(service_rps)
+        return self.stage_demand(rps * self.planned_share.reshape(-1, *[1] * (rps.ndim - 1)))
 
     def by_stage(self, per_variant: np.ndarray) -> np.ndarray:
         """``[stage]`` sums of ``per_variant[variant]``."""
@@ -168,6 +192,10 @@ class Observation:
         Index of the interval that begins now.
     history_rps
         ``[service, slot]`` arrival rates of all intervals so far, oldest first; the last column is ``arrival_rps``.
+    stage_rps, stage_history_rps
+        ``[stage]`` requests/s that passed the result cache to the funnel in the last interval, and ``[stage, slot]`` in
+        all so far: arrivals less hits and those that waited for another's answer, and background requests. A stage's
+        demand counts what stages before it rejected, and neither retries nor hedges. At 0, `FleetFacts.planned_demand`.
     arrival_rps, p50_s, p95_s, p99_s
         ``[service]`` over the last interval; latencies are NaN where nothing completed.
     completed, rejected, failed
@@ -215,8 +243,14 @@ class Observation:
     open_nodes: np.ndarray
     usable_nodes: np.ndarray = field(default_factory=_not_given)
     replicas_lost: np.ndarray = field(default_factory=_not_given)
+    stage_rps: np.ndarray = field(default_factory=_not_given)
+    stage_history_rps: np.ndarray = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
+        if len(self.stage_rps) == 0:
+            object.__setattr__(self, "stage_rps", self.facts.stage_demand(self.arrival_rps))
+        if len(self.stage_history_rps) == 0:
+            object.__setattr__(self, "stage_history_rps", self.facts.stage_demand(self.history_rps))
         if len(self.usable_nodes) == 0:
             object.__setattr__(self, "usable_nodes", self.facts.node_count)
         if len(self.replicas_lost) == 0:

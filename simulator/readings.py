@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator.actuator import Actuator
+from simulator.cache_counts import passed_caches
 from simulator.cluster import RESOURCES
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
@@ -47,6 +48,7 @@ class Readings:
         self._columns: dict[str, np.ndarray] = {}
         self._row: dict[str, Any] = {}
         self._rates = np.zeros((len(facts.services), slots))
+        self._passed = np.zeros((len(facts.stages), slots))
         self._first_rps = first_rps.reshape(-1, 1)
         self._counted = np.zeros_like(fleet.state.histogram)
         self._middle_s = bin_middles()
@@ -56,6 +58,7 @@ class Readings:
         """Everything that only grows, as of now."""
         state, ledger = self._fleet.state, self._actuator.ledger
         totals = {name: state.services[name].copy() for name in _COUNTERS}
+        totals["passed"] = totals["arrived"] + passed_caches(self._fleet)
         totals["busy_s"] = self._by_run(state.tables["busy_s"])
         totals["requests"] = self._by_run(state.tables["requests"])
         totals["loaded_s"] = ledger.loaded_s.copy()
@@ -95,6 +98,7 @@ class Readings:
         row |= self._standing()
         self._keep(row)
         self._rates[:, self._taken - 1] = change["arrived"] / (end_s - start_s)
+        self._passed[:, self._taken - 1] = self._facts.stage_demand(change["passed"] / (end_s - start_s))
         with np.errstate(invalid="ignore", divide="ignore"):
             self._busy_fraction = change["busy_s"] / change["loaded_s"]
             self._utilisation = change["used"] / change["provisioned"]
@@ -138,9 +142,12 @@ class Readings:
         if self._actuator.roster.replacing:
             standing["starting"] = self._actuator.starting()
         history = self._rates[:, :slot] if slot else self._first_rps
+        passed = self._passed[:, :slot] if slot else facts.planned_demand(self._first_rps)
         values = {
             "history_rps": history.view(),
             "arrival_rps": history[:, -1].copy(),
+            "stage_history_rps": passed.view(),
+            "stage_rps": passed[:, -1].copy(),
             "served_requests": self._served if slot else np.zeros(shape, np.int64),
             "busy_fraction": self._busy_fraction if slot else np.full(shape, np.nan),
             "resource_utilisation": self._utilisation if slot else np.full(len(RESOURCES), np.nan),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from simulator.accuracy import with_accuracy
-from simulator.cluster import GIB, RESOURCE_UNITS, Cluster
+from simulator.cluster import GIB, RESOURCE_UNITS, Cluster, NodeType, resource_index
 from simulator.plan import ServicePlan, StagePlan
 from simulator.routers import load_function
 from simulator.scenario_cache import level_names, resolve_cache
@@ -206,6 +206,23 @@ def _refuse_shared_gpu(where: str, variant: Variant) -> None:
         )
 
 
+def _refuse_crowded_memory(where: str, variant: Variant, nodes: list[NodeType]) -> None:
+    """As many replicas as share a GPU must have room in its memory: plans count on that many."""
+    if variant.gpu_share == 1.0:
+        return
+    needed = float(variant.need()[resource_index("gpu_memory")])
+    for node in nodes:
+        there = float(node.capacity[resource_index("gpu_memory")] / node.capacity[resource_index("gpu")])
+        most = int(there / needed + 1e-9)
+        if most < variant.most_on_gpu:
+            raise InputError(
+                where,
+                f"{variant.most_on_gpu} replicas of variant '{variant.name}' may share a GPU, but each needs "
+                f"{needed / GIB:.4g} GiB of the {there / GIB:.4g} of one of node type '{node.name}'",
+                f"give it a gpu_share of at least {1.0 / max(most, 1):.4g}",
+            )
+
+
 def _refuse_standing_nowhere(reading: Reading, place: Place, variant: Variant, cluster: Cluster) -> None:
     """Replicas that always stand do so on node types that can hold them."""
     nodes = {n.name: n for n in cluster.node_types}
@@ -236,6 +253,7 @@ def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:
                          f"add it to a node type's devices (they offer: {', '.join(offered)})")  # fmt: skip
     shortages = [variant.shortage_on(n) for n in with_device]
     if None in shortages:
+        _refuse_crowded_memory(where, variant, with_device)
         return
     node, shortage = with_device[0], shortages[0]
     assert shortage is not None

@@ -34,7 +34,7 @@ class BuiltinPolicy:
     def __init__(self, context: PolicyContext, options: Any) -> None:
         self.facts = context.facts
         self.options = options
-        peak_rps = self.facts.stage_demand(context.peak_rps) * (1.0 + self.facts.headroom)
+        peak_rps = self.facts.planned_demand(context.peak_rps) * (1.0 + self.facts.headroom)
         self.preference = Preference(self.facts, peak_rps)
 
     @classmethod

@@ -48,7 +48,7 @@ class ClairvoyantMip(Mip):
 
     def __init__(self, context: PolicyContext, options: ClairvoyantMipOptions) -> None:
         super().__init__(context, options)
-        self._future_rps = self.facts.stage_demand(context.future_rps)
+        self._future_rps = self.facts.planned_demand(context.future_rps)
         interval = self.facts.control_interval_s
         slowest = [self.preference.ready_after_s(s).max(initial=0.0) for s in range(len(self.facts.stages))]
         self._ahead = [int(np.ceil(delay / interval - 1e-9)) + 1 + options.extra_slots for delay in slowest]

@@ -20,6 +20,6 @@ class DocumentGreedy(BuiltinPolicy):
 
     def decide(self, observation: Observation) -> Allocation:
         """Replicas for the last interval's demand, as far as there is room."""
-        demand = self.facts.stage_demand(observation.arrival_rps)
+        demand = observation.stage_rps
         replicas = spread(self.preference, demand, worth=self.facts.throughput_rps, one_each=False)
         return Allocation(replicas, note="min(demand, available)")

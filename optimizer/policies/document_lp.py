@@ -60,7 +60,7 @@ class DocumentLp(BuiltinPolicy):
 
     def decide(self, observation: Observation) -> Allocation:
         """Append the last interval, and solve if a whole replica would change."""
-        demand = self.facts.stage_demand(observation.arrival_rps) * (1.0 + self.options.headroom)
+        demand = observation.stage_rps * (1.0 + self.options.headroom)
         self._slots.append(self.preference.replica_equivalents(demand))
         reachable = np.minimum(self._slots[-1], self._capacity)
         self._expected = least_allocation(reachable[:, None], self._ramp, self._expected)[:, -1]

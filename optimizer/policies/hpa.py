@@ -171,7 +171,7 @@ class Hpa(BuiltinPolicy):
     def decide(self, observation: Observation) -> Allocation:
         """One sync of every autoscaler."""
         if not self._scalers:
-            equivalents = self.preference.replica_equivalents(self.facts.stage_demand(observation.arrival_rps))
+            equivalents = self.preference.replica_equivalents(observation.stage_rps)
             first = np.ceil(equivalents * (1.0 + self.facts.headroom) - 1e-9).astype(int)
             self._scalers = [StageScaler(self.options, int(pods)) for pods in first]
             wanted = [scaler.pods for scaler in self._scalers]

@@ -103,7 +103,7 @@ class ReactivePolicy(BuiltinPolicy):
 
     def expected_rps(self, observation: Observation) -> np.ndarray:
         """``[stage]`` demand to prepare for, without headroom."""
-        history = self.facts.stage_demand(observation.history_rps)
+        history = observation.stage_history_rps
         return peak_and_trend(history, self._window, self._lead, self._trend_slots)
 
     def decide(self, observation: Observation) -> Allocation:
@@ -111,7 +111,7 @@ class ReactivePolicy(BuiltinPolicy):
         expected = self.expected_rps(observation)
         required = expected * (1.0 + self._headroom)
         if self._feedback is not None:
-            required = required * self.facts.stage_demand(self._feedback.learn(observation))
+            required = required * self._feedback.learn(observation)[self.facts.stage_service]
         if self._accuracy_feedback is not None:
             self._floor = self._accuracy_feedback.learn(observation)
         reason = self._reason(required, observation)

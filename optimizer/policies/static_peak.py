@@ -44,7 +44,7 @@ class StaticPeak(BuiltinPolicy):
         super().__init__(context, options)
         facts = context.facts
         headroom = facts.headroom if options.headroom is None else options.headroom
-        required = facts.stage_demand(context.peak_rps) * (1.0 + headroom)
+        required = facts.planned_demand(context.peak_rps) * (1.0 + headroom)
         reachable = np.where([bool(p) for p in self.preference.pairs], required, 0.0)
         self._replicas = scaled_to_fit(
             lambda demand: spread(self.preference, demand, worth=facts.throughput_rps),
