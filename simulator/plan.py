@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.latency_tables import LatencyTable
+if TYPE_CHECKING:
+    from simulator.latency_tables import LatencyTable
 
 __all__ = [
     "CACHE_KEYS", "ROUTERS", "BatchRule", "CacheLevelPlan", "CachePlan", "FleetPlan", "LinkPlan", "LookupPlan",

@@ -4,8 +4,8 @@ One replica on an otherwise idle node receives renewal arrivals with the trace's
 items and bytes; the largest rate at which the budget's quantile still holds is the replica's SLO-feasible throughput.
 
 Where a stage splits requests, the replica receives tasks, each a request for itself: the others of its request are
-elsewhere. All ``p`` tasks must be in time, so that a task is held to the quantile ``q ** (1 / p)``; tasks of one request
-meet like queues, which makes that cautious. Rates are of whole requests: those of tasks over the mean of ``p``.
+elsewhere. All ``p`` tasks must be in time, so that a task is held to the quantile ``q ** (1 / p)``; tasks of one
+request meet like queues, which makes that cautious. Rates are of whole requests: those of tasks over the mean of ``p``.
 Retries, hedges, deadlines and links between sites play no part.
 """
 

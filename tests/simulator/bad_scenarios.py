@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from tests.simulator.mini import PROFILES, SCENARIO
-from tests.simulator.rich import RICH
+from tests.simulator.rich import INTERFERENCE, RICH
 
 STREAMS = SCENARIO[SCENARIO.index("trace:") : SCENARIO.index("cluster:")]
 FILE_TRACE = "trace:\n  file: t.parquet\n"
@@ -417,6 +417,12 @@ BAD = {
         "share a GPU",
         "--replicas 2,3",
         line="profile: rank.json, max",
+    ),
+    "shared GPU without memory": Bad(
+        {"queue_limit: 12,": "queue_limit: 12, gpu_share: 0.5,"},
+        "profile: rank.json, max",
+        ("2 replicas of variant 'rank'", "10 GiB of the 16", "node type 'gpu'", "gpu_share of at least 1"),
+        {"rank.json": json.dumps(PROFILES["rank.json"] | {"interference": INTERFERENCE})},
     ),
     "share of a CPU": change(
         "max_wait_ms: 5,", "max_wait_ms: 5, gpu_share: 0.5,", "is of a CPU", "leave gpu_share out", line="retrieve.json"

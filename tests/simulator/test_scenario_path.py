@@ -122,7 +122,9 @@ def shared(folder: Path, changes: dict[str, str]) -> Scenario:
 
 
 def test_a_share_of_a_gpu_is_claimed_with_its_whole_memory(tmp_path: Path) -> None:
-    scenario = shared(tmp_path, {"queue_limit: 12,": "queue_limit: 12, gpu_share: 0.25,"})
+    scenario = shared(
+        tmp_path, {"queue_limit: 12,": "queue_limit: 12, gpu_share: 0.25,", "gpu_memory_gib: 32": "gpu_memory_gib: 80"}
+    )
     variant = scenario.services[0].stages[1].variants[0]
     assert variant.most_on_gpu == 4
     assert variant.need()[GPU] == 0.25

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from simulator.latency_tables import LatencyTable
-from simulator.plan import BatchRule, StagePlan
-from simulator.throughput import Load, best_throughput_rps, slo_throughput_rps
+from simulator.latency_tables import Interference, LatencyTable
+from simulator.plan import BatchRule, LookupPlan, StagePlan, TierPlan
+from simulator.throughput import Load, Lookups, best_throughput_rps, crowded, slo_throughput_rps
 from tests.oracle.theory import md1_wait_cdf
 
 FAST_CARD = 1e15
@@ -152,3 +152,75 @@ def test_a_slow_card_is_the_limit() -> None:
     payload = 500 + 10.0 * (50 + 10 + 50) / 3
     found = best_throughput_rps(stage, BatchRule(0, False, 8, 0.0, 0), table_of({1: 1e-4}), load, 1e6)
     assert found == pytest.approx(1e6 / payload)
+
+
+# --- splits, look-ups, shared GPUs ----------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(1, 50), st.integers(1, 20))
+def test_tasks_share_the_items_of_their_requests(items: list[int], candidates: int, split: int) -> None:
+    """docs/request-path.md, step 3, request by request."""
+    load = Load(np.array(items, np.int32), np.arange(len(items), dtype=np.int32), 1.5)
+    stage = StagePlan(0, candidates, 10.0, "least_outstanding", split_items=split)
+    expected = []
+    for row, stated in enumerate(items):
+        n = min(stated, candidates) if stated else candidates
+        p = -(-n // split)
+        expected += [(n // p + (j < n % p), row) for j in range(p)]
+    tasks = load.tasks(stage)
+    assert list(zip(tasks.items.tolist(), tasks.bytes_in.tolist())) == expected
+    assert tasks.gap_cv == 1.5
+    assert max(tasks.items) <= split
+    assert load.tasks_per_request(stage) == pytest.approx(len(expected) / len(items))
+
+
+def test_split_requests_are_counted_whole() -> None:
+    """Four tasks of 16 items make a request: a fourth of the rate of tasks, at a quantile that all four meet."""
+    table = table_of({1: 0.001, 16: SERVICE_S})
+    load = Load(np.full(8, 64, np.int32), np.zeros(8, np.int32))
+    rule = BatchRule(0, True, 16, 0.0, 0)
+    split = StagePlan(0, 64, 0.0, "least_outstanding", split_items=16, retries=3, hedge_after_s=1.0, expire_s=1e-3)
+    best_rps = best_throughput_rps(split, rule, table, load, FAST_CARD)
+    assert best_rps == pytest.approx(1 / SERVICE_S / 4)
+    found_rps = slo_throughput_rps(
+        split, rule, table, load, nic_bytes_per_s=FAST_CARD, hop_delay_s=0.0, budget_s=4 * SERVICE_S,
+        budget_quantile=0.96, best_rps=best_rps,
+    )  # fmt: skip
+    alone_rps = feasible_rps(table_of({1: SERVICE_S}), ALONE, 4 * SERVICE_S, 0.96**0.25)
+    assert found_rps == pytest.approx(alone_rps / 4, rel=1e-6)
+
+
+def test_each_task_carries_the_whole_request_over_the_card() -> None:
+    load = Load(np.full(4, 40, np.int32), np.full(4, 500, np.int32))
+    stage = StagePlan(0, 40, 10.0, "least_outstanding", split_items=10)
+    found = best_throughput_rps(stage, BatchRule(0, True, 10, 0.0, 0), table_of({1: 1e-6}), load, 1e6)
+    assert found == pytest.approx(1e6 / (4 * 500 + 40 * 10.0))
+
+
+def test_look_ups_in_tiers_take_their_time() -> None:
+    """The slower of two tiers that are read at once, and what comes over the card."""
+    tiers = (TierPlan("dram", 1e6, 0.0), TierPlan("ssd", 1e5, 0.001))
+    table, rule = table_of({1: 0.004, 8: 0.004}), BatchRule(0, False, 8, 0.0, 0)
+
+    def best_rps(plan: LookupPlan, nic_bytes_per_s: float = FAST_CARD) -> float:
+        return best_throughput_rps(stage_of(), rule, table, ONE, nic_bytes_per_s, Lookups(tiers, plan))
+
+    assert best_rps(LookupPlan((0.0, 0.0))) == pytest.approx(8 / 0.004)
+    assert best_rps(LookupPlan((1000.0, 0.0))) == pytest.approx(8 / (0.004 + 8 * 0.001))
+    assert best_rps(LookupPlan((1000.0, 100.0))) == pytest.approx(8 / (0.004 + 8 * 0.001 + 0.001))
+    assert best_rps(LookupPlan((0.0, 0.0), decode_s_per_unit=0.001)) == pytest.approx(8 / (0.004 + 8 * 0.001))
+    # 1000 bytes of a request and 1000 of rows: the card is the limit.
+    assert best_rps(LookupPlan((0.0, 0.0), 1000.0), nic_bytes_per_s=1e6) == pytest.approx(1e6 / 2000)
+
+
+def test_a_crowded_gpu_slows_a_replica_as_the_page_says() -> None:
+    """docs/request-path.md, step 8: linear in the batch and in the count, constant and in proportion beyond."""
+    measured = Interference((2, 4), np.array([1.0, 9.0]), np.array([[1.5, 2.5], [3.0, 5.0]]))
+    table = LatencyTable(np.array([1, 5, 20]), np.zeros(1), np.ones((3, 1)), np.zeros(3), interference=measured)
+    assert crowded(table, 1) is table
+    assert crowded(table, 2).latency_s[:, 0].tolist() == pytest.approx([1.5, 2.0, 2.5])
+    assert crowded(table, 3).latency_s[:, 0].tolist() == pytest.approx([2.25, 3.0, 3.75])
+    assert crowded(table, 4).latency_s[:, 0].tolist() == pytest.approx([3.0, 4.0, 5.0])
+    assert crowded(table, 6).latency_s[:, 0].tolist() == pytest.approx([4.5, 6.0, 7.5])
+    assert crowded(table, 4).interference is None
