@@ -9,9 +9,10 @@ import numpy as np
 import simpy
 
 from simulator.actuator import Actuator
+from simulator.drifting import RowDrift
 from simulator.facts import fleet_facts, prepare, slot_ends_s
 from simulator.fleet import Fleet
-from simulator.fleet_plan import Numbering, fleet_plan, number
+from simulator.fleet_plan import fleet_plan, number
 from simulator.life.failures import Names
 from simulator.life.living import FleetLife
 from simulator.life.resolve import node_names, site_names
@@ -19,9 +20,11 @@ from simulator.monitoring.monitor import Monitor
 from simulator.monitoring.requests import requests_of
 from simulator.plan import RecordPlan
 from simulator.policy import Allocation, FleetFacts, Policy, PolicyContext
+from simulator.preloading import preload_caches
 from simulator.readings import Readings
 from simulator.result import Decision, RunResult
 from simulator.scenario import Scenario
+from simulator.trace_columns import columns_needed
 from workloads.errors import InputError, RecfleetError
 
 __all__ = ["MOST_REPLICAS", "check_allocation", "prepare", "simulate"]
@@ -64,7 +67,7 @@ def simulate(
 
 
 def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.ndarray:
-    """The wanted replicas as ``int64[variant, node_type]``, with those that stand in any case.
+    """The wanted replicas as ``int64[variant, node_type]``.
 
     Raises
     ------
@@ -96,16 +99,7 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
         v, n = np.argwhere(impossible)[0]
         raise InputError(where, f"asks for {facts.variants[v]} on {facts.node_types[n]}, where it cannot run",
                          "ask only where facts.runs_on() is true")  # fmt: skip
-    return np.maximum(wanted.astype(np.int64), facts.min_replicas)
-
-
-def least_replicas(numbering: Numbering, facts: FleetFacts) -> np.ndarray:
-    """``[variant, node_type]`` replicas that stand whatever a policy wants."""
-    least = np.zeros(facts.throughput_rps.shape, np.int64)
-    for v, (_, variant) in enumerate(numbering.variants):
-        for node_type, replicas in variant.min_replicas:
-            least[v, facts.node_types.index(node_type)] = replicas
-    return least
+    return wanted.astype(np.int64)
 
 
 class _Run:
@@ -127,10 +121,13 @@ class _Run:
         self._facts = fleet_facts(scenario)
         self._trace = scenario.trace_for(seed)
         numbering = number(scenario)
-        self._least = least_replicas(numbering, self._facts)
         self._ends_s = slot_ends_s(scenario)
         self._env = simpy.Environment()
-        self._fleet = Fleet(fleet_plan(scenario, numbering, seed), self._trace.blocks(even=False), requests)
+        self._fleet = Fleet(
+            fleet_plan(scenario, numbering, seed), self._trace.blocks(columns_needed(scenario), even=False), requests
+        )
+        preload_caches(self._fleet, scenario, self._trace)
+        self._drift = RowDrift(self._fleet, scenario, numbering)
         self._monitor = Monitor(self._fleet, self._facts)
         self._actuator = Actuator(
             self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s, scenario.life
@@ -189,6 +186,7 @@ class _Run:
             yield self._env.timeout(end_s - start_s)
             self._readings.take(start_s, end_s)
             self._monitor.take()
+            self._drift.take(end_s)
             self._progress(end_s / self._scenario.duration_s)
             start_s = end_s
 
@@ -203,7 +201,7 @@ class _Run:
             text = " ".join(str(error).split())
             raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {text}",
                              "mend the policy") from error  # fmt: skip
-        wanted = np.maximum(check_allocation(allocation, self._facts, self._where(now_s)), self._least)
+        wanted = np.maximum(check_allocation(allocation, self._facts, self._where(now_s)), self._facts.min_replicas)
         applied = self._actuator.apply(wanted, at_once=slot == 0)
         self._decisions.append(
             Decision(

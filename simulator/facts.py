@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from simulator.cluster import RESOURCES, Cluster, resource_index
+from simulator.embedding_tiers import lookup_plan, of_scenario
 from simulator.fleet_plan import Numbering, fleet_plan, number
 from simulator.plan import FleetPlan
 from simulator.policy import FleetFacts, PolicyContext
@@ -196,7 +197,10 @@ def _throughput_rps(
     service_index, stage = numbering.stages[k]
     service, cluster = scenario.services[service_index], scenario.cluster
     nic_bytes_per_s = float(cluster.capacity[n, resource_index("network")])
-    lookups = Lookups(plan.tiers, plan.lookups[table] if plan.lookups else None)
+    lookups = Lookups(plan.tiers)
+    if variant.embedding is not None:
+        oldest_s = variant.embedding.oldest_s(scenario.duration_s)
+        lookups = Lookups(plan.tiers, lookup_plan(*of_scenario(variant.embedding, plan.tiers), oldest_s))
     best_rps = best_throughput_rps(plan.stages[k], plan.rules[v], plan.tables[table], load, nic_bytes_per_s, lookups)
     slo_rps = slo_throughput_rps(
         plan.stages[k],

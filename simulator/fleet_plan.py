@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.cluster import resource_index
+from simulator.embedding_tiers import lookup_plan, of_scenario
 from simulator.latency_tables import Interference, LatencyTable, best_throughput
-from simulator.plan import BatchRule, FleetPlan
+from simulator.plan import BatchRule, FleetPlan, LookupPlan
 from simulator.scenario import Scenario, Service, Stage, Variant
 
-__all__ = ["Numbering", "fleet_plan", "latency_table", "number"]
+__all__ = ["Numbering", "fleet_plan", "latency_table", "lookup_plans", "number"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,15 @@ def latency_table(scenario: Scenario, variant: Variant, node_type: int) -> Laten
     return table.scaled(scenario.cluster.node_types[node_type].speed_of(profile.device))
 
 
+def lookup_plans(scenario: Scenario, numbering: Numbering, now_s: float) -> tuple[LookupPlan | None, ...]:
+    """What batches of each table read of embedding rows at a time of the run; empty where none reads any."""
+    files = [numbering.variants[v][1].embedding for v, _ in numbering.runs]
+    if not any(files):
+        return ()
+    tiers = scenario.cluster.tiers
+    return tuple(None if file is None else lookup_plan(*of_scenario(file, tiers), file.age_s(now_s)) for file in files)
+
+
 def noise_seed(seed: int) -> int:
     """The run's 64-bit seed of service noise."""
     return int.from_bytes(hashlib.sha256(f"recfleet service noise {seed}".encode()).digest()[:8], "little")
@@ -108,4 +118,5 @@ def fleet_plan(scenario: Scenario, numbering: Numbering, seed: int) -> FleetPlan
         node_site=np.array([n.site for n in cluster.node_types], np.int64)[numbering.node_type_of],
         links=network.links,
         tiers=cluster.tiers,
+        lookups=lookup_plans(scenario, numbering, now_s=0.0),
     )

@@ -60,9 +60,18 @@ class EmbeddingFile(Section):
     ssd_gib: NotNegative = Field(0.0, description="of a node's disks for rows, for each replica")
     shards: NumberOf = Field(1, description="nodes over which the rows outside remote storage are spread")
     compression: RowCompressionFile | None = None
-    drift_rows_per_hour: NotNegative = Field(
-        0.0, description="ranks that rows lose in an hour; those on the device are replaced at every refresh alone"
+    drift_rows_per_hour: NotNegative = Field(0.0, description="ranks that rows lose in an hour, as new ones come up")
+    placed_every_h: Positive | None = Field(
+        None, description="the device's rows are placed anew by popularity; else they stay those of the start"
     )
+
+    def age_s(self, now_s: float) -> float:
+        """Time since the rows on the device were placed."""
+        return now_s if self.placed_every_h is None else now_s % (3600.0 * self.placed_every_h)
+
+    def oldest_s(self, duration_s: float) -> float:
+        """The longest such time within a run."""
+        return duration_s if self.placed_every_h is None else min(3600.0 * self.placed_every_h, duration_s)
 
 
 def resolve_tiers(file: TiersFile | None) -> tuple[TierPlan, ...]:

@@ -108,5 +108,6 @@ def _rows(file: EmbeddingFile) -> str:
     if file.shards > 1:
         text += f"; spread over {file.shards} nodes"
     if file.drift_rows_per_hour:
-        text += f"; placed once while popularity moves by {file.drift_rows_per_hour:g} ranks an hour"
+        placed = "once" if file.placed_every_h is None else f"every {file.placed_every_h:g} h, at once and for nothing,"
+        text += f"; placed {placed} while popularity moves by {file.drift_rows_per_hour:g} ranks an hour"
     return text

@@ -7,7 +7,6 @@ import pytest
 
 from optimizer.registry import make_policy
 from optimizer.standing import AboveStanding, above_standing
-from simulator.engine import check_allocation
 from simulator.policy import Allocation, Observation
 from tests.optimizer.factory import context, facts, observation
 
@@ -59,11 +58,6 @@ def test_nothing_is_wrapped_where_none_stand() -> None:
     fleet = facts()
     assert not isinstance(make_policy("mip", context(fleet, RATES)), AboveStanding)
     assert above_standing(context(fleet, RATES)).facts.node_count.tolist() == [6, 20]
-
-
-def test_the_engine_lets_them_stand_in_any_case() -> None:
-    fleet = facts(min_replicas=LEAST)
-    assert check_allocation(Allocation(np.zeros((4, 2))), fleet, "here").tolist() == LEAST.tolist()
 
 
 def test_plans_before_the_run_leave_some_requests_to_the_cache() -> None:
