@@ -6,17 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from simulator.hash_ring import HashRing
 from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, PLACE_MASK
-from simulator.kernel.draws import hashes
 from simulator.kernel.pool_state import GROUP, MEMBER, POOL, Pools
 from simulator.plan import ROUTERS, StagePlan
 from simulator.routers import address_of
 from workloads.errors import InputError
 
-__all__ = ["RING_POINTS", "WEIGHT_UNIT", "PoolLayout"]
-
-RING_POINTS = 64
-"""Points of a replica on the ring of consistent hashing."""
+__all__ = ["WEIGHT_UNIT", "PoolLayout"]
 
 WEIGHT_UNIT = 1024
 """Cost of a task on the fastest replica, where the router is ``weighted``."""
@@ -24,7 +21,6 @@ WEIGHT_UNIT = 1024
 _NOBODY = np.full(2, EMPTY)
 """The tree of a group without members, at 0."""
 
-_RING_SALT = 16
 _NEED_TREE = ("least_outstanding", "weighted", "locality")
 
 
@@ -81,7 +77,8 @@ class PoolLayout:
         self._stages, self._sites, self._fastest = stages, sites, fastest
         self._members = _Room(len(stages), 0)
         self._costs = _Room(len(stages), len(_NOBODY))
-        self._ring = _Room(len(stages), 0)
+        self._ring_room = _Room(len(stages), 0)
+        self._rings: dict[int, HashRing] = {}
         pools = np.zeros(len(stages), POOL)
         for k, stage in enumerate(stages):
             row = pools[k]
@@ -188,15 +185,15 @@ class PoolLayout:
             at += len(tree)
 
     def _lay_ring(self, stage: int, slot: np.ndarray) -> None:
-        """Sort the points of the members; of equal points the first in the pool comes first."""
-        pool, count = self.state.pools[stage], len(slot) * RING_POINTS
-        point = hashes(slot, np.arange(_RING_SALT, _RING_SALT + RING_POINTS)).ravel()
-        order = np.argsort(point, kind="stable")
-        pool.ring, pool.ring_points = self._ring.reserve(stage, count), count
+        """Write the ring of the members."""
+        ring = self._rings[stage] = self._rings.get(stage, HashRing()).with_slots(slot)
+        pool, count = self.state.pools[stage], len(ring.point)
+        pool.ring, pool.ring_points = self._ring_room.reserve(stage, count), count
         names = ("ring_point", "ring_place", "ring_start")
-        self.state = self.state._replace(**{name: self._ring.grown(getattr(self.state, name)) for name in names})
+        self.state = self.state._replace(**{name: self._ring_room.grown(getattr(self.state, name)) for name in names})
         where = slice(pool.ring, pool.ring + count)
-        self.state.ring_point[where] = point[order]
-        self.state.ring_place[where] = order // RING_POINTS
-        in_part = np.bincount((point * count).astype(np.int64), minlength=count)
-        self.state.ring_start[where] = np.cumsum(in_part) - in_part
+        place = np.empty(slot.max(initial=-1) + 1, np.int32)
+        place[slot] = np.arange(len(slot))
+        self.state.ring_point[where] = ring.point
+        self.state.ring_place[where] = place[ring.slot]
+        self.state.ring_start[where] = ring.starts()
