@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from workloads.compression.subject import Subject  # noqa: E402
 from workloads.errors import InputError  # noqa: E402
 from workloads.interactions.prepared import PreparedData  # noqa: E402
 from workloads.interactions.synthetic import synthetic_data  # noqa: E402
-from workloads.model_folder import SavedModel, load_model, save_model  # noqa: E402
+from workloads.model_folder import CARD_FILE, SavedModel, load_model, save_model  # noqa: E402
 from workloads.models import model_module  # noqa: E402
 from workloads.training import TrainSettings, evaluate, fit  # noqa: E402
 from workloads.training.batches import Examples  # noqa: E402
@@ -225,6 +226,14 @@ def test_wrong_uses_are_refused(trained: dict[str, Path], tmp_path: Path) -> Non
         compress(tmp_path / "out", "int8-dynamic", tmp_path / "more")
     with pytest.raises(InputError, match="give the folder of data"):
         compress(trained["dlrm"], "bf16", tmp_path / "other", synthetic_data(users=30, items=25, rows=600, seed=5))
+    updated = tmp_path / "updated"
+    shutil.copytree(trained["dlrm"], updated)
+    card = json.loads((updated / CARD_FILE).read_text())
+    card["training"]["updates"] = [{"interactions": 3}]
+    (updated / CARD_FILE).write_text(json.dumps(card))
+    with pytest.raises(InputError, match="was updated with interactions"):
+        compress(updated, "bf16", tmp_path / "judged", synthetic_data(users=30, items=25, rows=600, seed=5))
+    assert compress(updated, "bf16", tmp_path / "unjudged")["metrics"] == {}
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="holds something else"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,12 @@ from workloads.compression.subject import Step, Subject
 from workloads.errors import InputError
 from workloads.model_folder import CARD_FILE, load_model, save_model
 from workloads.training.devices import usable_device
-from workloads.training.session import data_of_card
+from workloads.training.session import data_of_card, refuse_updated
 
 if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
 
-__all__ = ["Progress", "compress_folder", "compress_network", "measure_accuracy"]
+__all__ = ["Progress", "check_data", "compress_folder", "compress_network", "measure_accuracy"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -49,7 +49,7 @@ def compress_folder(
         problem = f"is a variant already ({before})"
         raise InputError(str(folder), problem, f"compress its source in one go, as in --method {before}+{method}")
     if data is not None:
-        data_of_card(saved.card, data, str(folder))
+        check_data(saved.card, data, str(folder))
     subject = Subject(saved.model, saved.module, saved.config, saved.network, saved.card, data, options, tell)
     source_sizes = measure_sizes(saved.network) | flops_per_unit(saved.module, saved.config, saved.network)
     done, records, operations = compress_network(subject, steps)
@@ -62,6 +62,20 @@ def compress_folder(
         "steps": records,
     }
     return _save(done, variant, operations, Path(out))
+
+
+def check_data(card: Mapping[str, Any], data: PreparedData, where: str) -> None:
+    """Refuse data that cannot tune or judge the model of this card.
+
+    Raises
+    ------
+    InputError
+        It was trained on other data, or updated since.
+    """
+    refuse_updated(
+        card, where, "compress the model that was updated first, or leave --data out: nothing is judged then"
+    )
+    data_of_card(card, data, where)
 
 
 def compress_network(subject: Subject, steps: tuple[str, ...]) -> tuple[Subject, list[dict[str, Any]], dict[str, int]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workloads.compression.options import CompressOptions
-from workloads.compression.pipeline import Progress, compress_folder, measure_accuracy
+from workloads.compression.pipeline import Progress, check_data, compress_folder, measure_accuracy
 from workloads.compression.sizes import flops_per_unit, measure_sizes
 from workloads.compression.study_file import StudyFile
 from workloads.compression.study_measuring import Variant, measure_latencies, now
@@ -56,7 +56,9 @@ def run_study(
         A method that is unknown, or data that the model was not trained on; methods that do not apply are recorded.
     """
     usable_device(settings.device)
-    read_card(folder)
+    card = read_card(folder)
+    if data is not None:
+        check_data(card, data, str(folder))
     study = StudyFile.in_folder(out)
     if not settings.latency_only:
         for number, method in enumerate((UNCHANGED, *settings.methods)):

@@ -43,7 +43,7 @@ def sample_negatives(
     items = np.flatnonzero(popularity)
     weight = popularity[items].astype(np.float64) ** power
     cumulative = np.cumsum(weight) / weight.sum()
-    taken = np.unique(data.train.user.astype(np.int64) * data.items + data.train.item)
+    taken = data.trained_pairs
     drawn = np.zeros(len(rows_user), np.int64)
     open_rows = np.arange(len(rows_user))
     for _ in range(_TRIES):

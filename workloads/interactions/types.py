@@ -145,6 +145,11 @@ class PreparedData:
         return self._known_train if known == "train" or not len(self.validation) else self._known_all
 
     @cached_property
+    def trained_pairs(self) -> np.ndarray:
+        """``user * items + item`` of what the training part holds, int64, rising, each once."""
+        return np.unique(self.train.user.astype(np.int64) * self.items + self.train.item)
+
+    @cached_property
     def _known_train(self) -> KnownLog:
         from workloads.interactions.known import KnownLog
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workloads.interactions.prepared import PreparedData
     from workloads.interactions.types import Part
 
-__all__ = ["Judged", "check_out", "data_of_card", "judge_folder", "train_and_save", "training_part"]
+__all__ = ["Judged", "check_out", "data_of_card", "judge_folder", "refuse_updated", "train_and_save", "training_part"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +128,23 @@ def judge_folder(
     """
     usable_device(device)
     saved = load_model(folder, device)
-    if saved.card["training"].get("updates"):
-        problem = "was updated with interactions that followed its training, so no part of the data is new to it"
-        raise InputError(str(folder), problem, "judge updates with recfleet update --share, on what follows them")
+    refuse_updated(saved.card, str(folder), "judge updates with recfleet update --share, on what follows them")
     last = data_of_card(saved.card, data, str(folder), part)
     metrics = evaluate(saved.module, saved.config, saved.network, last, part, device, ks, ranking_users, precision)
     return Judged(saved.card, metrics, baselines(data, part, ks, ranking_users) if with_baselines else {})
+
+
+def refuse_updated(card: Mapping[str, Any], where: str, fix: str) -> None:
+    """Refuse a model that an online update changed, where a part of the data is to judge it.
+
+    Raises
+    ------
+    InputError
+        It was updated.
+    """
+    if card["training"].get("updates"):
+        problem = "was updated with interactions that followed its training, so no part of the data is new to it"
+        raise InputError(where, problem, fix)
 
 
 def data_of_card(card: Mapping[str, Any], data: PreparedData, where: str, part: Part = "test") -> PreparedData:
