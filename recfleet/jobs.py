@@ -147,8 +147,8 @@ def _bound(result: RunResult) -> tuple[float, str]:
     from optimizer.bounds import fluid_bound_usd
 
     facts = result.facts
-    served = np.zeros(len(facts.stages))
-    np.add.at(served, facts.variant_stage, result.served_requests.sum(axis=1))
+    served = facts.by_stage(result.served_requests.sum(axis=1)) / facts.tasks_per_request
+    served = np.minimum(served, result.arrived[facts.stage_service])  # tasks that were sent twice are none of its
     accuracy = facts.mean_accuracy(result.served_requests)
     bound = fluid_bound_usd(facts, served, facts.duration_s, accuracy)
     usd = math.nan if bound.usd is None else float(bound.usd)

@@ -27,6 +27,7 @@ from tests.short_demo import FILES, ROOT, SCENARIOS, read_summary, write_short_d
 from workloads.data_folder import data_folder, data_path
 
 NEEDS_DATA = {"worldcup"}
+SERVICES = {"accuracy": 1, "demo": 3, "news": 2, "shop": 1, "worldcup": 3}
 NAMES = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
 POLICIES = [
     "static_peak",
@@ -45,7 +46,7 @@ def scenario_parameters() -> list[Any]:
 
 
 def test_the_scenarios_ship() -> None:
-    assert {"accuracy", "demo", "worldcup"} <= set(NAMES)
+    assert set(SERVICES) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", scenario_parameters())
@@ -53,7 +54,9 @@ def test_a_scenario_loads_and_offers_all_seven_policies(name: str) -> None:
     scenario = load_scenario(SCENARIOS / f"{name}.yaml")
     assert scenario.name == name
     assert list(scenario.policies) == POLICIES
-    assert len(scenario.service_names) == (1 if name == "accuracy" else 3)
+    assert len(scenario.service_names) == SERVICES[name]
+    for profile in scenario.profiles:
+        assert profile.provenance == "measured"
     assert scenario.assumptions
     assert scenario.duration_s > 0
 
