@@ -70,7 +70,7 @@ def parse(arguments: list[str]) -> dict[str, Any]:
 
 def test_the_readme_has_commands_and_python() -> None:
     assert len(commands(README)) >= 5
-    assert len(python_blocks(README)) == 2
+    assert len(python_blocks(README)) == 3
 
 
 @pytest.mark.parametrize("line", commands(README))

@@ -48,7 +48,9 @@ def place(layout: PoolLayout, stage: int, user: int = 0, request_id: int = 0) ->
 
 
 def snippet() -> str:
+    """The page's one block of Python, which the README has too."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert code in (PAGE.parents[1] / "README.md").read_text()
     return str(code)
 
 
