@@ -10,7 +10,7 @@ import simpy
 
 from simulator.actuator import Actuator
 from simulator.drifting import RowDrift
-from simulator.facts import fleet_facts, prepare, slot_ends_s
+from simulator.facts import prepare, slot_ends_s
 from simulator.fleet import Fleet
 from simulator.fleet_plan import fleet_plan, number
 from simulator.life.failures import Names
@@ -118,7 +118,7 @@ class _Run:
         self._kept = requests
         self._scenario, self._policy, self._seed, self._name = scenario, policy, seed, policy_name
         self._context, self._progress = context, progress
-        self._facts = fleet_facts(scenario)
+        self._facts = context.facts
         self._trace = scenario.trace_for(seed)
         numbering = number(scenario)
         self._ends_s = slot_ends_s(scenario)
