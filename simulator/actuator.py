@@ -32,6 +32,7 @@ from simulator.storage import WeightStore
 __all__ = ["DRAIN_POLL_S", "Actuator", "Applied"]
 
 DRAIN_POLL_S = 1.0
+_GPU = resource_index("gpu")
 _STATES = 1 + max(ABSENT, STARTING, READY, DRAINING)
 
 
@@ -174,33 +175,40 @@ class Actuator:
             placed = place_fairly(self.placement, self.facts, missing, present, self._standing)
         for v, n, _ in placed:
             missing[v, n] -= 1
-        replicas = [self._join(v, n, seat, bool(was_open[seat.node]), at_once) for v, n, seat in placed]
+        free = np.flatnonzero(self._fleet.replicas["state"] == ABSENT)[: len(placed)].tolist()
+        slots = [*free, *[None] * (len(placed) - len(free))]
+        replicas = [
+            self._join(v, n, seat, slot, bool(was_open[seat.node]), at_once)
+            for (v, n, seat), slot in zip(placed, slots)
+        ]
         if at_once:
             self._fleet.activate(*(r.slot for r in replicas))
         else:
             self._begin(replicas)
         return len(replicas)
 
-    def _join(self, variant: int, node_type: int, seat: Seat, was_open: bool, at_once: bool = False) -> Replica:
+    def _join(
+        self, variant: int, node_type: int, seat: Seat, slot: int | None, was_open: bool, at_once: bool = False
+    ) -> Replica:
+        """Give a replica its slot: the lowest free one if that is None."""
         if not was_open:
             self._booted_s[seat.node] = self._env.now + (0.0 if at_once else self.facts.boot_s[node_type])
         image = self.life.image_of(variant)
         if at_once and image is not None:
             self.images.have(seat.node, image)
-        slot = self._add(variant, node_type, seat)
+        slot = self._add(variant, node_type, seat, slot)
         self._started += 1
         events = self._env.event(), self._env.event()
         replica = Replica(variant, node_type, slot, seat, self._started, *events, int(self.version[variant]))
         self.roster.join(replica)
         return replica
 
-    def _add(self, variant: int, node_type: int, seat: Seat) -> int:
+    def _add(self, variant: int, node_type: int, seat: Seat, slot: int | None) -> int:
         """The replica's slot in the fleet; one that shares its GPU says which it is."""
         table = int(self._numbering.table_of[variant, node_type])
-        if 0.0 < self.facts.need[variant, node_type, resource_index("gpu")] < 1.0:
-            slot = self._fleet.add_replica(variant, table, seat.node, device=self.placement.device(seat))
-        else:
-            slot = self._fleet.add_replica(variant, table, seat.node)
+        shares = 0.0 < self.facts.need[variant, node_type, _GPU] < 1.0
+        device = {"device": self.placement.device(seat)} if shares else {}
+        slot = self._fleet.add_replica(variant, table, seat.node, slot, **device)
         if self.slowness[seat.node] != 1.0:
             self._fleet.set_slowness(slot, float(self.slowness[seat.node]))
         return slot
@@ -252,7 +260,7 @@ class Actuator:
         seats = self.placement.place(old.node_type, self.facts.need[old.variant, old.node_type])
         if not seats:
             return None
-        new = self._join(old.variant, old.node_type, seats[0], bool(was_open[seats[0].node]))
+        new = self._join(old.variant, old.node_type, seats[0], None, bool(was_open[seats[0].node]))
         new.replaces, old.replaced_by = old, new
         self.roster.replacing[new.slot] = new
         self._begin([new])

@@ -45,18 +45,22 @@ class Devices:
             return np.ones(last - first, np.bool_)
         return self._has_room(slice(first, last), gpus, memory_bytes).sum(axis=1) >= _whole(gpus)
 
-    def take(self, node: int, gpus: float, memory_bytes: float) -> tuple[int, ...]:
-        """Claim GPUs of a node that `fits`; their places on it."""
+    def take(self, node: int, gpus: float, memory_bytes: float) -> tuple[int, ...] | None:
+        """Claim GPUs of a node; their places on it, None where it has not enough."""
         if gpus <= 0.0:
             return ()
-        places = np.flatnonzero(self._has_room(node, gpus, memory_bytes))
-        if gpus < 1.0:
-            places = places[np.lexsort((self.memory_free[node, places], self.share_free[node, places]))]
-        chosen = places[: _whole(gpus)]
-        self.share_free[node, chosen] -= gpus / len(chosen)
-        self.memory_free[node, chosen] -= memory_bytes / len(chosen)
-        self._hosted[node, chosen] += 1
-        return tuple(chosen.tolist())
+        count = _whole(gpus)
+        share, memory = min(gpus, 1.0) - SLACK, memory_bytes / count - SLACK * max(float(self._memory_each[node]), 1.0)
+        there = enumerate(zip(self.share_free[node].tolist(), self.memory_free[node].tolist()))
+        room = [(s, m, place) for place, (s, m) in there if s >= share and m >= memory]
+        if len(room) < count:
+            return None
+        places = (min(room)[2],) if gpus < 1.0 else tuple(place for _, _, place in room[:count])
+        for place in places:
+            self.share_free[node, place] -= gpus / count
+            self.memory_free[node, place] -= memory_bytes / count
+            self._hosted[node, place] += 1
+        return places
 
     def give_back(self, node: int, places: tuple[int, ...], gpus: float, memory_bytes: float) -> None:
         """Undo a `take`."""

@@ -70,9 +70,27 @@ class Placement:
         # All open nodes rank before all closed ones; closed ones are alike, so the first is taken.
         rank = np.where(self.hosted[first:last][candidates] > 0, share, np.inf)
         seats: list[Seat] = []
-        for node in (first + candidates[np.argsort(rank, kind="stable")][:count]).tolist():
-            while len(seats) < count and self.fits(node, need):
-                seats.append(self.take(node, need))
+        for i in candidates[np.argsort(rank, kind="stable")][:count].tolist():
+            seats += self._fill(first + i, need, count - len(seats))
+            if len(seats) == count:
+                break
+        return seats
+
+    def _fill(self, node: int, need: np.ndarray, count: int) -> list[Seat]:
+        """Put up to ``count`` replicas on a node."""
+        slack = SLACK * self._capacity[self.node_type[node]]
+        claimed = need > 0.0
+        room = (self.free[node] + slack)[claimed] / need[claimed]
+        most = min(count, int(room.min(initial=count)))
+        gpus, gpu_memory = self._gpus(need)
+        seats: list[Seat] = []
+        while len(seats) < most:
+            places = self.devices.take(node, gpus, gpu_memory)
+            if places is None:
+                break
+            seats.append(Seat(node, places))
+        self.free[node] -= len(seats) * need
+        self.hosted[node] += len(seats)
         return seats
 
     def first_closed(self, node_type: int) -> int | None:
@@ -90,9 +108,11 @@ class Placement:
 
     def take(self, node: int, need: np.ndarray) -> Seat:
         """Put a replica on a node that `fits` it."""
+        places = self.devices.take(node, *self._gpus(need))
+        assert places is not None
         self.free[node] -= need
         self.hosted[node] += 1
-        return Seat(node, self.devices.take(node, *self._gpus(need)))
+        return Seat(node, places)
 
     def release(self, seat: Seat, need: np.ndarray) -> None:
         """Take a replica off its node."""

@@ -157,9 +157,11 @@ class _Resolver:
         tiers = self._cluster.tiers
         if self._file.store_tiers is None:
             return tuple(i for i, tier in enumerate(tiers) if tier.is_shared)
-        names = [tier.name for tier in tiers]
-        return tuple(self._index(("life", "store_tiers", i), names, name, "tier")
-                     for i, name in enumerate(self._file.store_tiers))  # fmt: skip
+        shared = [i for i, tier in enumerate(tiers) if tier.is_shared]
+        names = [tiers[i].name for i in shared]
+        places = [self._index(("life", "store_tiers", i), names, name, "shared tier")
+                  for i, name in enumerate(self._file.store_tiers)]  # fmt: skip
+        return tuple(shared[place] for place in places)
 
     # --- failures --------------------------------------------------------------------------------------
 

@@ -45,7 +45,8 @@ class BookFleet:
         self.now_s = until_s
 
     def add_replica(self, rule: int, table: int, node: int, slot: int | None = None, device: int = -1) -> int:
-        slot = int(np.flatnonzero(self.replicas["state"] == ABSENT)[0])
+        slot = int(np.argmin(self.replicas["state"])) if slot is None else slot
+        assert self.replicas["state"][slot] == ABSENT
         self.replicas["state"][slot], self.replicas["table"][slot], self.replicas["node"][slot] = STARTING, table, node
         self.replicas["outstanding"][slot] = 0
         self.device[slot], self.slowness[slot] = device, 1.0

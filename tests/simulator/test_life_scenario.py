@@ -126,7 +126,7 @@ BAD = {
     "job without work": ("jobs: [{name: t, gpus: 1}]", "both gpus and work_gpu_h", ""),
     "job of nothing": ("jobs: [{name: t, gpus: 0}]", "does nothing", ""),
     "service": ("priorities: {add: 1}", "no service 'add'", "feed, ads"),
-    "tier": ("store_tiers: [ssd]", "no tier 'ssd'", "leave it out"),
+    "tier": ("store_tiers: [ssd]", "no shared tier 'ssd'", "leave it out"),
     "misspelt": ("failuers: []", "unknown key 'failuers'", "did you mean 'failures'"),
 }  # fmt: skip
 
