@@ -11,6 +11,7 @@ import numpy as np
 from simulator import histogram
 from simulator.attainment import violated, worst_window
 from simulator.cluster import RESOURCES, resource_index
+from simulator.life.fairness import mean_dominant_share
 from simulator.result import RunResult
 
 __all__ = ["RESOURCE_HOURS", "Measured", "ResourceUnit", "ratio"]
@@ -70,6 +71,11 @@ class Measured:
         """``[service]`` completed within the objective / arrived; NaN where none arrived."""
         arrived = self.result.arrived
         return np.where(arrived > 0, self.result.slo_met / np.maximum(arrived, 1), np.nan)
+
+    @cached_property
+    def dominant_share(self) -> np.ndarray:
+        """``[service]`` mean share of the cluster that it claims, of the resource that it claims most of."""
+        return mean_dominant_share(self.result)
 
     @cached_property
     def stage_accuracy(self) -> np.ndarray:

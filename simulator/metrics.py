@@ -14,6 +14,7 @@ import numpy as np
 
 from simulator import histogram
 from simulator.cluster import RESOURCES, resource_index
+from simulator.life.fairness import share_fairness, slo_fairness
 from simulator.measured import RESOURCE_HOURS, Measured, ratio
 from simulator.result import RunResult
 
@@ -243,7 +244,7 @@ METRICS: tuple[Metric, ...] = (
         "-",
         "GB",
         "none",
-        "weights read from the shared store",
+        "moved over the shared store: weights, images, and what jobs read and write",
         lambda m: float(m.result.storage_bytes_loaded) / 1e9,
     ),
     Metric(
@@ -253,6 +254,31 @@ METRICS: tuple[Metric, ...] = (
         "batches that ended by the end of the horizon",
         "batches larger than any that was measured / batches",
         lambda m: ratio(int(m.result.extrapolated_batches.sum()), int(m.result.served_batches.sum())),
+    ),
+    Metric("replicas_lost", "-", "replicas", "none", "replicas that failed", lambda m: int(m.result.replicas_lost)),
+    Metric(
+        "training_gpu_hours",
+        "T_gpu",
+        "GPU h",
+        "none",
+        "GPUs held by jobs beside serving, to the end of the horizon; no part of U_gpu",
+        lambda m: float(m.result.intervals.training_gpu_s.sum()) / 3600.0,
+    ),
+    Metric(
+        "fairness_slo",
+        "J_S",
+        "share",
+        "sum of w_s x sum of w_s S_s^2, over services s with requests",
+        "(sum of w_s S_s)^2 / denominator: Jain's index of attainment S_s, services counted by weight w_s",
+        lambda m: slo_fairness(m.result),
+    ),
+    Metric(
+        "fairness_share",
+        "J_D",
+        "share",
+        "n x sum of (D_s / w_s)^2, over the n services with requests",
+        "(sum of D_s / w_s)^2 / denominator: Jain's index of mean dominant shares D_s over weights w_s",
+        lambda m: share_fairness(m.result),
     ),
 )
 
@@ -319,6 +345,14 @@ SERVICE_METRICS: tuple[Metric, ...] = (
         "requests of the service that ended in the window",
         "lowest attainment of any five minutes",
         lambda m, s: float(m.worst[1][s]),
+    ),
+    Metric(
+        "dominant_share",
+        "D_s",
+        "share",
+        "what all nodes of the cluster hold, by resource",
+        "largest, over resources, of mean claims of the service's replicas / denominator",
+        lambda m, s: float(m.dominant_share[s]),
     ),
 )
 

@@ -9,8 +9,12 @@ import numpy as np
 
 from simulator.placement import Placement, Seat
 from simulator.policy import FleetFacts
+from simulator.result import RunResult
 
-__all__ = ["Standing", "dominant_share", "jain_index", "place_all", "place_fairly"]
+__all__ = [
+    "Standing", "dominant_share", "jain_index", "mean_dominant_share", "place_all", "place_fairly", "share_fairness",
+    "slo_fairness",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,26 @@ def jain_index(values: np.ndarray, weight: np.ndarray | None = None) -> float:
     w = np.ones(len(values)) if weight is None else weight
     squares = float(w.sum() * (w @ values**2))
     return float(w @ values) ** 2 / squares if squares > 0.0 else float("nan")
+
+
+def slo_fairness(result: RunResult) -> float:
+    """Jain's index of the attainment of services that had requests, each counted by its weight."""
+    some = result.arrived > 0
+    attainment = result.slo_met[some] / result.arrived[some]
+    return jain_index(attainment, result.facts.service_weight[some])
+
+
+def mean_dominant_share(result: RunResult) -> np.ndarray:
+    """``[service]`` dominant share of what its replicas, in any state, claimed in the mean over the run."""
+    i = result.intervals
+    replicas = np.tensordot(i.length_s, i.ready + i.starting + i.draining, 1) / i.length_s.sum()
+    return dominant_share(result.facts, replicas)
+
+
+def share_fairness(result: RunResult) -> float:
+    """Jain's index of dominant share over weight, of services that had requests."""
+    some = result.arrived > 0
+    return jain_index(mean_dominant_share(result)[some] / result.facts.service_weight[some])
 
 
 Placed = list[tuple[int, int, Seat]]

@@ -104,6 +104,25 @@ def test_hand_case() -> None:
         assert row[name] == pytest.approx(value, rel=1e-12), name
 
 
+def test_fairness_by_hand() -> None:
+    """Attainments 0.9 and 0.5 of services of weight 3 and 1; the third had no request."""
+    changes = {"arrived": np.array([100, 10, 0]), "slo_met": np.array([90, 5, 0])}
+    base = by_hand(**changes)
+    fleet = dataclasses.replace(base.facts, service_weight=np.array([3.0, 1.0, 1.0]))
+    ready = np.zeros((2, 3, 2), int)
+    ready[:, 0, 0], ready[0, 1, 0] = 3, 2
+    intervals = dataclasses.replace(base.intervals, ready=ready)
+    result = dataclasses.replace(base, facts=fleet, intervals=intervals)
+    row = summarise(result, 0.0)
+    assert row["fairness_slo"] == pytest.approx((3 * 0.9 + 0.5) ** 2 / (4 * (3 * 0.81 + 0.25)), rel=1e-12)
+    total = fleet.node_count @ fleet.capacity
+    shares = [(3 * fleet.need[0, 0] / total).max(), (1 * fleet.need[1, 0] / total).max()]
+    x = np.array([shares[0] / 3.0, shares[1]])
+    assert row["fairness_share"] == pytest.approx(x.sum() ** 2 / (2 * (x**2).sum()), rel=1e-12)
+    by_service = [r["dominant_share"] for r in summarise_services(result)]
+    assert by_service == pytest.approx([*shares, 0.0])
+
+
 def test_waste_squared_by_hand() -> None:
     """Shares of 4 x 8 GPUs and 4 x 192 + 20 x 64 = 2048 cores, summed over two whole intervals."""
     row = summarise(by_hand(), 0.0)
