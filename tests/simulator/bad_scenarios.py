@@ -309,7 +309,7 @@ BAD = {
     "dead end": rich(
         "between: [edge, centre]",
         "one_way: true\n      between: [centre, edge]",
-        "requests from edge come to edge",
+        "requests from edge may come to edge",
         "stage rank",
         "add a link",
         line="- name: rank",
@@ -317,8 +317,8 @@ BAD = {
     "no way home": rich(
         "between: [edge, centre]",
         "one_way: true\n      between: [edge, centre]",
-        "answers end at centre",
-        "home to edge",
+        "requests from edge may end at centre",
+        "no link leads home",
         line="- name: rank",
     ),
     # stages
