@@ -11,8 +11,8 @@ __all__ = ["refuse_dead_ends"]
 
 
 def refuse_dead_ends(reading: Reading, services: tuple[Service, ...], cluster: Cluster) -> None:
-    """An `InputError` where a router may send a request to a site from which no replica of its next stage, or no way home,
-    can be reached whatever a policy does."""
+    """An `InputError` where a router may send a request to a site from which no replica of its next stage, or no way
+    home, can be reached whatever a policy does."""
     names, links = cluster.network.names, set(cluster.network.links)
     if len(names) == 1:
         return
