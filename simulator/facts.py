@@ -140,7 +140,10 @@ def _compute(scenario: Scenario) -> FleetFacts:
         tasks = load.tasks(stage.plan)
         payload = tasks.bytes_in + tasks.units(stage.plan, counts_items=True) * stage.plan.item_bytes
         need[v, n] = variant.need()
-        received = slo_rps[v, n] * payload.mean() * load.tasks_per_request(stage.plan)
+        rows = plan.lookups[table] if plan.lookups else None
+        sharded = 0.0 if rows is None else rows.sharded_bytes_per_unit
+        received_bytes = payload.mean() + sharded * tasks.units(stage.plan, variant.profile.unit == "items").mean()
+        received = slo_rps[v, n] * received_bytes * load.tasks_per_request(stage.plan)
         need[v, n, resource_index("network")] = min(float(received), nic[n])
         bandwidth = min(cluster.storage_bytes_per_s, storage[n])
         delay_s[v, n] = variant.container_start_s + variant.load_bytes / bandwidth + variant.warm_up_s

@@ -136,7 +136,9 @@ class ServiceFile(Section):
     priorities: dict[Name, Share] = Field(
         default_factory=dict, description="shares of its users by class, the first served first; at most 4"
     )
-    weight: Positive = Field(1.0, description="worth of its requests beside other services', in plans")
+    weight: Positive = Field(
+        1.0, description="its share of the cluster beside other services', where not all find room, and in fairness"
+    )
     cache: CacheFile | None = Field(None, description="of its answers; else none are kept")
     stages: Annotated[list[StageFile], Field(min_length=1)]
 

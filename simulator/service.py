@@ -157,7 +157,7 @@ class Service:
     home_shares
         Share of its users by site; empty where there is one site.
     weight
-        Worth of its requests beside other services', in plans.
+        Its share of the cluster beside other services'.
     """
 
     name: str
