@@ -4,9 +4,12 @@ With ``M(r)`` the share of look-ups of the ``r`` hottest rows (`popularity`), a 
 that hold ``R_1 <= R_2 <= ...`` further rows up to and with each, placed by today's popularity, the shares of look-ups
 are ``M(K)``, ``M(K + R_1) - M(K)`` and so on.
 
-*Drift.* Rows lose rank as new ones become popular. The rows on the device stay as they were placed, those outside
-follow. After ``D`` ranks were lost, the device holds the ranks from ``D`` to ``D + K``, the tiers first the ``D``
-hottest and then those from ``D + K``: the device's share is ``M(D + K) - M(D)``. A new placement begins at ``D = 0``.
+*Drift.* The rows on the device stay as they were placed, those outside follow today's popularity. Two things happen to
+rows meanwhile. Newcomers become the hottest of all, and every row loses as many ranks, ``D`` after some time. And rows
+swap their popularity with others at random, so that a share ``m = 1 - exp(-turnover * time)`` of them have another. So
+the row of a rank is on the device with probability ``q = 1 - m + m K / N`` for ranks from ``D`` to ``D + K``, and with
+``m K / N`` for all others, ``N`` being all rows. The device's share is the sum of ``q`` over the popularity of all
+ranks; tiers fill with the others in order. A new placement begins at ``D = 0`` and ``m = 0``.
 
 *Sharding.* Rows outside the remote store may be spread over ``N`` nodes, which hold ``N`` times as many; of their
 look-ups ``(N - 1) / N`` come over the network card, as they are stored. As every node asks the others for as much as
@@ -51,7 +54,9 @@ class EmbeddingRows:
     decode_bytes_per_s
         Bytes used that one replica unpacks a second, where rows are stored compressed.
     drift_rows_per_s
-        Ranks that rows lose.
+        Ranks that rows lose to newcomers.
+    turnover_per_s
+        Share of rows that swap their popularity with others, of those that have not yet.
     """
 
     popularity: Popularity
@@ -60,6 +65,7 @@ class EmbeddingRows:
     stored_ratio: float = 1.0
     decode_bytes_per_s: float = math.inf
     drift_rows_per_s: float = 0.0
+    turnover_per_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,16 +110,37 @@ def tier_shares(rows: EmbeddingRows, room: RowRoom, age_s: float = 0.0) -> np.nd
     """
     mass, everything = rows.popularity.mass, rows.popularity.rows
     on_device, ends = _rows_held(rows, room)
-    lost = min(rows.drift_rows_per_s * age_s, everything)
-    of_device = mass(lost + on_device) - mass(lost)
-    shares, before, end = [of_device], 0.0, 0.0
+    spans = _spans(rows, on_device, age_s)
+    shares = [sum(on * (mass(last) - mass(first)) for first, last, on in spans)]
+    before, end = 0.0, 0.0
     for end in ends:
-        outside = mass(min(end, lost)) + mass(lost + on_device + max(end - lost, 0.0)) - mass(lost + on_device)
+        outside = _hottest_outside(rows, spans, end)
         shares.append(max(outside - before, 0.0))
         before = max(outside, before)
     if on_device + end < everything * (1.0 - 1e-9):
         raise ValueError(f"{everything:g} rows, but room for {on_device + end:g}")
     return np.array(shares)
+
+
+def _spans(rows: EmbeddingRows, on_device: float, age_s: float) -> tuple[tuple[float, float, float], ...]:
+    """Spans of ranks, from and to, and the share of their rows that the device holds."""
+    everything = rows.popularity.rows
+    lost = min(rows.drift_rows_per_s * age_s, everything)
+    swapped = -math.expm1(-rows.turnover_per_s * age_s)
+    by_chance = swapped * on_device / everything
+    last = min(lost + on_device, everything)
+    return (0.0, lost, by_chance), (lost, last, 1.0 - swapped + by_chance), (last, everything, by_chance)
+
+
+def _hottest_outside(rows: EmbeddingRows, spans: tuple[tuple[float, float, float], ...], count: float) -> float:
+    """Share of look-ups of the ``count`` hottest rows that are not on the device."""
+    mass, share = rows.popularity.mass, 0.0
+    for first, last, on_device in spans:
+        taken = min(count, (1.0 - on_device) * (last - first))
+        if taken > 0.0:
+            share += (1.0 - on_device) * (mass(first + taken / (1.0 - on_device)) - mass(first))
+            count -= taken
+    return share
 
 
 def lookup_plan(rows: EmbeddingRows, room: RowRoom, age_s: float = 0.0) -> LookupPlan:
@@ -148,8 +175,10 @@ def placed_bytes(rows: EmbeddingRows, room: RowRoom) -> np.ndarray:
 
 def replaced_bytes(rows: EmbeddingRows, room: RowRoom, age_s: float) -> float:
     """Bytes that a new placement writes to one device: its rows that are no longer among the hottest."""
-    on_device, _ = _rows_held(rows, room)
-    return min(rows.drift_rows_per_s * age_s, on_device) * rows.row_bytes / room.shards
+    hottest, _ = _rows_held(rows, room)
+    spans = _spans(rows, hottest, age_s)
+    still = sum(on * max(min(last, hottest) - first, 0.0) for first, last, on in spans)
+    return (hottest - still) * rows.row_bytes / room.shards
 
 
 def of_scenario(file: EmbeddingFile, tiers: tuple[TierPlan, ...]) -> tuple[EmbeddingRows, RowRoom]:

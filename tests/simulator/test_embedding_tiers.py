@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +140,37 @@ def test_more_room_leaves_less_to_the_tiers_behind_and_age_less_to_the_device(
     assert tier_shares(table, small, second).sum() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("age_s", [0.0, 0.3, 2.0])
+def test_rows_that_swap_their_popularity_leave_the_device_as_a_draw_says(age_s: float) -> None:
+    rows, on_device, dram = 4000, 400, 800
+    table = EmbeddingRows(ZipfPopularity(rows, 0.7), 1.0, 1.0, drift_rows_per_s=100.0, turnover_per_s=0.5)
+    room = RowRoom(float(on_device), (float(dram), math.inf), (False, True))
+    weights = np.arange(1.0, rows + 1) ** -0.7
+    weights /= weights.sum()
+    lost, rng, found = int(100 * age_s), np.random.default_rng(5), []
+    for _ in range(40):
+        on = np.zeros(rows, bool)
+        on[lost : lost + on_device] = True
+        swaps = np.flatnonzero(rng.random(rows) < -math.expm1(-0.5 * age_s))
+        on[swaps] = on[rng.permutation(swaps)]
+        outside = np.flatnonzero(~on)
+        found.append([weights[on].sum(), weights[outside[:dram]].sum(), weights[outside[dram:]].sum()])
+    shares = tier_shares(table, room, age_s)
+    assert shares.sum() == pytest.approx(1.0)
+    error = np.std(found, axis=0) / math.sqrt(40)
+    assert np.all(np.abs(shares - np.mean(found, axis=0)) <= 4 * error + 0.003)  # 0.003: whole rows, and as one draw
+
+
+def test_in_the_long_run_the_device_holds_rows_by_chance() -> None:
+    table = EmbeddingRows(ZipfPopularity(10**6, 1.0), 8.0, 1.0, turnover_per_s=1.0)
+    room = RowRoom(8e5, (math.inf,), (False,))
+    assert tier_shares(table, room, age_s=1e3)[0] == pytest.approx(0.1)
+    assert replaced_bytes(table, room, age_s=1e3) == pytest.approx(0.9 * 8e5)
+    half_s = math.log(2.0)
+    mass = ZipfPopularity(10**6, 1.0).mass(1e5)
+    assert tier_shares(table, room, age_s=half_s)[0] == pytest.approx(0.5 * mass + 0.05)
+
+
 def test_rows_need_a_place() -> None:
     table = EmbeddingRows(ZipfPopularity(100, 1.0), 8.0, 1.0)
     with pytest.raises(ValueError, match="100 rows, but room for 50"):
@@ -187,3 +220,14 @@ def test_a_scenarios_section_takes_the_tiers_that_there_are() -> None:
     assert shares[0] == pytest.approx(zipf_sum(held, 1.0) / zipf_sum(1e9, 1.0))
     assert shares[2] == pytest.approx(0.0)
     assert len(lookup_plan(rows, room, age_s=3600.0).bytes_per_unit) == 2
+
+
+def test_the_example_of_the_page_says_what_it_gives() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "embedding-tiers.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert tier_shares(names["rows"], names["room"]).round(2).tolist() == [0.84, 0.10, 0.06]
+    assert np.round(lookup_plan(names["rows"], names["room"]).bytes_per_unit).tolist() == [2641, 1525]
+    assert "0.84, 0.10, 0.06" in code
+    assert "2,641 and 1,525" in code
