@@ -3,106 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from simulator.histogram import N_BINS
+from simulator.fleet_arrays import add_numbers, arrivals_of, build_fleet, grow_replicas, rebuild_plain_pools
+from simulator.journey_arrays import (
+    add_journeys,
+    build_whole,
+    grow_classes,
+    lines_of,
+    needs_whole,
+    places_of_links,
+    reach,
+)
 from simulator.kernel.completing import settle
-from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, build_costs
-from simulator.kernel.event_tree import NEVER, build_events
+from simulator.kernel.failing import lose_link, lose_replica, lose_whole_replica, pass_on_all_held
 from simulator.kernel.loop import advance
 from simulator.kernel.routing import pass_on_all
 from simulator.kernel.state import (
     ABSENT,
     ADVANCED,
-    CLOCK,
     DRAINING,
     NEED_BLOCK,
     NEED_ROOM,
     NOBODY,
-    NODE,
     NONE,
-    OUTCOME,
     READY,
-    REPLICA,
-    REQUEST,
-    SERVICE,
-    STAGE,
     STARTING,
-    STEP,
-    TASK,
-    Arrivals,
-    Record,
 )  # fmt: skip
-from simulator.kernel.state import Fleet as State
+from simulator.kernel.whole_loop import advance_whole
 from simulator.latency_tables import flatten
-from simulator.plan import ROUTERS, FleetPlan, RecordPlan
+from simulator.plan import FleetPlan, RecordPlan
+from simulator.pools import PoolLayout
 
 if TYPE_CHECKING:
     from workloads.trace import TraceBlock
 
 __all__ = ["Fleet"]
-
-
-def _power_of_two(n: int) -> int:
-    return 1 << max(1, math.ceil(math.log2(max(n, 2))))
-
-
-def _empty_replicas(slots: int) -> np.ndarray:
-    replicas = np.zeros(slots, REPLICA)
-    replicas["fill_s"] = replicas["released_s"] = np.inf
-    return replicas
-
-
-def _stages(plan: FleetPlan) -> np.ndarray:
-    stages = np.zeros(len(plan.stages), STAGE)
-    for k, stage in enumerate(plan.stages):
-        same = [i for i, other in enumerate(plan.stages) if other.service == stage.service]
-        row = stages[k]
-        row.service, row.candidates, row.item_bytes = stage.service, stage.candidates, stage.item_bytes
-        row.router, row.max_outstanding = ROUTERS.index(stage.router), stage.max_outstanding
-        row.first_stage, row.is_last = same[0], k == same[-1]
-    return stages
-
-
-def _services(plan: FleetPlan) -> np.ndarray:
-    services = np.zeros(len(plan.services), SERVICE)
-    services["slo_s"] = [service.slo_s for service in plan.services]
-    for k in range(len(plan.stages) - 1, -1, -1):
-        services["first_stage"][plan.stages[k].service] = k
-    return services
-
-
-def _clock(plan: FleetPlan, record: RecordPlan) -> np.ndarray:
-    clock = np.zeros(1, CLOCK)
-    clock["noise_seed"] = np.uint64(plan.noise_seed % 2**64)
-    clock["hop_delay_s"] = plan.hop_delay_s
-    clock["record_rows"], clock["record_first"], clock["record_every"] = record.rows, record.first_id, record.every
-    return clock
-
-
-def _record(plan: FleetPlan, rows: int) -> Record:
-    positions = max(sum(s.service == v for s in plan.stages) for v in range(len(plan.services)))
-    outcome = np.zeros(rows, OUTCOME)
-    step = np.zeros((rows, positions), STEP)
-    outcome["done_s"] = np.nan
-    step["slot"] = NONE
-    for field in ("ready_s", "start_s", "end_s"):
-        step[field] = np.nan
-    return Record(outcome, step)
-
-
-def _rows(block: TraceBlock | None) -> Arrivals:
-    if block is None:
-        return Arrivals(np.zeros(0), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.int32))
-    return Arrivals(
-        arrival_s=np.ascontiguousarray(block.arrival_s, dtype=np.float64),
-        service=np.ascontiguousarray(block.service, dtype=np.int16),
-        items=np.ascontiguousarray(block.items, dtype=np.int32),
-        bytes_in=np.ascontiguousarray(block.bytes_in, dtype=np.int32),
-    )
 
 
 class Fleet:
@@ -113,61 +52,72 @@ class Fleet:
     plan
         What stays the same.
     blocks
-        The trace, block by block.
+        The trace, block by block, with users and items where the plan has caches, shares of users or routers that ask.
     record
         Which requests to keep one by one; none unless given.
+    whole
+        Whether to take the whole path; by itself where the plan needs it. (On a plan that does not, both paths do the
+        same.)
 
     Attributes
     ----------
     now_s
         Up to where requests have been served.
+    state
+        Everything that changes, `simulator.kernel.state.Fleet`; to read.
+    whole
+        What the whole path has beside it, `simulator.kernel.journey_state.Whole`; None on the plain path.
     """
 
-    def __init__(self, plan: FleetPlan, blocks: Iterator[TraceBlock], record: RecordPlan | None = None) -> None:
+    def __init__(
+        self,
+        plan: FleetPlan,
+        blocks: Iterator[TraceBlock],
+        record: RecordPlan | None = None,
+        *,
+        whole: bool | None = None,
+    ) -> None:
         self.plan = plan
         self.now_s = 0.0
         self._blocks = blocks
+        is_whole = needs_whole(plan) if whole is None else whole
         tables, self._latencies = flatten(plan.tables)
-        nodes = np.zeros(len(plan.nic_bytes_per_s), NODE)
-        nodes["nic_bytes_per_s"] = plan.nic_bytes_per_s
-        record = record or RecordPlan()
-        self.state = State(
-            clock=_clock(plan, record),
-            requests=np.zeros(1, REQUEST),
-            tasks=np.zeros(1, TASK),
-            free=np.zeros(1, np.uint32),
-            replicas=_empty_replicas(64),
-            events=np.full(128, NEVER),
-            stages=_stages(plan),
-            members=np.zeros(0, np.int64),
-            costs=np.zeros(0, np.int64),
-            nodes=nodes,
-            services=_services(plan),
-            histogram=np.zeros((len(plan.services), N_BINS), np.int64),
-            tables=tables,
-            record=_record(plan, record.rows),
-        )
-        self._add_numbers(4095)
-        self._rebuild_pools()
-        self._arrivals = _rows(None)
+        self._lines = lines_of(plan) if is_whole else 0
+        self.state = build_fleet(plan, tables, self._lines, record or RecordPlan())
+        self.whole = None
+        if is_whole:
+            self._weight = np.array([getattr(table, "weight", 1.0) for table in plan.tables])
+            self._pools = PoolLayout(plan.stages, len(plan.sites), float(self._weight.max()))
+            self.whole = build_whole(plan, self._pools.state, len(self.replicas), len(self.state.tasks))
+            self._node_site = plan.node_site if len(plan.node_site) else np.zeros(len(plan.nic_bytes_per_s), np.int64)
+            self._rebuild_pools(range(len(plan.stages)))
+            self._set_reach()
+        self._arrivals = arrivals_of(None, is_whole)
 
     # --- requests --------------------------------------------------------------------------------------
 
     def advance(self, until_s: float) -> None:
         """Serve every event of the request path up to and including ``until_s``."""
         with np.errstate(over="ignore"):
-            while (why := advance(until_s, self._arrivals, self.state, self._latencies)) != ADVANCED:
+            while (why := self._advance(until_s)) != ADVANCED:
                 if why == NEED_BLOCK:
                     self._next_block()
                 elif why == NEED_ROOM:
-                    self._add_numbers(len(self.state.tasks))
+                    self._add_numbers()
         if math.isfinite(until_s):
             self.now_s = until_s
             settle(self.state.replicas, self.state.tables, until_s)
 
+    def _advance(self, until_s: float) -> int:
+        if self.whole is None:
+            return int(advance(until_s, self._arrivals, self.state, self._latencies))
+        return int(advance_whole(until_s, self._arrivals, self.state, self.whole, self._latencies))
+
     def finish(self) -> None:
         """Serve what is in flight to the end, with no replica coming or going."""
         self.advance(math.inf)
+        if self.whole is not None:
+            self._pools.check_functions()
 
     def in_flight(self) -> np.ndarray:
         """``[service]`` requests that have arrived and have no outcome yet."""
@@ -186,21 +136,13 @@ class Fleet:
         clock["cursor"] = 0
         clock["exhausted"] = block is None
         clock["first_id"] = 0 if block is None else block.start_index
-        self._arrivals = _rows(block)
+        self._arrivals = arrivals_of(block, self.whole is not None)
 
-    def _add_numbers(self, count: int) -> None:
-        """Make room for more requests and tasks in flight."""
-        state, clock = self.state, self.state.clock[0]
-        first, unused = len(state.tasks), int(clock.free_numbers)
-        free = np.zeros(first + count, np.uint32)
-        free[:count] = np.arange(first + count - 1, first - 1, -1)
-        free[count : count + unused] = state.free[:unused]
-        clock.free_numbers = count + unused
-        self.state = state._replace(
-            requests=np.concatenate([state.requests, np.zeros(count, REQUEST)]),
-            tasks=np.concatenate([state.tasks, np.zeros(count, TASK)]),
-            free=free,
-        )
+    def _add_numbers(self) -> None:
+        """Make room for twice as many requests and tasks in flight."""
+        self.state = add_numbers(self.state, len(self.state.tasks))
+        if self.whole is not None:
+            self.whole = add_journeys(self.whole, len(self.state.tasks))
 
     # --- replicas --------------------------------------------------------------------------------------
 
@@ -209,10 +151,11 @@ class Fleet:
         """The replica slots, structs of `simulator.kernel.state.REPLICA`; to read."""
         return self.state.replicas
 
-    def add_replica(self, rule: int, table: int, node: int, slot: int | None = None) -> int:
+    def add_replica(self, rule: int, table: int, node: int, slot: int | None = None, device: int = NONE) -> int:
         """Reserve a slot (the lowest free one unless given) for a replica that is starting; returns the slot.
 
-        ``rule`` and ``table`` index the plan's batch rules and latency tables.
+        ``rule`` and ``table`` index the plan's batch rules and latency tables; replicas on one ``device`` slow each
+        other down (`NONE`: alone on one).
         """
         if slot is None:
             absent = np.flatnonzero(self.replicas["state"] == ABSENT)
@@ -223,16 +166,21 @@ class Fleet:
         replica.state, replica.stage, replica.table, replica.node = STARTING, batch.stage, table, node
         replica.counts_items, replica.max_batch = batch.counts_items, batch.max_batch
         replica.max_wait_s, replica.queue_limit = batch.max_wait_s, batch.queue_limit
-        replica.released_s = np.inf
+        replica.released_s, replica.fill_s, replica.slowness, replica.device_index = np.inf, np.inf, 1.0, device
+        if self.whole is not None:
+            replica.site = self._node_site[node]
+            new = device + 1 - len(self.whole.running)
+            if new > 0:
+                running = np.concatenate([self.whole.running, np.zeros(2 * new, np.int64)])
+                self.whole = self.whole._replace(running=running)
         return slot
 
     def activate(self, *slots: int) -> None:
         """Let starting replicas receive requests from now on, and first those that routers hold."""
-        holding = bool((self.state.stages["held_head"] != NOBODY).any())
-        for some in ([slot] for slot in slots) if holding else [list(slots)]:
+        for some in ([slot] for slot in slots) if self._holds() else [list(slots)]:
             self.replicas["state"][some] = READY
             self.replicas["free_s"][some] = self.now_s
-            self._rebuild_pools()
+            self._change_pools(some)
             self._pass_on()
 
     def drain(self, *slots: int) -> None:
@@ -242,7 +190,7 @@ class Fleet:
             replica.state = DRAINING
             if replica.outstanding == 0:
                 replica.released_s = self.now_s
-        self._rebuild_pools()
+        self._change_pools(slots)
         self._pass_on()
 
     def is_released(self, slot: int) -> bool:
@@ -253,33 +201,92 @@ class Fleet:
         """Free the slot of a replica that is starting or released."""
         self.replicas[slot].state = ABSENT
 
+    def fail(self, *slots: int) -> None:
+        """Replicas fail: their batches are revoked, what they hold is lost, and their slots are free."""
+        for slot in slots:
+            replica = self.replicas[slot]
+            replica.state = ABSENT
+            replica.life += 1
+            replica.released_s = np.inf
+        self._change_pools(slots)
+        with np.errstate(over="ignore"):
+            for slot in slots:
+                if self.whole is None:
+                    lose_replica(self.state, slot, self.now_s)
+                else:
+                    lose_whole_replica(self.state, self.whole, slot, self.now_s)
+        self.replicas["fill_s"][list(slots)] = np.inf
+        self._pass_on()
+
+    def set_slowness(self, slot: int, factor: float) -> None:
+        """Let a replica's batches that start from now on take ``factor`` times as long; 1 as they should."""
+        self.replicas[slot].slowness = factor
+
+    # --- links -----------------------------------------------------------------------------------------
+
+    def set_link(self, from_site: int, to_site: int, is_up: bool) -> None:
+        """A link between sites fails, with what it carries, or is there again."""
+        self._set_link(places_of_links(self.plan)[from_site, to_site], is_up)
+
+    def set_access(self, site: int, direction: Literal["in", "out"], is_up: bool) -> None:
+        """A site's access link fails or is there again; a site without one has none to fail."""
+        assert self.whole is not None
+        place = site if direction == "in" else len(self.whole.links) - len(self.plan.sites) + site
+        if self.whole.links[place].is_there:
+            self._set_link(place, is_up)
+
+    def _set_link(self, place: int, is_up: bool) -> None:
+        assert self.whole is not None
+        link = self.whole.links[place]
+        if bool(link.is_up) == is_up:
+            return
+        link.is_up, link.free_s = is_up, self.now_s
+        self._set_reach()
+        if not is_up and place < len(self.whole.links) - len(self.plan.sites):
+            with np.errstate(over="ignore"):
+                lose_link(self.state, self.whole, place, self.now_s)
+        self._pass_on()
+
+    # --- pools -----------------------------------------------------------------------------------------
+
+    def _holds(self) -> bool:
+        held = self.state.stages["held_head"] if self.whole is None else self.whole.held_head
+        return bool((held != NOBODY).any())
+
     def _pass_on(self) -> None:
         with np.errstate(over="ignore"):
-            pass_on_all(self.state, self.now_s)
+            if self.whole is None:
+                pass_on_all(self.state, self.now_s)
+            else:
+                pass_on_all_held(self.state, self.whole, self.now_s)
 
     def _grow_replicas(self) -> None:
-        old = self.replicas
-        events = np.full(4 * len(old), NEVER)
-        events[2 * len(old) : 3 * len(old)] = self.state.events[len(old) :]
-        build_events(events)
-        self.state = self.state._replace(replicas=np.concatenate([old, _empty_replicas(len(old))]), events=events)
+        self.state = grow_replicas(self.state, self._lines)
+        if self.whole is not None:
+            self.whole = grow_classes(self.whole, len(self.replicas))
 
-    def _rebuild_pools(self) -> None:
-        """Lay out every stage's ready replicas, in order of slot, with the trees of their costs."""
-        replicas, stages = self.replicas, self.state.stages
-        ready = np.flatnonzero(replicas["state"] == READY)
-        pools = [ready[replicas["stage"][ready] == k] for k in range(len(stages))]
-        stages["ready"] = [len(pool) for pool in pools]
-        stages["capacity"] = [_power_of_two(len(pool)) for pool in pools]
-        stages["offset"] = np.cumsum(stages["capacity"]) - stages["capacity"]
-        members = np.zeros(stages["capacity"].sum(), np.int64)
-        costs = np.full(2 * len(members), EMPTY)
-        for stage, pool in zip(stages, pools):
-            first, places = stage["offset"], np.arange(len(pool))
-            members[first : first + len(pool)] = pool
-            replicas["position"][pool] = places
-            leaf = 2 * first + stage["capacity"]
-            cost = replicas["outstanding"][pool].astype(np.int64) + 1
-            costs[leaf : leaf + len(pool)] = (cost << PLACE_BITS) | places
-            build_costs(costs, 2 * first, stage["capacity"])
-        self.state = self.state._replace(members=members, costs=costs)
+    def _set_reach(self) -> None:
+        assert self.whole is not None
+        self._pools.set_reach(reach(self.whole))
+
+    def _change_pools(self, slots: Iterable[int]) -> None:
+        """Lay out the pools of some replicas' stages anew."""
+        if self.whole is None:
+            self.state = rebuild_plain_pools(self.state)
+        else:
+            self._rebuild_pools(np.unique(self.replicas["stage"][list(slots)]).tolist())
+
+    def _rebuild_pools(self, stages: Iterable[int]) -> None:
+        assert self.whole is not None
+        replicas = self.replicas
+        for stage in stages:
+            pool = np.flatnonzero((replicas["state"] == READY) & (replicas["stage"] == stage))
+            its = replicas[pool]
+            replicas["position"][pool] = self._pools.rebuild(
+                stage,
+                pool,
+                its["site"].astype(np.int64),
+                its["outstanding"].astype(np.int64),
+                self._weight[its["table"]],
+            )
+        self.whole = self.whole._replace(pools=self._pools.state)

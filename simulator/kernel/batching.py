@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from simulator.kernel.compiled import inlined
-from simulator.kernel.counting import record_batch
 from simulator.kernel.draws import draw, draw_number
 from simulator.kernel.event_tree import bits, event_of, set_event
 from simulator.kernel.latency import batch_latency
 from simulator.kernel.state import NOBODY, Fleet, Latencies
 
-__all__ = ["enqueue", "schedule_next", "start_batch"]
+__all__ = ["enqueue", "find_fill", "run_batch", "schedule_next", "start_batch"]
 
 
 @inlined
@@ -41,7 +40,6 @@ def enqueue(fleet: Fleet, slot: int, number: int) -> None:
     else:
         fleet.tasks[replica.tail].next = number
     replica.tail = number
-    replica.queue_length += 1
     replica.queue_units += task.units
     fills = replica.fill_s == np.inf and replica.queue_units >= replica.max_batch
     if fills:
@@ -81,7 +79,7 @@ def _take(tasks: np.ndarray, replica: Any, stage: Any, now: float) -> int:
 
 
 @inlined
-def _find_fill(tasks: np.ndarray, replica: Any) -> float:
+def find_fill(tasks: np.ndarray, replica: Any) -> float:
     """Ready time of the first queued task with which the queue reaches the cap; infinite if none does."""
     if replica.queue_units < replica.max_batch:
         return np.inf
@@ -94,32 +92,32 @@ def _find_fill(tasks: np.ndarray, replica: Any) -> float:
 
 
 @inlined
-def _record(fleet: Fleet, replica: Any, now: float, end_s: float, units: int) -> None:
-    position = replica.stage - fleet.stages[replica.stage].first_stage
-    number = replica.batch_head
-    while number != NOBODY:
-        record_batch(fleet, fleet.requests[number].id, position, now, end_s, units)
-        number = fleet.tasks[number].next
+def run_batch(
+    fleet: Fleet, latencies: Latencies, slot: int, now: float, compute_s: float, units: int, u: float, slowdown: float
+) -> None:
+    """Run the batch that an idle replica has taken at ``now``; compute begins at ``compute_s``."""
+    replica = fleet.replicas[slot]
+    stage = fleet.stages[replica.stage]
+    table = fleet.tables[replica.table]
+    latency_s, cores_busy, beyond = batch_latency(table, latencies, units, u)
+    end_s = compute_s + latency_s * replica.slowness * slowdown
+    set_event(fleet.events, slot, bits(end_s))
+    replica.running = 1
+    replica.started_s = now
+    replica.settled_s = now
+    replica.batch_units = units
+    replica.cores_busy = cores_busy
+    stage.compute_s += (end_s - now) * replica.batch_count
+    table.batches += 1
+    table.extrapolated += beyond
 
 
 @inlined
 def start_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float) -> None:
-    """Start a batch at ``now`` on an idle replica and write its end."""
+    """Start a batch at ``now`` on an idle replica."""
     replica = fleet.replicas[slot]
-    stage = fleet.stages[replica.stage]
-    table = fleet.tables[replica.table]
-    units = _take(fleet.tasks, replica, stage, now)
-    replica.fill_s = _find_fill(fleet.tasks, replica)
+    units = _take(fleet.tasks, replica, fleet.stages[replica.stage], now)
+    replica.fill_s = find_fill(fleet.tasks, replica)
     head = fleet.requests[replica.batch_head]
     u = draw(fleet.clock[0].noise_seed, head.id, draw_number(replica.stage, 0, 0, 0), 0)
-    latency_s, cores_busy, beyond = batch_latency(table, latencies, units, u)
-    end_s = now + latency_s
-    set_event(fleet.events, slot, bits(end_s))
-    replica.running = 1
-    replica.settled_s = now
-    replica.cores_busy = cores_busy
-    stage.compute_s += latency_s * replica.batch_count
-    table.batches += 1
-    table.extrapolated += beyond
-    if fleet.clock[0].record_rows > 0:
-        _record(fleet, replica, now, end_s, units)
+    run_batch(fleet, latencies, slot, now, now, units, u, 1.0)

@@ -8,15 +8,15 @@ import numpy as np
 
 from simulator.kernel.batching import schedule_next
 from simulator.kernel.compiled import compiled, inlined
-from simulator.kernel.counting import count_completed
+from simulator.kernel.counting import count_completed, record_step
 from simulator.kernel.routing import change_outstanding, free_number, pass_on, route
 from simulator.kernel.state import DRAINING, NOBODY, Fleet
 
-__all__ = ["complete_batch", "settle"]
+__all__ = ["book_compute", "complete_batch", "end_batch", "settle"]
 
 
 @inlined
-def _settle(replica: Any, tables: np.ndarray, now: float) -> None:
+def book_compute(replica: Any, tables: np.ndarray, now: float) -> None:
     """Book the compute time of a running batch up to ``now``."""
     elapsed_s = now - replica.settled_s
     table = tables[replica.table]
@@ -30,7 +30,25 @@ def settle(replicas: np.ndarray, tables: np.ndarray, now: float) -> None:
     """Book the compute time of all running batches up to ``now``, so that an interval holds what fell into it."""
     for slot in range(replicas.shape[0]):
         if replicas[slot].running:
-            _settle(replicas[slot], tables, now)
+            book_compute(replicas[slot], tables, now)
+
+
+@inlined
+def end_batch(fleet: Fleet, slot: int, now: float) -> None:
+    """Book a batch that ends, and let the replica be idle."""
+    replica = fleet.replicas[slot]
+    book_compute(replica, fleet.tables, now)
+    fleet.tables[replica.table].requests += replica.batch_count
+    replica.running = 0
+    replica.free_s = now
+
+
+@inlined
+def _record_batch(fleet: Fleet, slot: int, now: float) -> None:
+    number = fleet.replicas[slot].batch_head
+    while number != NOBODY:
+        record_step(fleet, fleet.requests[number].id, slot, fleet.tasks[number].ready_s, now)
+        number = fleet.tasks[number].next
 
 
 @inlined
@@ -59,14 +77,13 @@ def complete_batch(fleet: Fleet, slot: int, now: float) -> None:
     replica = fleet.replicas[slot]
     stage_index = replica.stage
     stage = fleet.stages[stage_index]
-    _settle(replica, fleet.tables, now)
-    fleet.tables[replica.table].requests += replica.batch_count
-    replica.running = 0
-    replica.free_s = now
+    end_batch(fleet, slot, now)
     change_outstanding(fleet, replica, -replica.batch_count)
     schedule_next(fleet, slot)
     if replica.state == DRAINING and replica.outstanding == 0:
         replica.released_s = now
+    if fleet.clock[0].record_rows > 0:
+        _record_batch(fleet, slot, now)
     if stage.max_outstanding > 0:
         pass_on(fleet, stage_index, now)
     if stage.is_last:

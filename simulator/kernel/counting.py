@@ -8,7 +8,7 @@ from simulator.kernel.bins import bin_of
 from simulator.kernel.compiled import inlined
 from simulator.kernel.state import COMPLETED, FAILED, NONE, Fleet
 
-__all__ = ["count_completed", "count_refused", "record_batch", "record_row", "record_step"]
+__all__ = ["count_completed", "count_refused", "record_row", "record_step"]
 
 
 @inlined
@@ -55,21 +55,14 @@ def count_refused(fleet: Fleet, request: Any, status: int, now: float) -> None:
 
 
 @inlined
-def record_step(fleet: Fleet, request_id: int, position: int, slot: int, ready_s: float) -> None:
-    """Record which replica a request went to and when it was ready there."""
+def record_step(fleet: Fleet, request_id: int, slot: int, ready_s: float, now: float) -> None:
+    """Record a request's pass through the stage of a replica, whose batch ends now."""
     row = record_row(fleet.clock[0], request_id)
     if row != NONE:
-        step = fleet.record.step[row, position]
+        replica = fleet.replicas[slot]
+        step = fleet.record.step[row, replica.stage - fleet.stages[replica.stage].first_stage]
         step.slot = slot
         step.ready_s = ready_s
-
-
-@inlined
-def record_batch(fleet: Fleet, request_id: int, position: int, start_s: float, end_s: float, units: int) -> None:
-    """Record the batch that a request was served in."""
-    row = record_row(fleet.clock[0], request_id)
-    if row != NONE:
-        step = fleet.record.step[row, position]
-        step.start_s = start_s
-        step.end_s = end_s
-        step.batch_units = units
+        step.start_s = replica.started_s
+        step.end_s = now
+        step.batch_units = replica.batch_units

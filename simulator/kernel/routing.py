@@ -9,10 +9,10 @@ import numpy as np
 from simulator.kernel.batching import enqueue
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.cost_tree import EMPTY, PLACE_MASK, cost_key, least_cost, set_cost
-from simulator.kernel.counting import count_refused, record_step
+from simulator.kernel.counting import count_refused
 from simulator.kernel.state import FAILED, NOBODY, NONE, READY, REJECTED, ROUND_ROBIN, Fleet
 
-__all__ = ["change_outstanding", "free_number", "pass_on", "pass_on_all", "route"]
+__all__ = ["change_outstanding", "free_number", "pass_on", "pass_on_all", "receive", "refuse", "route"]
 
 
 @inlined
@@ -50,14 +50,14 @@ def free_number(fleet: Fleet, number: int) -> None:
 
 
 @inlined
-def _refuse(fleet: Fleet, number: int, status: int, now: float) -> None:
+def refuse(fleet: Fleet, number: int, status: int, now: float) -> None:
     """End a request that no replica takes."""
     count_refused(fleet, fleet.requests[number], status, now)
     free_number(fleet, number)
 
 
 @inlined
-def _receive(node: Any, now: float, payload_bytes: float) -> float:
+def receive(node: Any, now: float, payload_bytes: float) -> float:
     """Pass a payload through a node's card, first come first served; when the node has it."""
     free_s = max(now, node.nic_free_s) + payload_bytes / node.nic_bytes_per_s
     node.nic_free_s = free_s
@@ -71,20 +71,20 @@ def _assign(fleet: Fleet, number: int, stage_index: int, slot: int, now: float) 
     stage = fleet.stages[stage_index]
     replica = fleet.replicas[slot]
     if replica.queue_limit > 0 and replica.queue_length >= replica.queue_limit:
-        _refuse(fleet, number, REJECTED, now)
+        refuse(fleet, number, REJECTED, now)
         return
+    replica.queue_length += 1
     change_outstanding(fleet, replica, 1)
     request = fleet.requests[number]
     items = request.items
     if items == 0 or items > stage.candidates:
         items = stage.candidates
     payload_bytes = request.bytes_in + items * stage.item_bytes
-    ready_s = _receive(fleet.nodes[replica.node], now, payload_bytes) + fleet.clock[0].hop_delay_s
+    ready_s = receive(fleet.nodes[replica.node], now, payload_bytes) + fleet.clock[0].hop_delay_s
     task = fleet.tasks[number]
     task.units = items if replica.counts_items else 1
     task.ready_s = ready_s
     stage.queue += 1
-    record_step(fleet, request.id, stage_index - stage.first_stage, slot, ready_s)
     enqueue(fleet, slot, number)
 
 
@@ -116,7 +116,7 @@ def pass_on(fleet: Fleet, stage_index: int, now: float) -> None:
     while stage.held_head != NOBODY:
         slot = _choose(stage, fleet.members, fleet.costs)
         if slot == NONE:
-            _refuse(fleet, _next_held(fleet.tasks, stage), FAILED, now)
+            refuse(fleet, _next_held(fleet.tasks, stage), FAILED, now)
         elif fleet.replicas[slot].outstanding < stage.max_outstanding:
             _assign(fleet, _next_held(fleet.tasks, stage), stage_index, slot, now)
         else:
@@ -137,7 +137,7 @@ def route(fleet: Fleet, number: int, stage_index: int, now: float) -> None:
     fleet.tasks[number].routed_s = now
     slot = _choose(stage, fleet.members, fleet.costs)
     if slot == NONE:
-        _refuse(fleet, number, FAILED, now)
+        refuse(fleet, number, FAILED, now)
     elif stage.max_outstanding > 0 and (
         stage.held_head != NOBODY or fleet.replicas[slot].outstanding >= stage.max_outstanding
     ):

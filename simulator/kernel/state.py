@@ -83,24 +83,33 @@ TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4")
 REPLICA = struct(
     fill_s="f8", free_s="f8", max_wait_s="f8", queue_units="i8", head="u4", tail="u4", queue_length="i4",
     outstanding="i4", max_batch="i4", queue_limit="i4", stage="i4", node="i4", table="i4", position="i4",
-    batch_head="u4", batch_count="i4", settled_s="f8", cores_busy="f8", released_s="f8",
-    state="i1", running="i1", counts_items="i1",
+    batch_head="u4", batch_count="i4", slowness="f8", started_s="f8", settled_s="f8", cores_busy="f8", released_s="f8",
+    batch_units="i8", site="i4", life="i4", device_index="i4", state="i1", running="i1", counts_items="i1",
 )  # fmt: skip
-"""A replica: its queue, its batch and its variant's batch rule. The time of its next event is in `Fleet.events`."""
+"""A replica: its queue, its batch and its variant's batch rule. The time of its next event is in `Fleet.events`.
+
+``queue_length`` counts tasks in transfer too. ``life`` counts failures in this slot, so that what was on its way
+knows."""
 
 STAGE = struct(
     offset="i8", capacity="i8", ready="i8", counter="i8", queue="i8", wait_s="f8", compute_s="f8", item_bytes="f8",
     candidates="i4", service="i4", first_stage="i4", max_outstanding="i4", held_head="u4", held_tail="u4",
-    router="i1", is_last="i1",
+    router="i1", is_last="i1", split_items="i4", retries="i4", held="i8",
+    expire_s="f8", budget_s="f8", retry_delay_s="f8", hedge_after_s="f8",
+    budget_met="i8", expired="i8", lost="i8", retried="i8", hedged="i8", hedges_won="i8",
 )  # fmt: skip
 """A stage and where its pool lies: slots of members ``offset`` to ``offset + ready`` in order, and a tree of their
 costs from ``2 * offset`` (`cost_tree`). ``queue`` tasks wait, those that the router holds (from ``held_head``) among
-them; ``wait_s`` and ``compute_s`` sum over tasks."""
+them; ``wait_s`` and ``compute_s`` sum over tasks. The whole path alone uses what comes after ``is_last``, and holds
+tasks in ``Whole.held_head`` (``held`` of them); ``budget_met`` to ``hedges_won`` count tasks."""
 
 NODE = struct(nic_bytes_per_s="f8", nic_free_s="f8", nic_bytes="f8")
 """A network card: when it is free, and what it was given to receive."""
 
-SERVICE = struct(slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed="i8", slo_met="i8", first_stage="i8")
+SERVICE = struct(
+    slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed="i8", slo_met="i8", first_stage="i8",
+    background_started="i8", background_ended="i8", bytes_out="f8",
+)  # fmt: skip
 """A service's counters."""
 
 TABLE = struct(
@@ -118,12 +127,14 @@ STEP = struct(slot="i8", ready_s="f8", start_s="f8", end_s="f8", batch_units="i8
 
 
 class Arrivals(NamedTuple):
-    """A block of the trace, ``[row]``; `CLOCK.cursor` is the next row."""
+    """A block of the trace, ``[row]``; `CLOCK.cursor` is the next row. ``user`` and ``item`` are the whole path's."""
 
     arrival_s: np.ndarray
     service: np.ndarray
     items: np.ndarray
     bytes_in: np.ndarray
+    user: np.ndarray
+    item: np.ndarray
 
 
 class Latencies(NamedTuple):

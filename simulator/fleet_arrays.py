@@ -1,0 +1,175 @@
+"""The arrays of the data plane's plain path, made from the plan (`simulator.kernel.state` says what they mean)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.histogram import N_BINS
+from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, build_costs
+from simulator.kernel.event_tree import NEVER, build_events
+from simulator.kernel.state import (
+    CLOCK,
+    NODE,
+    NONE,
+    OUTCOME,
+    READY,
+    REPLICA,
+    REQUEST,
+    SERVICE,
+    STAGE,
+    STEP,
+    TASK,
+    Arrivals,
+    Fleet,
+    Record,
+)  # fmt: skip
+from simulator.plan import ROUTERS, FleetPlan, RecordPlan
+
+if TYPE_CHECKING:
+    from workloads.trace import TraceBlock
+
+__all__ = ["add_numbers", "arrivals_of", "build_fleet", "grow_replicas", "rebuild_plain_pools"]
+
+FIRST_NUMBERS = 4096
+FIRST_SLOTS = 64
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(1, math.ceil(math.log2(max(n, 2))))
+
+
+def _empty_replicas(slots: int) -> np.ndarray:
+    replicas = np.zeros(slots, REPLICA)
+    replicas["fill_s"] = replicas["released_s"] = np.inf
+    return replicas
+
+
+def _stages(plan: FleetPlan) -> np.ndarray:
+    stages = np.zeros(len(plan.stages), STAGE)
+    for name in ("service", "candidates", "item_bytes", "max_outstanding", "split_items", "retries", "expire_s",
+                 "budget_s", "retry_delay_s", "hedge_after_s"):  # fmt: skip
+        stages[name] = [getattr(stage, name) for stage in plan.stages]
+    for k, (row, stage) in enumerate(zip(stages, plan.stages)):
+        same = [i for i, other in enumerate(plan.stages) if other.service == stage.service]
+        row.router = ROUTERS.index(stage.router)
+        row.first_stage, row.is_last = same[0], k == same[-1]
+    return stages
+
+
+def _services(plan: FleetPlan) -> np.ndarray:
+    services = np.zeros(len(plan.services), SERVICE)
+    services["slo_s"] = [service.slo_s for service in plan.services]
+    services["bytes_out"] = [service.bytes_out for service in plan.services]
+    for k in range(len(plan.stages) - 1, -1, -1):
+        services["first_stage"][plan.stages[k].service] = k
+    return services
+
+
+def _clock(plan: FleetPlan, record: RecordPlan) -> np.ndarray:
+    clock = np.zeros(1, CLOCK)
+    clock["noise_seed"] = np.uint64(plan.noise_seed % 2**64)
+    clock["hop_delay_s"] = plan.hop_delay_s
+    clock["record_rows"], clock["record_first"], clock["record_every"] = record.rows, record.first_id, record.every
+    return clock
+
+
+def _record(plan: FleetPlan, rows: int) -> Record:
+    positions = max(sum(s.service == v for s in plan.stages) for v in range(len(plan.services)))
+    outcome = np.zeros(rows, OUTCOME)
+    step = np.zeros((rows, positions), STEP)
+    outcome["done_s"] = np.nan
+    step["slot"] = NONE
+    for field in ("ready_s", "start_s", "end_s"):
+        step[field] = np.nan
+    return Record(outcome, step)
+
+
+def build_fleet(plan: FleetPlan, tables: np.ndarray, lines: int, record: RecordPlan) -> Fleet:
+    """All arrays, with no replica and no request yet; ``lines`` sources of events beside replicas."""
+    nodes = np.zeros(len(plan.nic_bytes_per_s), NODE)
+    nodes["nic_bytes_per_s"] = plan.nic_bytes_per_s
+    fleet = Fleet(
+        clock=_clock(plan, record),
+        requests=np.zeros(1, REQUEST),
+        tasks=np.zeros(1, TASK),
+        free=np.zeros(1, np.uint32),
+        replicas=_empty_replicas(FIRST_SLOTS),
+        events=np.full(2 * _power_of_two(FIRST_SLOTS + lines), NEVER),
+        stages=_stages(plan),
+        members=np.zeros(0, np.int64),
+        costs=np.zeros(0, np.int64),
+        nodes=nodes,
+        services=_services(plan),
+        histogram=np.zeros((len(plan.services), N_BINS), np.int64),
+        tables=tables,
+        record=_record(plan, record.rows),
+    )
+    return rebuild_plain_pools(add_numbers(fleet, FIRST_NUMBERS - 1))
+
+
+def add_numbers(fleet: Fleet, count: int) -> Fleet:
+    """The same with room for more requests and tasks in flight."""
+    clock = fleet.clock[0]
+    first, unused = len(fleet.tasks), int(clock.free_numbers)
+    free = np.zeros(first + count, np.uint32)
+    free[:count] = np.arange(first + count - 1, first - 1, -1)
+    free[count : count + unused] = fleet.free[:unused]
+    clock.free_numbers = count + unused
+    return fleet._replace(
+        requests=np.concatenate([fleet.requests, np.zeros(count, REQUEST)]),
+        tasks=np.concatenate([fleet.tasks, np.zeros(count, TASK)]),
+        free=free,
+    )
+
+
+def grow_replicas(fleet: Fleet, lines: int) -> Fleet:
+    """The same with twice as many slots; the events of lines move behind them."""
+    slots, leaves = len(fleet.replicas), len(fleet.events) // 2
+    events = np.full(2 * _power_of_two(2 * slots + lines), NEVER)
+    first = len(events) // 2
+    events[first : first + slots] = fleet.events[leaves : leaves + slots]
+    events[first + 2 * slots :][:lines] = fleet.events[leaves + slots :][:lines]
+    build_events(events)
+    return fleet._replace(replicas=np.concatenate([fleet.replicas, _empty_replicas(slots)]), events=events)
+
+
+def rebuild_plain_pools(fleet: Fleet) -> Fleet:
+    """Lay out every stage's ready replicas, in order of slot, with the trees of their costs."""
+    replicas, stages = fleet.replicas, fleet.stages
+    ready = np.flatnonzero(replicas["state"] == READY)
+    pools = [ready[replicas["stage"][ready] == k] for k in range(len(stages))]
+    stages["ready"] = [len(pool) for pool in pools]
+    stages["capacity"] = [_power_of_two(len(pool)) for pool in pools]
+    stages["offset"] = np.cumsum(stages["capacity"]) - stages["capacity"]
+    members = np.zeros(stages["capacity"].sum(), np.int64)
+    costs = np.full(2 * len(members), EMPTY)
+    for stage, pool in zip(stages, pools):
+        first, places = stage["offset"], np.arange(len(pool))
+        members[first : first + len(pool)] = pool
+        replicas["position"][pool] = places
+        leaf = 2 * first + stage["capacity"]
+        cost = replicas["outstanding"][pool].astype(np.int64) + 1
+        costs[leaf : leaf + len(pool)] = (cost << PLACE_BITS) | places
+        build_costs(costs, 2 * first, stage["capacity"])
+    return fleet._replace(members=members, costs=costs)
+
+
+def arrivals_of(block: TraceBlock | None, with_keys: bool) -> Arrivals:
+    """A block of the trace as the kernel takes it; ``with_keys`` users and items too, 0 where it has none."""
+    rows = 0 if block is None else len(block)
+    zeros = np.zeros(rows if with_keys else 0, np.int64)
+    if block is None:
+        return Arrivals(np.zeros(0), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.int32), zeros, zeros)
+    keys = (zeros if column is None or not with_keys else column for column in (block.user, block.item))
+    user, item = (np.ascontiguousarray(column, dtype=np.int64) for column in keys)
+    return Arrivals(
+        arrival_s=np.ascontiguousarray(block.arrival_s, dtype=np.float64),
+        service=np.ascontiguousarray(block.service, dtype=np.int16),
+        items=np.ascontiguousarray(block.items, dtype=np.int32),
+        bytes_in=np.ascontiguousarray(block.bytes_in, dtype=np.int32),
+        user=user,
+        item=item,
+    )

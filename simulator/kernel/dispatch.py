@@ -1,0 +1,163 @@
+"""A task of the whole path finds a replica: chosen, held, sent over a link, hedged, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.kernel.compiled import inlined
+from simulator.kernel.draws import draw_number
+from simulator.kernel.gathering import join_queue
+from simulator.kernel.journey_state import TWIN, Whole
+from simulator.kernel.lines import await_hedge, line_up
+from simulator.kernel.links import carry
+from simulator.kernel.pools import least_other
+from simulator.kernel.routers import choose
+from simulator.kernel.routing import receive
+from simulator.kernel.state import NOBODY, NONE, READY, REJECTED, Fleet
+from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, lose
+
+__all__ = ["hedge", "join", "pass_on_held", "route_task"]
+
+
+@inlined
+def _choose(fleet: Fleet, whole: Whole, task: int) -> int:
+    """Slot of the replica that the router picks for a task, or `NONE` where no ready one is in reach."""
+    part = whole.parts[task]
+    journey = whole.journeys[part.request]
+    number = draw_number(part.stage, part.part, part.attempt, journey.branch)
+    request_id = fleet.requests[part.request].id
+    seed = fleet.clock[0].noise_seed
+    position = choose(whole.pools, part.stage, journey.site, journey.user, seed, request_id, number)
+    return NONE if position < 0 else whole.pools.members[position].slot
+
+
+@inlined
+def _payload_bytes(fleet: Fleet, whole: Whole, task: int) -> float:
+    part = whole.parts[task]
+    return fleet.requests[part.request].bytes_in + part.items * fleet.stages[part.stage].item_bytes
+
+
+@inlined
+def join(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
+    """A task has come to the node of its replica: it passes the card and joins the queue."""
+    part = whole.parts[task]
+    replica = fleet.replicas[part.slot]
+    free_s = receive(fleet.nodes[replica.node], now, _payload_bytes(fleet, whole, task))
+    fleet.tasks[task].ready_s = free_s + fleet.clock[0].hop_delay_s
+    fleet.tasks[task].units = part.items if replica.counts_items else 1
+    join_queue(fleet, whole, part.slot, task)
+
+
+@inlined
+def _is_full(replica: Any) -> bool:
+    return replica.queue_limit > 0 and replica.queue_length >= replica.queue_limit
+
+
+@inlined
+def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
+    """A replica takes a task, which sets out to it."""
+    part = whole.parts[task]
+    stage = fleet.stages[part.stage]
+    replica = fleet.replicas[slot]
+    part.slot = slot
+    part.life = replica.life
+    replica.queue_length += 1
+    stage.queue += 1
+    change_load(whole, replica, 1)
+    if stage.hedge_after_s > 0.0 and part.attempt < TWIN:
+        await_hedge(fleet, whole, task, now + stage.hedge_after_s)
+    site = whole.journeys[part.request].site
+    if site == replica.site:
+        join(fleet, whole, task, now)
+    else:
+        place = whole.link_of[site, replica.site]
+        line_up(fleet, whole, place, task, carry(whole.links[place], now, _payload_bytes(fleet, whole, task)))
+
+
+@inlined
+def _assign(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
+    """Give a task to a replica, or reject its request where the queue there is full."""
+    if _is_full(fleet.replicas[slot]):
+        end_request(fleet, whole, whole.parts[task].request, REJECTED, now)
+        end_task(fleet, whole, task)
+    else:
+        _give(fleet, whole, task, slot, now)
+
+
+@inlined
+def _hold(fleet: Fleet, whole: Whole, task: int) -> None:
+    """Keep a task at the router, behind those of its class."""
+    part = whole.parts[task]
+    stage_index, priority = part.stage, whole.journeys[part.request].priority
+    fleet.tasks[task].next = NOBODY
+    if whole.held_head[stage_index, priority] == NOBODY:
+        whole.held_head[stage_index, priority] = task
+    else:
+        fleet.tasks[whole.held_tail[stage_index, priority]].next = task
+    whole.held_tail[stage_index, priority] = task
+    fleet.stages[stage_index].held += 1
+    fleet.stages[stage_index].queue += 1
+
+
+@inlined
+def route_task(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
+    """Bring a task to its stage's router: a replica takes it, or it is held, refused or lost."""
+    stage = fleet.stages[whole.parts[task].stage]
+    slot = _choose(fleet, whole, task)
+    if slot == NONE:
+        lose(fleet, whole, task, now)
+    elif stage.max_outstanding > 0 and (stage.held > 0 or fleet.replicas[slot].outstanding >= stage.max_outstanding):
+        _hold(fleet, whole, task)
+    else:
+        _assign(fleet, whole, task, slot, now)
+
+
+@inlined
+def _class_of_next_held(whole: Whole, stage_index: int) -> int:
+    """The highest class of which a stage holds tasks, of those it holds."""
+    priority = 0
+    while whole.held_head[stage_index, priority] == NOBODY:
+        priority += 1
+    return priority
+
+
+@inlined
+def pass_on_held(fleet: Fleet, whole: Whole, stage_index: int, now: float) -> None:
+    """Send held tasks on, in order, while the replica chosen is below the limit; where there is none they are lost."""
+    stage = fleet.stages[stage_index]
+    while stage.held > 0:
+        priority = _class_of_next_held(whole, stage_index)
+        task = whole.held_head[stage_index, priority]
+        void = is_void(whole, task)
+        slot = NONE if void else _choose(fleet, whole, task)
+        if slot != NONE and fleet.replicas[slot].outstanding >= stage.max_outstanding:
+            return
+        whole.held_head[stage_index, priority] = fleet.tasks[task].next
+        stage.held -= 1
+        stage.queue -= 1
+        if slot != NONE:
+            _assign(fleet, whole, task, slot, now)
+        else:
+            lose(fleet, whole, task, now)
+
+
+@inlined
+def hedge(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
+    """A task has not completed for long: the least outstanding other replica gets a twin of it, if it takes it."""
+    part = whole.parts[task]
+    stage = fleet.stages[part.stage]
+    replica = fleet.replicas[part.slot]
+    own = replica.position if replica.life == part.life and replica.state == READY else NONE
+    position = least_other(whole.pools, part.stage, whole.journeys[part.request].site, own)
+    if position == NONE:
+        return
+    slot = whole.pools.members[position].slot
+    if _is_full(fleet.replicas[slot]):
+        return
+    twin = begin_task(fleet, whole, part.request, part.stage)
+    other = whole.parts[twin]
+    other.part, other.attempt, other.items = part.part, part.attempt + TWIN, part.items
+    other.twin, part.twin = task, twin
+    fleet.tasks[twin].routed_s = fleet.tasks[task].routed_s
+    stage.hedged += 1
+    _give(fleet, whole, twin, slot, now)

@@ -1,0 +1,82 @@
+"""The arrays of structs that the whole request path carries beside `simulator.kernel.state.Fleet`.
+
+Every number of the pool has four structs: `REQUEST` and `JOURNEY` of a request, `TASK` and `PART` of a task. The plain
+path uses the first of each alone. What travels over a link without being a task of a stage (a request on its way in, an
+answer) takes the place of a task meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from simulator.kernel.pool_state import Pools
+from simulator.kernel.structs import struct
+
+__all__ = [
+    "ANSWER", "INCOMING", "JOURNEY", "LINE", "LINK", "PART", "TODO", "TWIN", "Whole",
+]  # fmt: skip
+
+ANSWER, INCOMING = -1, -2
+"""In place of a stage: an answer on its way home, a request on its way in."""
+
+TWIN = 32
+"""Added to the attempt of a twin; fewer losses are counted."""
+
+PART = struct(
+    slot="i8", request="u4", life="i4", stage="i4", part="i4", attempt="i4", items="i4", twin="u4",
+    previous="u4", class_next="u4", hedge_next="u4", hedge_previous="u4", hedge_s="f8",
+    is_about="i1", is_void="i1", is_in_hedge_line="i1",
+)  # fmt: skip
+"""What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far (`TWIN` more for a twin),
+at a replica that is gone if its ``life`` is another. ``previous`` links it back in a replica's queue and ``class_next``
+to the next of its class there, both where there are classes."""
+
+JOURNEY = struct(
+    user="i8", item_id="i8", home="i4", site="i4", stage="i4", parts_left="i4", tasks_about="i4", branch="i4",
+    next="u4", priority="i1", has_ended="i1", is_background="i1",
+)  # fmt: skip
+"""Where a request is and what it waits for: ``parts_left`` of its stage are not complete, ``tasks_about`` are
+somewhere, void ones among them. ``next`` links it in `TODO`."""
+
+LINE = struct(head="u4", tail="u4")
+"""Tasks that wait for a time, first come first due: on a link, for a retry, or whether to be hedged."""
+
+LINK = struct(
+    s_per_byte="f8", s_per_message="f8", delay_s="f8", free_s="f8", bytes="f8", busy_s="f8", messages="i8", lost="i8",
+    from_site="i4", to_site="i4", is_there="i1", is_up="i1",
+)  # fmt: skip
+"""A link and what was given to it; ``lost`` of its ``messages`` were on it when it failed."""
+
+TODO = struct(head="u4", tail="u4", pass_stage="i8", most_parts="i8", most_new="i8")
+"""What an event leaves to be done at its own time, in order: a stage whose held tasks are to be passed on (`NONE`: no
+stage), then requests that go on, to `JOURNEY.stage`. ``most_parts``: tasks of a request at a stage, at most;
+``most_new``: numbers that an arrival may take, at most."""
+
+
+class Whole(NamedTuple):
+    """What the whole path carries more.
+
+    ``parts[number]``, ``journeys[number]``. ``links``: access in by site, site to site, access out by site, with
+    ``link_of[from_site, to_site]`` the place of one between sites. ``lines``: one for each link but those out, then for
+    each stage its retries, then for each stage its hedges; the source of line ``i`` in `Fleet.events` is
+    ``len(replicas) + i``. ``class_head``, ``class_tail`` ``[slot, class]`` of queues, ``held_head``, ``held_tail``
+    ``[stage, class]`` of what routers hold. ``home_share[service, site]`` and ``class_share[service, class]`` are
+    cumulative. ``running[device]`` counts batches.
+    """
+
+    parts: np.ndarray
+    journeys: np.ndarray
+    todo: np.ndarray
+    lines: np.ndarray
+    links: np.ndarray
+    link_of: np.ndarray
+    class_head: np.ndarray
+    class_tail: np.ndarray
+    held_head: np.ndarray
+    held_tail: np.ndarray
+    home_share: np.ndarray
+    class_share: np.ndarray
+    running: np.ndarray
+    pools: Pools

@@ -1,0 +1,141 @@
+"""A request of the whole path: it comes in, comes home, goes from stage to stage, and is answered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.kernel.compiled import inlined
+from simulator.kernel.counting import count_completed
+from simulator.kernel.dispatch import route_task
+from simulator.kernel.draws import hashed
+from simulator.kernel.journey_state import ANSWER, INCOMING, Whole
+from simulator.kernel.lines import line_up
+from simulator.kernel.links import carry
+from simulator.kernel.routing import free_number
+from simulator.kernel.state import FAILED, NONE, REJECTED, Arrivals, Fleet
+from simulator.kernel.tasks import begin_task, end_request, take_number, todo
+
+__all__ = ["admit", "answer", "arrive_home", "come_home", "enter_stage"]
+
+_HOME_SALT, _CLASS_SALT = 1, 2
+
+
+@inlined
+def _share_of(cumulative: np.ndarray, service: int, user: int, salt: int) -> int:
+    """The first place whose cumulative share exceeds the user's hash."""
+    place = 0
+    if cumulative.shape[1] > 1:
+        u = hashed(user, salt)
+        while cumulative[service, place] <= u:
+            place += 1
+    return place
+
+
+@inlined
+def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
+    """Take a row of the trace into the fleet: it sets out to its home."""
+    number = take_number(fleet)
+    now = arrivals.arrival_s[row]
+    service = arrivals.service[row]
+    request, journey = fleet.requests[number], whole.journeys[number]
+    request.id = fleet.clock[0].first_id + row
+    request.arrival_s = now
+    request.service = service
+    request.items = arrivals.items[row]
+    request.bytes_in = arrivals.bytes_in[row]
+    user = arrivals.user[row]
+    journey.user = user
+    journey.item_id = arrivals.item[row]
+    journey.home = _share_of(whole.home_share, service, user, _HOME_SALT)
+    journey.priority = _share_of(whole.class_share, service, user, _CLASS_SALT)
+    journey.branch = 0
+    journey.is_background = 0
+    journey.has_ended = 0
+    journey.tasks_about = 0
+    fleet.services[service].arrived += 1
+    link = whole.links[journey.home]
+    if not link.is_there:
+        come_home(fleet, whole, number, now)
+    elif link.is_up:
+        task = begin_task(fleet, whole, number, INCOMING)
+        line_up(fleet, whole, journey.home, task, carry(link, now, request.bytes_in))
+    else:
+        end_request(fleet, whole, number, FAILED, now)
+
+
+@inlined
+def come_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
+    """A request has come to its home: it goes on to its first stage."""
+    journey = whole.journeys[number]
+    journey.site = journey.home
+    journey.stage = fleet.services[fleet.requests[number].service].first_stage
+    todo(whole, number)
+
+
+@inlined
+def enter_stage(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
+    """A request has come to its stage: too late, or it is split and its tasks are routed one after another."""
+    journey = whole.journeys[number]
+    request = fleet.requests[number]
+    stage_index = journey.stage
+    stage = fleet.stages[stage_index]
+    if now > request.arrival_s + stage.expire_s:
+        stage.expired += 1
+        end_request(fleet, whole, number, REJECTED, now)
+        return
+    items = request.items
+    if items == 0 or items > stage.candidates:
+        items = stage.candidates
+    parts = 1
+    share, more = items, 0
+    if stage.split_items > 0 and items > stage.split_items:
+        parts = (items + stage.split_items - 1) // stage.split_items
+        share = items // parts
+        more = items - share * parts
+    journey.parts_left = parts
+    for j in range(parts):
+        task = begin_task(fleet, whole, number, stage_index)
+        part = whole.parts[task]
+        part.part = j
+        part.items = share + (j < more)
+        fleet.tasks[task].routed_s = now
+        route_task(fleet, whole, task, now)
+        if journey.has_ended:
+            break
+
+
+@inlined
+def answer(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
+    """A request's last stage has ended: its answer goes home."""
+    journey = whole.journeys[number]
+    if journey.site == journey.home:
+        arrive_home(fleet, whole, number, now)
+        return
+    place = whole.link_of[journey.site, journey.home]
+    if place == NONE or not whole.links[place].is_up:
+        end_request(fleet, whole, number, FAILED, now)
+        return
+    task = begin_task(fleet, whole, number, ANSWER)
+    bytes_out = fleet.services[fleet.requests[number].service].bytes_out
+    line_up(fleet, whole, place, task, carry(whole.links[place], now, bytes_out))
+
+
+@inlined
+def arrive_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
+    """A request's answer is at home: the request is completed, and its answer leaves."""
+    journey = whole.journeys[number]
+    service = fleet.services[fleet.requests[number].service]
+    if journey.is_background:
+        end_request(fleet, whole, number, NONE, now)
+        return
+    left_s = now
+    link = whole.links[whole.links.shape[0] - whole.link_of.shape[0] + journey.home]
+    if link.is_there:
+        if not link.is_up:
+            end_request(fleet, whole, number, FAILED, now)
+            return
+        left_s = carry(link, now, service.bytes_out)
+    count_completed(fleet, fleet.requests[number], left_s + fleet.clock[0].hop_delay_s)
+    journey.has_ended = 1
+    if journey.tasks_about == 0:
+        free_number(fleet, number)

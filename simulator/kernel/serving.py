@@ -1,0 +1,72 @@
+"""A replica of the whole path starts a batch, and ends one."""
+
+from __future__ import annotations
+
+from simulator.kernel.batching import find_fill, run_batch, schedule_next
+from simulator.kernel.compiled import inlined
+from simulator.kernel.completing import end_batch
+from simulator.kernel.counting import record_step
+from simulator.kernel.draws import draw, draw_number
+from simulator.kernel.gathering import gather
+from simulator.kernel.journey_state import ANSWER, TWIN, Whole
+from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
+from simulator.kernel.tasks import change_load, end_task, is_void, release_if_empty, todo
+
+__all__ = ["complete_whole_batch", "start_whole_batch"]
+
+
+@inlined
+def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: int, now: float) -> None:
+    """Start a batch at ``now`` on an idle replica, unless every task that is ready is void or late."""
+    replica = fleet.replicas[slot]
+    units = gather(fleet, whole, slot, now)
+    replica.fill_s = find_fill(fleet.tasks, replica)
+    if replica.batch_count == 0:
+        schedule_next(fleet, slot)
+        return
+    part = whole.parts[replica.batch_head]
+    number = draw_number(part.stage, part.part, part.attempt, whole.journeys[part.request].branch)
+    u = draw(fleet.clock[0].noise_seed, fleet.requests[part.request].id, number, 0)
+    slowdown = 1.0
+    if replica.device_index != NONE:
+        whole.running[replica.device_index] += 1
+    run_batch(fleet, latencies, slot, now, now, units, u, slowdown)
+
+
+@inlined
+def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float) -> None:
+    """A task of a batch that ends: with the last one of its stage, its request goes on."""
+    if not is_void(whole, task):
+        part = whole.parts[task]
+        replica, stage = fleet.replicas[slot], fleet.stages[part.stage]
+        journey = whole.journeys[part.request]
+        stage.budget_met += now - fleet.tasks[task].routed_s <= stage.budget_s
+        if part.twin != NOBODY:
+            whole.parts[part.twin].is_void = 1
+        stage.hedges_won += part.attempt >= TWIN
+        journey.parts_left -= 1
+        if journey.parts_left == 0:
+            if fleet.clock[0].record_rows > 0 and not journey.is_background:
+                record_step(fleet, fleet.requests[part.request].id, slot, fleet.tasks[task].ready_s, now)
+            journey.site = replica.site
+            journey.stage = ANSWER if stage.is_last else part.stage + 1
+            todo(whole, part.request)
+    end_task(fleet, whole, task)
+
+
+@inlined
+def complete_whole_batch(fleet: Fleet, whole: Whole, slot: int, now: float) -> None:
+    """End a replica's batch and plan the next; requests all of whose tasks are complete are left to go on."""
+    replica = fleet.replicas[slot]
+    end_batch(fleet, slot, now)
+    if replica.device_index != NONE:
+        whole.running[replica.device_index] -= 1
+    change_load(whole, replica, -replica.batch_count)
+    schedule_next(fleet, slot)
+    release_if_empty(replica, now)
+    whole.todo[0].pass_stage = replica.stage
+    task = replica.batch_head
+    while task != NOBODY:
+        following = fleet.tasks[task].next
+        _complete_task(fleet, whole, slot, task, now)
+        task = following

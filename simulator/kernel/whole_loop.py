@@ -1,0 +1,130 @@
+"""The event loop of the whole request path: arrivals, replicas, and lines."""
+
+from __future__ import annotations
+
+from simulator.kernel.compiled import compiled, inlined
+from simulator.kernel.dispatch import hedge, join, pass_on_held, route_task
+from simulator.kernel.event_tree import NEVER, bits, first_source, seconds
+from simulator.kernel.journey_state import ANSWER, Whole
+from simulator.kernel.journeys import admit, answer, arrive_home, come_home, enter_stage
+from simulator.kernel.lines import leave_hedge_line, take_first
+from simulator.kernel.serving import complete_whole_batch, start_whole_batch
+from simulator.kernel.state import ADVANCED, NEED_BLOCK, NEED_ROOM, NOBODY, NONE, Arrivals, Fleet, Latencies
+from simulator.kernel.tasks import end_task, is_void, leave_queue, lose
+
+__all__ = ["advance_whole"]
+
+
+@inlined
+def _come_off_link(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
+    """A task has come to the site of its replica, or an answer home."""
+    part = whole.parts[task]
+    if part.stage == ANSWER:
+        arrive_home(fleet, whole, part.request, now)
+        end_task(fleet, whole, task)
+    elif is_void(whole, task) or fleet.replicas[part.slot].life != part.life:
+        whole.todo[0].pass_stage = part.stage
+        leave_queue(fleet, whole, task, now)
+        lose(fleet, whole, task, now)
+    else:
+        join(fleet, whole, task, now)
+
+
+@inlined
+def _try_again(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
+    """The retry of a task is due."""
+    if is_void(whole, task):
+        end_task(fleet, whole, task)
+    else:
+        route_task(fleet, whole, task, now)
+
+
+@inlined
+def _line_event(fleet: Fleet, whole: Whole, line_index: int, now: float) -> None:
+    """The head of a line is due."""
+    stages, sites = fleet.stages.shape[0], whole.link_of.shape[0]
+    lines = whole.lines.shape[0]
+    if line_index >= lines - stages:
+        task = whole.lines[line_index].head
+        leave_hedge_line(fleet, whole, task)
+        if not is_void(whole, task):
+            hedge(fleet, whole, task, now)
+        return
+    task = take_first(fleet, whole, line_index)
+    if line_index >= lines - 2 * stages:
+        _try_again(fleet, whole, task, now)
+    elif line_index >= sites:
+        _come_off_link(fleet, whole, task, now)
+    else:
+        request = whole.parts[task].request
+        end_task(fleet, whole, task)
+        come_home(fleet, whole, request, now)
+
+
+@inlined
+def _finish_event(fleet: Fleet, whole: Whole, now: float) -> None:
+    """Do what the event has left to be done: held tasks are passed on, then requests go on."""
+    todo = whole.todo[0]
+    if todo.pass_stage != NONE:
+        pass_on_held(fleet, whole, todo.pass_stage, now)
+        todo.pass_stage = NONE
+    while todo.head != NOBODY:
+        number = todo.head
+        journey = whole.journeys[number]
+        todo.head = journey.next
+        if journey.stage == ANSWER:
+            answer(fleet, whole, number, now)
+        else:
+            enter_stage(fleet, whole, number, now)
+
+
+@inlined
+def _new_numbers(fleet: Fleet, whole: Whole, source: int) -> int:
+    """How many numbers an event of a source may take, at most."""
+    todo = whole.todo[0]
+    if source < fleet.replicas.shape[0] and fleet.replicas[source].running:
+        return fleet.replicas[source].batch_count * todo.most_parts
+    return todo.most_new
+
+
+@compiled
+def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole, latencies: Latencies) -> int:
+    """Serve every event up to and including ``until_s``; returns why it stopped (`state.ADVANCED` and its siblings)."""
+    clock = fleet.clock[0]
+    until = bits(until_s)
+    rows = arrivals.arrival_s.shape[0]
+    replicas = fleet.replicas.shape[0]
+    row = clock.cursor
+    why = ADVANCED
+    while True:
+        event = fleet.events[1]
+        arrival = NEVER
+        if row < rows:
+            arrival = bits(arrivals.arrival_s[row])
+        elif not clock.exhausted:
+            why = NEED_BLOCK
+            break
+        time = min(event, arrival)
+        if time > until or time == NEVER:
+            break
+        now = seconds(time)
+        if arrival < event:
+            if clock.free_numbers < whole.todo[0].most_new:
+                why = NEED_ROOM
+                break
+            admit(fleet, whole, arrivals, row)
+            row += 1
+        else:
+            source = first_source(fleet.events)
+            if clock.free_numbers < _new_numbers(fleet, whole, source):
+                why = NEED_ROOM
+                break
+            if source >= replicas:
+                _line_event(fleet, whole, source - replicas, now)
+            elif fleet.replicas[source].running:
+                complete_whole_batch(fleet, whole, source, now)
+            else:
+                start_whole_batch(fleet, whole, latencies, source, now)
+        _finish_event(fleet, whole, now)
+    clock.cursor = row
+    return why
