@@ -89,6 +89,8 @@ class PoolLayout:
             row.group = k * sites
             row.plain_group = row.group + len(stages) * sites * needs_plain
             if stage.router == "function":
+                if sites > 1:
+                    raise InputError(f"stage {k}", f"a router function, and {sites} sites", "use another router")
                 row.function = address_of(stage.function)
         self.state = Pools(
             pools=pools,

@@ -109,6 +109,11 @@ def test_a_function_that_raises_is_counted() -> None:
     layout_of("far").check_functions()
 
 
+def test_a_function_knows_no_sites() -> None:
+    with pytest.raises(InputError, match="stage 0: a router function, and 2 sites"):
+        PoolLayout([StagePlan(0, 1, 0.0, "function", function="far")], sites=2)
+
+
 @pytest.mark.skipif(not IS_COMPILED, reason="uncompiled, anything goes")
 def test_a_function_that_does_not_compile_is_told_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
