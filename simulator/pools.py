@@ -96,7 +96,7 @@ class PoolLayout:
             pools=pools,
             groups=np.zeros(2 * len(stages) * sites, GROUP),
             members=np.zeros(0, MEMBER),
-            costs=_NOBODY,
+            costs=_NOBODY.copy(),
             outstanding=np.zeros(0, np.int64),
             weight=np.zeros(0),
             ring_point=np.zeros(0),
