@@ -35,7 +35,8 @@ from simulator.kernel.state import (
 )  # fmt: skip
 from simulator.kernel.whole_loop import advance_whole
 from simulator.latency_tables import flatten
-from simulator.plan import FleetPlan, RecordPlan
+from simulator.lookups import set_lookup, set_tier_rate
+from simulator.plan import FleetPlan, LookupPlan, RecordPlan
 from simulator.pools import PoolLayout
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Fleet:
         self.state = build_fleet(plan, tables, self._lines, record or RecordPlan())
         self.whole = None
         if is_whole:
-            self._weight = np.array([getattr(table, "weight", 1.0) for table in plan.tables])
+            self._weight = np.array([table.weight for table in plan.tables])
             self._pools = PoolLayout(plan.stages, len(plan.sites), float(self._weight.max()))
             self.whole = build_whole(plan, self._pools.state, len(self.replicas), len(self.state.tasks))
             self._node_site = plan.node_site if len(plan.node_site) else np.zeros(len(plan.nic_bytes_per_s), np.int64)
@@ -246,6 +247,18 @@ class Fleet:
             with np.errstate(over="ignore"):
                 lose_link(self.state, self.whole, place, self.now_s)
         self._pass_on()
+
+    # --- embedding rows --------------------------------------------------------------------------------
+
+    def set_lookup(self, table: int, lookup: LookupPlan | None) -> None:
+        """Batches of a latency table that start from now on read this; of a plan in which some table reads rows."""
+        assert self.whole is not None
+        set_lookup(self.whole.lookups, table, lookup)
+
+    def set_tier_rate(self, tier: int, bytes_per_s: float, node: int | None = None) -> None:
+        """Let a tier serve what it is asked for from now on at this rate: a node's, or all of them."""
+        if self.whole is not None:  # else nothing reads from tiers
+            set_tier_rate(self.whole.lookups, tier, bytes_per_s, node)
 
     # --- pools -----------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ import numpy as np
 from simulator.kernel.journey_state import JOURNEY, LINE, LINK, PART, TODO, Whole
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.state import NONE
+from simulator.latency_tables import flatten_interference
+from simulator.lookups import lookup_state
 from simulator.plan import ROUTERS, FleetPlan, LinkPlan, StagePlan
 
 __all__ = ["add_journeys", "build_whole", "grow_classes", "lines_of", "needs_whole", "places_of_links", "reach"]
@@ -36,7 +38,7 @@ def needs_whole(plan: FleetPlan) -> bool:
         and plan.sites[0].access_out is None
         and all(service.cache is None and len(service.class_shares) == 1 for service in plan.services)
         and not any(plan.lookups)
-        and all(getattr(table, "interference", None) is None for table in plan.tables)
+        and all(table.interference is None for table in plan.tables)
     )
 
 
@@ -105,6 +107,8 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
         class_share=_cumulative([service.class_shares for service in plan.services], classes),
         running=np.zeros(0, np.int64),
         pools=pools,
+        lookups=lookup_state(plan),
+        interferences=flatten_interference(plan.tables),
     )
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simulator.kernel.interference import Interferences
+from simulator.kernel.lookup import Lookups
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.structs import struct
 
@@ -80,3 +82,5 @@ class Whole(NamedTuple):
     class_share: np.ndarray
     running: np.ndarray
     pools: Pools
+    lookups: Lookups
+    interferences: Interferences

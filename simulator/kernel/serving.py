@@ -8,7 +8,9 @@ from simulator.kernel.completing import end_batch
 from simulator.kernel.counting import record_step
 from simulator.kernel.draws import draw, draw_number
 from simulator.kernel.gathering import gather
+from simulator.kernel.interference import slowdown_of
 from simulator.kernel.journey_state import ANSWER, TWIN, Whole
+from simulator.kernel.lookup import look_up
 from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
 from simulator.kernel.tasks import change_load, end_task, is_void, release_if_empty, todo
 
@@ -30,7 +32,9 @@ def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: in
     slowdown = 1.0
     if replica.device_index != NONE:
         whole.running[replica.device_index] += 1
-    run_batch(fleet, latencies, slot, now, now, units, u, slowdown)
+        slowdown = slowdown_of(whole.interferences, replica.table, whole.running[replica.device_index], units)
+    compute_s = look_up(whole.lookups, fleet.nodes, replica.table, replica.node, units, now)
+    run_batch(fleet, latencies, slot, now, compute_s, units, u, slowdown)
 
 
 @inlined
