@@ -19,7 +19,7 @@ def passed_caches(fleet: Fleet) -> np.ndarray:
     passed = np.zeros(len(services), np.int64)
     if "background_started" in (services.dtype.names or ()):
         passed += services["background_started"]
-    caches = getattr(fleet.state, "caches", None)
+    caches = getattr(getattr(fleet, "whole", None), "caches", None)
     if caches is None:
         return passed
     for service, cache in enumerate(caches.cache):

@@ -23,8 +23,6 @@ from tests.simulator.rich import RICH
 CATALOGUE = {
     "users: {count: 500, zipf_s: 1.0}": "users: {count: 60, zipf_s: 1.0}\n      catalogue: {count: 9, zipf_s: 0.5}"
 }
-    "users: {count: 500, zipf_s: 1.0}": "users: {count: 60, zipf_s: 1.0}\n      catalogue: {count: 9, zipf_s: 0.5}"
-}
 
 
 class Filled:
@@ -110,5 +108,5 @@ def test_hits_and_those_that_waited_do_not_pass_and_background_requests_do() -> 
     caches.level["coalesced"][own] = [2, 1]
     services = np.zeros(2, [("background_started", "i8")])
     services["background_started"] = [0, 4]
-    state: Any = SimpleNamespace(services=services, caches=caches)
-    assert passed_caches(SimpleNamespace(state=state)).tolist() == [0, 4 - 5 - 7 - 11 - 3]  # type: ignore[arg-type]
+    fleet: Any = SimpleNamespace(state=SimpleNamespace(services=services), whole=SimpleNamespace(caches=caches))
+    assert passed_caches(fleet).tolist() == [0, 4 - 5 - 7 - 11 - 3]
