@@ -94,7 +94,7 @@ class Actuator:
         self.facts = facts
         self._standing = Standing(facts.service_weight, facts.service_priority)
         self._env = env
-        self._fleet: Any = fleet
+        self._fleet = fleet
         self._numbering = numbering
         self._run_variant = np.array([v for v, _ in numbering.runs], np.int64)
         self._run_node_type = np.array([n for _, n in numbering.runs], np.int64)

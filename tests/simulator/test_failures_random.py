@@ -15,7 +15,6 @@ import pytest
 
 from simulator import throughput
 from simulator.engine import prepare
-from simulator.fleet import Fleet
 from simulator.policy import PolicyContext
 from simulator.result import RunResult
 from simulator.scenario import Scenario
@@ -24,11 +23,6 @@ from tests.simulator.failing import check_conservation, digest, failing_run, sma
 FEW, MANY = 60, 1000
 AGAIN = 10
 """Every so many-th run is made twice."""
-
-pytestmark = pytest.mark.skipif(
-    not all(hasattr(Fleet, name) for name in ("fail", "set_link", "set_tier_rate", "preload")),
-    reason="the data plane does not fail yet",
-)
 
 World = tuple[Scenario, PolicyContext]
 

@@ -14,7 +14,7 @@ from tests.simulator.mini import Scripted, load_hand
 
 LAST = "policies: [static_peak]\n"
 RETRIES = {"candidates: 1\n": "candidates: 1\n        retries: 1\n        retry_delay_ms: 50\n"}
-EVERY_S = 0.05
+EVERY_S = 1 / 16
 USD_PER_NODE_S = 0.001
 
 
@@ -37,14 +37,14 @@ NODE_0 = "  failures: [{at_s: 30, lasts_s: 20, node: box/0}]\n"
 
 
 def test_without_a_replica_left_requests_fail_until_a_new_one_is_ready(tmp_path: Path) -> None:
-    """20 requests/s on two replicas of one node, lost at 30. What was in their batches fails, and all that arrive from
+    """16 requests/s on two replicas of one node, lost at 30. What was in their batches fails, and all that arrive from
     then on; at 40 the decision starts two on another node: boot to 70, container to 72, loads to 80, ready at 81."""
     result = run(tmp_path, NODE_0, Scripted([[2]]), 100.0, steady(100.0))
-    assert result.arrived.tolist() == [2000]
-    arrived_meanwhile = 20 * 51
-    # At 30 s one replica is half through a request that came at 29.925, the other has just begun with that of 29.975.
+    assert result.arrived.tolist() == [1600]
+    arrived_meanwhile = 16 * 51
+    # At 30 s the replicas are at work on what came at 29.906 and at 29.969.
     assert result.failed.tolist() == [arrived_meanwhile + 2]
-    assert result.completed.tolist() == [2000 - arrived_meanwhile - 2]
+    assert result.completed.tolist() == [1600 - arrived_meanwhile - 2]
     assert result.replicas_lost == 2
     assert result.intervals.replicas_lost[:, 0, 0].tolist() == [0, 2, 0, 0, 0]
     assert result.intervals.usable_nodes[:, 0].tolist() == [3, 2, 3, 3, 3]
@@ -55,17 +55,17 @@ def test_without_a_replica_left_requests_fail_until_a_new_one_is_ready(tmp_path:
 
 def test_replaced_at_once_the_outage_is_shorter(tmp_path: Path) -> None:
     result = run(tmp_path, "  replace: at_once\n" + NODE_0, Scripted([[2]]), 100.0, steady(100.0))
-    assert result.failed.tolist() == [20 * 41 + 2]
+    assert result.failed.tolist() == [16 * 41 + 2]
     assert result.cold_starts == 2
 
 
 def test_with_others_left_only_what_was_in_hand_is_lost_and_retries_save_it(tmp_path: Path) -> None:
-    """Three replicas, two of them on the node that fails: the third alone serves 10 of 20 requests/s, and queues."""
+    """Three replicas, two of them on the node that fails: the third alone serves 10 of 16 requests/s, and queues."""
     one = run(tmp_path, NODE_0, Scripted([[3]]), 40.0, steady(40.0))
     assert 1 <= one.failed[0] <= 2
     two = run(tmp_path, NODE_0, Scripted([[3]]), 40.0, steady(40.0), RETRIES)
     assert two.failed.tolist() == [0]
-    assert two.completed.tolist() == [800]
+    assert two.completed.tolist() == [640]
 
 
 def test_a_straggler_takes_its_factor_longer(tmp_path: Path) -> None:
