@@ -18,7 +18,8 @@ from tests.simulator.mini import SCENARIO, arrays_of, write_mini
 from tests.simulator.rich import RICH
 
 DURATION_S = 60.0
-SMALL = RICH | {
+PRELOAD = "      preload: {hottest: 20, seen_s: 100}\n"
+SMALL = {old: new.replace(PRELOAD, "") for old, new in RICH.items()} | {
     "duration_s: 290": f"duration_s: {DURATION_S:g}",
     "control_interval_s: 20": "control_interval_s: 6",
     "flash_crowds: [{at_s: 100, rise_s: 10, hold_s: 40, fall_s: 10, factor: 4.0}]": "cv: 2.0",
@@ -68,6 +69,7 @@ def random_life(rng: np.random.Generator, base: Life) -> Life:
         base,
         outages=tuple(outages),
         replaces_at_once=bool(rng.random() < 0.5),
+        slowed_tiers=(),
         evicts=bool(rng.random() < 0.3),
         priorities=(1, 0),
         refreshes=(Refresh(0, 20.0, 5.0, 2, bool(rng.random() < 0.5)),) if rng.random() < 0.3 else (),
