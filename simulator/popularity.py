@@ -129,9 +129,9 @@ def load_reuse(path: str | Path, release: int, rows: float) -> MeasuredPopularit
     try:
         table = pd.read_csv(path)
         table = table[table["release"] == release]
-        reuse = [table[name].tolist() for name in ("reuse_gt", "reuse_le", "share_of_lookups")]
+        low, high, share = (table[name].tolist() for name in ("reuse_gt", "reuse_le", "share_of_lookups"))
     except (OSError, KeyError, ValueError) as error:
         raise InputError(str(path), f"cannot be read as a table of reuse ({error})", "give its path") from None
     if table.empty:
         raise InputError(str(path), f"has no release {release}", "name one that it has")
-    return MeasuredPopularity.from_reuse(*reuse, rows=rows)
+    return MeasuredPopularity.from_reuse(low, high, share, rows)
