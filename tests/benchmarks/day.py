@@ -28,7 +28,7 @@ POLICY = "hpa"
 _TRACE = """\
 name: {kind}
 seed: 1
-control_interval_s: 10
+control_interval_s: {interval_s}
 trace:
   name: {requests_per_s} requests a second on average, by day and night
   duration_s: {duration_s}
@@ -78,7 +78,9 @@ _RANKING = {
             max_batch: 512
             max_wait_ms: 10
             container_start_s: 20
-            embedding: {rows: 200000000, row_bytes: 768, lookups_per_unit: 1, zipf_s: 0.9, device_gib: 40, dram_gib: 48, ssd_gib: 200}
+            embedding:
+              {rows: 200000000, row_bytes: 768, lookups_per_unit: 1, zipf_s: 0.9, device_gib: 40, dram_gib: 48,
+               ssd_gib: 200}
 """,
 }
 
@@ -111,7 +113,9 @@ _FUNNEL = {
             max_batch: 8192
             max_wait_ms: 2
             container_start_s: 20
-            embedding: {rows: 2000000000, row_bytes: 128, lookups_per_unit: 26, zipf_s: 1.05, device_gib: 60, dram_gib: 48, ssd_gib: 200}
+            embedding:
+              {rows: 2000000000, row_bytes: 128, lookups_per_unit: 26, zipf_s: 1.05, device_gib: 60, dram_gib: 48,
+               ssd_gib: 200}
       - name: rerank
         candidates: 100
         item_bytes: 300
@@ -122,7 +126,7 @@ _FUNNEL = {
 }
 
 KINDS: Mapping[str, dict[str, str]] = {"ranking": _RANKING, "funnel-with-cache": _FUNNEL}
-"""One ranking stage with embedding tiers; the same day through a two-level cache and three stages, one of them split."""
+"""A ranking stage with embedding tiers; the same day through a two-level cache and three stages, one of them split."""
 
 
 @dataclass(frozen=True)
@@ -149,22 +153,23 @@ class Day:
         return self.load_s + self.prepare_s + self.run_s
 
 
-def measure(kind: str, duration_s: float, requests_per_s: float = 1000.0) -> Day:
+def measure(kind: str, duration_s: float, interval_s: float = 10.0) -> Day:
     """Run a day, or part of one, in a process of its own."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "tests.benchmarks.day", "--kind", kind, "--duration-s", str(duration_s),
-               "--requests-per-s", str(requests_per_s)]  # fmt: skip
+               "--interval-s", str(interval_s)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout)
     return Day(**figures | {"wall_s": time.perf_counter() - started})
 
 
-def scenario_text(kind: str, duration_s: float, requests_per_s: float) -> str:
+def scenario_text(kind: str, duration_s: float, interval_s: float, requests_per_s: float) -> str:
     """The scenario's file."""
-    return _TRACE.format(kind=kind, duration_s=duration_s, requests_per_s=requests_per_s, **KINDS[kind])
+    numbers = {"duration_s": duration_s, "interval_s": interval_s, "requests_per_s": requests_per_s}
+    return _TRACE.format(kind=kind, **numbers, **KINDS[kind])
 
 
-def run(kind: str, duration_s: float, requests_per_s: float) -> Day:
+def run(kind: str, duration_s: float, interval_s: float = 10.0, requests_per_s: float = 1000.0) -> Day:
     """Run here."""
     import recfleet
     from simulator.engine import prepare, simulate
@@ -172,7 +177,7 @@ def run(kind: str, duration_s: float, requests_per_s: float) -> Day:
     clock = time.process_time
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "day.yaml"
-        path.write_text(scenario_text(kind, duration_s, requests_per_s), encoding="utf-8")
+        path.write_text(scenario_text(kind, duration_s, interval_s, requests_per_s), encoding="utf-8")
         start = clock()
         scenario = recfleet.load_scenario(path)
         loaded = clock()
@@ -185,20 +190,31 @@ def run(kind: str, duration_s: float, requests_per_s: float) -> Day:
     gpu = result.intervals.used[:, 0].sum() / max(result.intervals.allocated[:, 0].sum(), 1e-9)
     batch = result.served_requests / result.served_batches.clip(1)
     return Day(
-        kind, requests, result.duration_s, len(result.decisions), loaded - start, prepared - loaded, ended - prepared, 0.0,
-        machine.peak_mb(), float(gpu), ", ".join(f"{size:.2f}" for size in batch[:, 0]),
-        int(result.intervals.ready.sum(axis=(1, 2)).max()), float(result.slo_met.sum() / requests),
-    )  # fmt: skip
+        kind=kind,
+        requests=requests,
+        simulated_s=result.duration_s,
+        decisions=len(result.decisions),
+        load_s=loaded - start,
+        prepare_s=prepared - loaded,
+        run_s=ended - prepared,
+        wall_s=0.0,
+        peak_mb=machine.peak_mb(),
+        busy=float(gpu),
+        batch_requests=", ".join(f"{size:.2f}" for size in batch[:, 0]),
+        most_replicas=int(result.intervals.ready.sum(axis=(1, 2)).max()),
+        slo_met=float(result.slo_met.sum() / requests),
+    )
 
 
 def main(
     kind: Annotated[str, typer.Option(help=f"One of: {', '.join(KINDS)}.")] = "ranking",
     duration_s: Annotated[float, typer.Option(help="Seconds of traffic.", min=60.0)] = DAY_S,
+    interval_s: Annotated[float, typer.Option(help="Control interval.", min=0.1)] = 10.0,
     requests_per_s: Annotated[float, typer.Option(help="Mean rate.", min=1.0)] = 1000.0,
     long: Annotated[bool, typer.Option(help="Ten days: 864 million requests.")] = False,
 ) -> None:
     """Run a day and print what it took, as JSON."""
-    print(json.dumps(asdict(run(kind, 10 * DAY_S if long else duration_s, requests_per_s))))
+    print(json.dumps(asdict(run(kind, 10 * DAY_S if long else duration_s, interval_s, requests_per_s))))
 
 
 if __name__ == "__main__":

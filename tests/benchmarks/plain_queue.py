@@ -73,6 +73,7 @@ class PlainQueue:
     max_wait_s: float = 0.0
     stages: int = 1
     nic_bytes_per_s: float = 1e12
+    class_shares: tuple[float, ...] = (1.0,)
 
     def plan(self, noise_seed: int) -> FleetPlan:
         """The queue as a plan of the fleet."""
@@ -85,7 +86,7 @@ class PlainQueue:
             tables=(table,),
             nic_bytes_per_s=np.array([self.nic_bytes_per_s]),
             hop_delay_s=0.0,
-            services=(ServicePlan(1.0),),
+            services=(ServicePlan(1.0, class_shares=self.class_shares),),
             noise_seed=noise_seed,
         )
 
@@ -99,7 +100,18 @@ def one_block(arrival_s: FloatArray, bytes_in: ArrayLike = 0) -> Iterator[TraceB
         service=np.zeros(rows, np.int16),
         items=np.ones(rows, np.int32),
         bytes_in=np.broadcast_to(np.asarray(bytes_in, np.int32), rows),
+        user=np.arange(rows),
+        item=np.arange(rows),
     )
+
+
+def classes(queue: PlainQueue, requests: int) -> NDArray[np.int64]:
+    """Class ``[request]`` of each request: users are numbered as requests are, and a class is drawn by user."""
+    salted = np.arange(requests, dtype=np.uint64) + np.uint64((2 * 0x9E3779B97F4A7C15) % 2**64)
+    salted = (salted ^ (salted >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    salted = (salted ^ (salted >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    share = ((salted ^ (salted >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
+    return np.searchsorted(np.cumsum(queue.class_shares)[:-1], share, side="right").astype(np.int64)
 
 
 def serve(

@@ -1,4 +1,4 @@
-"""Laws of queues with batches and of M/D/c, which `tests.oracle.theory` does not hold.
+"""Laws of queues with batches, with classes, and of M/D/c, which `tests.oracle.theory` does not hold.
 
 Rates are per second, waits are in the queue, in seconds.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize, stats
 
-from tests.oracle.theory import gm1_root
+from tests.oracle.theory import erlang_c, gm1_root
 
 
 def mdc_mean_wait_s(rate_rps: float, service_s: float, servers: int, longest: int = 1500) -> float:
@@ -69,3 +69,37 @@ def timed_batch_mean_wait_s(rate_rps: float, max_wait_s: float) -> float:
     """
     others = rate_rps * max_wait_s
     return (max_wait_s + others * max_wait_s / 2) / (1 + others)
+
+
+def priority_mean_waits_s(
+    rate_rps: float, shares: tuple[float, ...], mean_s: float, residual_s: float, servers: int = 1
+) -> list[float]:
+    """Mean wait of each class, the first with the highest priority, where nobody's service is interrupted.
+
+    ``W_k = W_0 / ((1 - s_(k-1)) (1 - s_k))``, `s_k` being the load of classes up to `k` and ``W_0`` the mean time until
+    a server is free for the request that comes: Cobham, "Priority assignment in waiting line problems", Operations
+    Research 2 (1954), for one server with any law of service, and for several with the same exponential one.
+
+    Parameters
+    ----------
+    shares
+        Of the requests, class by class.
+    residual_s
+        ``W_0``: at one server ``rate E[S^2] / 2``; at `c` exponential ones, Erlang C over ``c mu``.
+    """
+    loads = np.cumsum(shares) * rate_rps * mean_s / servers
+    before = np.concatenate([[0.0], loads[:-1]])
+    return [float(residual_s / ((1 - low) * (1 - high))) for low, high in zip(before, loads)]
+
+
+def mg1_priority_mean_wait_s(
+    rate_rps: float, mean_s: float, second_moment_s2: float, shares: tuple[float, ...], of: int
+) -> float:
+    """Mean wait of class `of` in M/G/1 with classes."""
+    return priority_mean_waits_s(rate_rps, shares, mean_s, rate_rps * second_moment_s2 / 2)[of]
+
+
+def mmc_priority_mean_wait_s(rate_rps: float, mean_s: float, servers: int, shares: tuple[float, ...], of: int) -> float:
+    """Mean wait of class `of` in M/M/c with classes."""
+    residual_s = erlang_c(rate_rps * mean_s, servers) * mean_s / servers
+    return priority_mean_waits_s(rate_rps, shares, mean_s, residual_s, servers)[of]

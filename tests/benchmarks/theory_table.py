@@ -18,6 +18,7 @@ from tests.benchmarks import machine, queue_laws
 from tests.benchmarks.plain_queue import (
     PlainQueue,
     ServiceLaw,
+    classes,
     deterministic,
     exponential,
     lognormal,
@@ -30,6 +31,8 @@ LOADS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 REPLICATIONS = 20
 CONFIDENCE = 0.95
 WARM_UP = 0.25
+SHARES = (0.3, 0.7)
+"""Of requests, by class."""
 MeanWait = Callable[[float, float], float]
 """Mean wait in seconds from the arrival rate and the mean service time."""
 
@@ -38,7 +41,8 @@ MeanWait = Callable[[float, float], float]
 class Law:
     """A queue with a known mean wait; ``slots`` requests can be in service at once.
 
-    Loads below ``lightest`` are left out: too few requests wait there to tell.
+    Loads below ``lightest`` are left out: too few requests wait there to tell. With ``of_class`` the waits are those of
+    one class.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Law:
     slots: int
     mean_wait_s: MeanWait
     lightest: float = 0.0
+    of_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,27 @@ def laws() -> list[Law]:
         Law("two M/M/1 in series, sum of waits", PlainQueue(e, stages=2), 1, lambda r, s: 2 * erlang(r, s, 1)),
         Law("batches up to 8: M/M(1,8)/1", PlainQueue(e, max_batch=8), 8, _with(bulk, 8)),
         Law("full batches of 4: fill, then E₄/M/1", PlainQueue(e, max_batch=4, max_wait_s=1e9), 4, _with(full, 4)),
+        *_with_classes(e, g),
     ]
+
+
+def _with_classes(e: ServiceLaw, g: ServiceLaw) -> Iterator[Law]:
+    """Queues of two classes, of which nobody is interrupted."""
+    one, several = PlainQueue(g, class_shares=SHARES), PlainQueue(e, 8, max_outstanding=1, class_shares=SHARES)
+    for of, name in enumerate(("first", "second")):
+        share = f"{SHARES[of]:.0%} of {name} class"
+        yield Law(f"M/G/1, lognormal, {share}", one, 1, _mg1_class(g, of), of_class=of)
+        yield Law(f"M/M/8, {share}", several, 8, _mm8_class(of), lightest=0.5, of_class=of)
+
+
+def _mg1_class(law: ServiceLaw, of: int) -> MeanWait:
+    return lambda rate_rps, mean_s: queue_laws.mg1_priority_mean_wait_s(
+        rate_rps, mean_s, law.second_moment_s2, SHARES, of
+    )
+
+
+def _mm8_class(of: int) -> MeanWait:
+    return lambda rate_rps, mean_s: queue_laws.mmc_priority_mean_wait_s(rate_rps, mean_s, 8, SHARES, of)
 
 
 def row(law: Law, load: float, requests: int, replications: int = REPLICATIONS) -> Row:
@@ -107,7 +132,10 @@ def row(law: Law, load: float, requests: int, replications: int = REPLICATIONS) 
         arrivals, noise = seed.spawn(2)
         arrival_s = poisson_arrivals_s(np.random.default_rng(arrivals), rate_rps, requests)
         waits = waits_s(law.queue, arrival_s, noise_seed=int(noise.generate_state(1, np.uint64)[0]))
-        means.append(float(waits[int(requests * WARM_UP) :].sum(axis=1).mean()))
+        counted = np.arange(requests) >= requests * WARM_UP
+        if law.of_class is not None:
+            counted &= classes(law.queue, requests) == law.of_class
+        means.append(float(waits[counted].sum(axis=1).mean()))
     mean, half = theory.replication_interval(means, confidence=CONFIDENCE)
     expected = law.mean_wait_s(rate_rps, mean_s)
     error = half / float(stats.t.ppf(0.5 + CONFIDENCE / 2, replications - 1))

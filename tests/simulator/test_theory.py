@@ -17,6 +17,7 @@ from tests.benchmarks import queue_laws
 from tests.benchmarks.plain_queue import (
     PlainQueue,
     ServiceLaw,
+    classes,
     deterministic,
     exponential,
     lognormal,
@@ -24,7 +25,7 @@ from tests.benchmarks.plain_queue import (
     serve,
     waits_s,
 )
-from tests.oracle import theory
+from tests.oracle import draws, theory
 from tests.oracle.service_time import quantile, uniform
 
 TOLERANCE_S = 1e-9
@@ -225,6 +226,32 @@ class TestBatches:
         assert_inside(waits, queue_laws.timed_batch_mean_wait_s(rate_rps, 2.0), 0.02)
 
 
+class TestClasses:
+    """Two classes, nobody interrupted: Cobham's formula for each."""
+
+    def test_classes_are_those_of_the_page(self) -> None:
+        queue = PlainQueue(EXPONENTIAL, class_shares=(0.2, 0.3, 0.5))
+        shares = [draws.share(user, 2) for user in range(3000)]
+        expected = [sum(share >= high for high in (0.2, 0.5)) for share in shares]
+        assert classes(queue, 3000).tolist() == expected
+
+    @pytest.mark.parametrize("load", [0.5, 0.9])
+    @pytest.mark.parametrize("servers", [1, 8])
+    def test_priority(self, servers: int, load: float) -> None:
+        shares = (0.3, 0.7)
+        law = lognormal() if servers == 1 else EXPONENTIAL
+        queue = PlainQueue(law, servers, max_outstanding=1 if servers > 1 else 0, class_shares=shares)
+        rate_rps = load * servers / law.mean_s
+        arrival_s = poisson_arrivals_s(np.random.default_rng([servers, 21]), rate_rps, 1_000_000)
+        waits, of = waits_s(queue, arrival_s)[:, 0], classes(queue, len(arrival_s))
+        for k in range(2):
+            if servers == 1:
+                expected = queue_laws.mg1_priority_mean_wait_s(rate_rps, law.mean_s, law.second_moment_s2, shares, k)
+            else:
+                expected = queue_laws.mmc_priority_mean_wait_s(rate_rps, law.mean_s, servers, shares, k)
+            assert_inside(waits[of == k], expected, 0.3)
+
+
 class TestLaws:
     """The laws of `tests.benchmarks.queue_laws` where they meet others."""
 
@@ -237,6 +264,15 @@ class TestLaws:
         # In heavy traffic half of M/M/c (Kingman).
         ratio = queue_laws.mdc_mean_wait_s(3.88, 1.0, 4, 400) / theory.mmc_mean_wait_s(3.88, 1.0, 4)
         assert ratio == pytest.approx(0.5, abs=0.01)
+
+    def test_classes_wait_as_long_as_one_would_together(self) -> None:
+        """Work is conserved: the mean over all classes is that of no classes, as their service is alike."""
+        shares = (0.2, 0.3, 0.5)
+        ours = [queue_laws.mmc_priority_mean_wait_s(3.2, 1.0, 4, shares, k) for k in range(3)]
+        assert ours == sorted(ours)
+        assert np.dot(shares, ours) == pytest.approx(theory.mmc_mean_wait_s(3.2, 1.0, 4))
+        ours = [queue_laws.mg1_priority_mean_wait_s(0.7, 1.0, 3.5, shares, k) for k in range(3)]
+        assert np.dot(shares, ours) == pytest.approx(theory.mg1_mean_wait_s(0.7, 1.0, 3.5))
 
     def test_timed_batches_between_their_limits(self) -> None:
         assert queue_laws.timed_batch_mean_wait_s(1e-9, 2.0) == pytest.approx(2.0)
