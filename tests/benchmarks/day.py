@@ -143,7 +143,7 @@ class Day:
     wall_s: float
     peak_mb: float
     busy: float
-    batch_requests: str
+    batch_tasks: str
     most_replicas: int
     slo_met: float
 
@@ -200,7 +200,7 @@ def run(kind: str, duration_s: float, interval_s: float = 10.0, requests_per_s: 
         wall_s=0.0,
         peak_mb=machine.peak_mb(),
         busy=float(gpu),
-        batch_requests=", ".join(f"{size:.2f}" for size in batch[:, 0]),
+        batch_tasks=", ".join(f"{size:.2f}" for size in batch[:, 0]),
         most_replicas=int(result.intervals.ready.sum(axis=(1, 2)).max()),
         slo_met=float(result.slo_met.sum() / requests),
     )

@@ -10,56 +10,37 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import against_ciw, machine, request_path, start_up, whole_run
-from tests.benchmarks.funnels import ONE_STAGE, THREE_STAGES, Funnel
+from tests.benchmarks import against_ciw, against_heap, day, machine, request_path, start_up, whole_run
+from tests.benchmarks.funnels import CACHED, ONE_STAGE, THREE_STAGES, Funnel
+from tests.benchmarks.meanings import MEANINGS
 
 __all__ = ["FULL", "QUICK", "Figures", "Sizes", "measure", "show"]
 
 Figures: TypeAlias = dict[str, float | int | str]
 
 
-MEANINGS = {
-    "one_stage_rps": "requests/s: 32 replicas, trace in memory",
-    "one_stage_with_trace_rps": "the same, drawing the trace meanwhile",
-    "one_stage_wall_rps": "trace in memory, by the wall's clock",
-    "one_stage_batch_requests": "mean requests in a batch",
-    "three_stage_rps": "requests/s: 32 replicas in each of three stages",
-    "three_stage_batch_requests": "mean requests in a batch, by stage",
-    "path_peak_mb": "resident memory after both, stored traces included",
-    "ratio_simpy_oracle": "one stage over the per-request SimPy oracle",
-    "mm8_rps": "requests/s: M/M/8 at load 0.8, arrivals drawn",
-    "mm8_ciw_rps": "the same in Ciw",
-    "ratio_ciw": "ours over Ciw",
-    "mm8_wait_erlang_c": "mean wait in service times: theory",
-    "mm8_wait": "ours, with its 95 % half width below",
-    "mm8_wait_ciw": "Ciw's, with its 95 % half width below",
-    "import_seconds": "import recfleet, by the wall's clock",
-    "compile_cold_s": "first ten requests, nothing cached",
-    "compile_cached_s": "first ten requests, machine code on disk",
-    "whole_run_prepare_s": "measuring replicas and reading the trace once",
-    "whole_run_s": "simulate(): control loop, policy, data plane",
-    "whole_run_rps": "requests/s of both together",
-}
-
-
 @dataclass(frozen=True)
 class Sizes:
     """How much of everything is run.
 
-    Without ``compiles`` the times of compilation are left out, without a ``scenario`` the whole run.
+    Without ``compiles`` the times of compilation are left out, without a ``scenario`` the whole run, without
+    ``day_s`` the days; ``long_day`` adds one of ten days.
     """
 
     requests: int
     oracle_requests: int
+    heap_requests: int
     ciw_requests: int
     repeats: int
     slow_repeats: int
     compiles: bool = True
     scenario: Path | None = whole_run.SCENARIO
+    day_s: float = day.DAY_S
+    long_day: bool = False
 
 
-FULL = Sizes(2_000_000, 20_000, 50_000, repeats=7, slow_repeats=3)
-QUICK = Sizes(100_000, 2_000, 5_000, repeats=3, slow_repeats=1, scenario=None)
+FULL = Sizes(2_000_000, 20_000, 200_000, 50_000, repeats=7, slow_repeats=3)
+QUICK = Sizes(100_000, 2_000, 5_000, 5_000, repeats=3, slow_repeats=1, scenario=None, day_s=0.0)
 
 
 def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
@@ -68,10 +49,13 @@ def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
     Rates count seconds of one core (`measuring.Timing.cpu_s`); ``*_wall_rps`` those of the wall's clock.
     """
     figures: Figures = {}
-    say("one stage")
-    figures |= _funnel("one_stage", ONE_STAGE, sizes)
-    say("three stages")
-    figures |= _funnel("three_stage", THREE_STAGES, sizes)
+    for name, what, funnel in (
+        ("one_stage", "one stage", ONE_STAGE),
+        ("three_stage", "three stages", THREE_STAGES),
+        ("cache", "one stage behind a cache", CACHED),
+    ):
+        say(what)
+        figures |= _funnel(name, funnel, sizes)
     figures["path_peak_mb"] = round(machine.peak_mb(), 1)
     say("the same fleets in the oracle")
     for name, funnel in (("one_stage", ONE_STAGE), ("three_stage", THREE_STAGES)):
@@ -79,7 +63,11 @@ def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
         figures[f"simpy_oracle_{name}_rps"] = round(oracle.rps)
         figures[f"ratio_simpy_oracle_{name}"] = round(float(figures[f"{name}_rps"]) / oracle.rps, 1)
     figures["ratio_simpy_oracle"] = figures["ratio_simpy_oracle_one_stage"]
-    say("M/M/8 beside Ciw")
+    say("one stage in plain Python")
+    heap_rps = against_heap.measure(ONE_STAGE, sizes.heap_requests, sizes.slow_repeats).rps
+    figures["python_heap_rps"] = round(heap_rps)
+    figures["ratio_python_heap"] = round(float(figures["one_stage_rps"]) / heap_rps, 1)
+    say("M/M/c beside Ciw")
     figures |= _ciw(sizes)
     say("start-up")
     figures["import_seconds"] = round(start_up.import_s(sizes.repeats), 4)
@@ -90,36 +78,45 @@ def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
     if sizes.scenario is not None:
         say("a whole run")
         figures |= _whole_run(sizes.scenario)
+    if sizes.day_s:
+        say("days of traffic")
+        figures |= _days(sizes)
     figures["peak_mb"] = round(machine.peak_mb(), 1)
     return figures | machine.describe() | {f"version_{name}": v for name, v in machine.versions().items()}
 
 
 def _funnel(name: str, funnel: Funnel, sizes: Sizes) -> Figures:
     path = request_path.measure_path(funnel, sizes.requests, sizes.repeats)
-    return {
+    figures: Figures = {
         f"{name}_rps": round(path.rps),
         f"{name}_with_trace_rps": round(path.generated_rps),
         f"{name}_wall_rps": round(path.requests / path.stored.wall_s),
         f"{name}_requests": path.requests,
         f"{name}_repeats": path.stored.repeats,
-        f"{name}_batch_requests": ", ".join(f"{size:.2f}" for size in path.batch_requests),
+        f"{name}_batch_tasks": ", ".join(f"{size:.2f}" for size in path.batch_tasks),
         f"{name}_utilisation": ", ".join(f"{share:.2f}" for share in path.utilisation),
     }
+    return figures | ({f"{name}_hit_share": round(path.hit_share, 4)} if funnel.cache_entries else {})
 
 
 def _ciw(sizes: Sizes) -> Figures:
-    both = against_ciw.measure(sizes.ciw_requests, sizes.slow_repeats)
-    return {
-        "mm8_rps": round(both.ours_rps),
-        "mm8_ciw_rps": round(both.ciw_rps),
-        "ratio_ciw": round(both.ours_rps / both.ciw_rps, 1),
-        "mm8_requests": both.requests,
-        "mm8_wait_erlang_c": round(both.erlang_c_wait, 5),
-        "mm8_wait": round(both.ours_wait[0], 5),
-        "mm8_wait_half_width": round(both.ours_wait[1], 5),
-        "mm8_wait_ciw": round(both.ciw_wait[0], 5),
-        "mm8_wait_ciw_half_width": round(both.ciw_wait[1], 5),
-    }
+    figures: Figures = {}
+    for servers in (32, 8):
+        both = against_ciw.measure(servers, sizes.ciw_requests, sizes.slow_repeats)
+        name = f"mm{servers}"
+        figures |= {
+            f"{name}_rps": round(both.ours_rps),
+            f"{name}_ciw_rps": round(both.ciw_rps),
+            f"ratio_ciw_{name}": round(both.ours_rps / both.ciw_rps, 1),
+            f"{name}_requests": both.ours_requests,
+            f"{name}_ciw_requests": both.ciw_requests,
+            f"{name}_wait_erlang_c": round(both.erlang_c_wait, 5),
+            f"{name}_wait": round(both.ours_wait[0], 5),
+            f"{name}_wait_half_width": round(both.ours_wait[1], 5),
+            f"{name}_wait_ciw": round(both.ciw_wait[0], 5),
+            f"{name}_wait_ciw_half_width": round(both.ciw_wait[1], 5),
+        }
+    return {"ratio_ciw": figures["ratio_ciw_mm32"]} | figures
 
 
 def _whole_run(scenario: Path) -> Figures:
@@ -131,6 +128,26 @@ def _whole_run(scenario: Path) -> Figures:
         "whole_run_s": round(whole.run.cpu_s, 2),
         "whole_run_rps": round(whole.rps),
     }
+
+
+def _days(sizes: Sizes) -> Figures:
+    runs = [("tenth_of_day", "ranking", sizes.day_s / 10), ("day", "ranking", sizes.day_s)]
+    runs += [("ten_days", "ranking", sizes.day_s * 10)] if sizes.long_day else []
+    runs += [("funnel_day", "funnel-with-cache", sizes.day_s)]
+    figures: Figures = {}
+    for name, kind, duration_s in runs:
+        one = day.measure(kind, duration_s)
+        figures |= {
+            f"{name}_seconds": round(one.seconds, 2),
+            f"{name}_wall_seconds": round(one.wall_s, 2),
+            f"{name}_peak_mb": round(one.peak_mb, 1),
+            f"{name}_requests": one.requests,
+            f"{name}_batch_tasks": one.batch_tasks,
+            f"{name}_busy": round(one.busy, 3),
+            f"{name}_most_replicas": one.most_replicas,
+            f"{name}_slo_met": round(one.slo_met, 5),
+        }
+    return figures
 
 
 def show(figures: Figures, console: Console) -> None:

@@ -58,7 +58,7 @@ def main(
         path = measure_path(variation.funnel, requests, repeats)
         drawing_ns = 1e9 / path.generated_rps - 1e9 / path.rps
         print(
-            f"| {variation.what} | {1e9 / path.rps:.0f} | {drawing_ns:.0f} | {path.batch_requests[0]:.1f} "
+            f"| {variation.what} | {1e9 / path.rps:.0f} | {drawing_ns:.0f} | {path.batch_tasks[0]:.1f} "
             f"| {path.utilisation[0]:.2f} |",
             flush=True,
         )

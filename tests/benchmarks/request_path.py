@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.fleet import Fleet
+from simulator.plan import RecordPlan
 from tests.benchmarks.funnels import Funnel, batch_sizes
 from tests.benchmarks.measuring import Timing, timed
 from tests.oracle import simpy_oracle
@@ -26,7 +27,8 @@ class Path:
     generated: Timing
     stored: Timing
     utilisation: np.ndarray
-    batch_requests: np.ndarray
+    batch_tasks: np.ndarray
+    hit_share: float
 
     @property
     def rps(self) -> float:
@@ -52,9 +54,9 @@ class OraclePath:
         return self.requests / self.timing.cpu_s
 
 
-def serve(funnel: Funnel, blocks: Iterator[TraceBlock], duration_s: float) -> Fleet:
+def serve(funnel: Funnel, blocks: Iterator[TraceBlock], duration_s: float, record: RecordPlan | None = None) -> Fleet:
     """Serve a trace, stopping at every control interval as a run does."""
-    fleet = Fleet(funnel.plan(), blocks)
+    fleet = Fleet(funnel.plan(), blocks, record)
     funnel.activate(fleet)
     for end_s in np.arange(CONTROL_INTERVAL_S, duration_s, CONTROL_INTERVAL_S):
         fleet.advance(float(end_s))
@@ -71,15 +73,16 @@ def measure_path(funnel: Funnel, requests: int, repeats: int) -> Path:
     def run(blocks: Iterable[TraceBlock]) -> None:
         done[:] = [serve(funnel, iter(blocks), duration_s)]
 
-    generated = timed(lambda: run(trace.blocks()), repeats)
-    stored_blocks = list(trace.blocks())
+    generated = timed(lambda: run(trace.blocks(columns=funnel.columns, even=False)), repeats)
+    stored_blocks = funnel.blocks(requests)
     stored = timed(lambda: run(stored_blocks), repeats)
-    fleet = done[0]
-    served = int(fleet.state.services["completed"].sum())
+    services, tables = done[0].state.services, done[0].state.tables
+    served = int(services["completed"].sum())
     if served != sum(map(len, stored_blocks)):
         raise AssertionError(f"{funnel.name}: {served} requests completed, {sum(map(len, stored_blocks))} arrived")
-    busy_s = fleet.state.tables["busy_s"]
-    return Path(served, generated, stored, busy_s / (funnel.replicas * duration_s), batch_sizes(fleet))
+    hit_share = 1 - tables["requests"][0] / served if funnel.cache_entries else 0.0
+    busy = tables["busy_s"] / (funnel.replicas * duration_s)
+    return Path(served, generated, stored, busy, batch_sizes(done[0]), float(hit_share))
 
 
 def measure_oracle(funnel: Funnel, requests: int, repeats: int) -> OraclePath:
