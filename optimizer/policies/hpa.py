@@ -128,12 +128,16 @@ class StageScaler:
     def sync(self, now_s: float, metric: Metric) -> int:
         """Pods wanted from ``now_s`` on: recommend, stabilise, limit the growth, keep the bounds."""
         recommended = desired_pods(self.pods, metric, self.options.target, self.options.tolerance)
-        self._past.append((now_s, recommended))
-        while self._past[0][0] < now_s - self.options.stabilisation_s:
-            self._past.popleft()
-        stable = max(pods for _, pods in self._past)
-        wanted = recommended if recommended >= self.pods else min(self.pods, stable)
-        self.pods = self._bounded(min(wanted, max(self.pods, self._growth_limit(now_s))))
+        past = self._past  # falling: what a later recommendation tops never counts again
+        while past and past[-1][1] <= recommended:
+            past.pop()
+        past.append((now_s, recommended))
+        while past[0][0] < now_s - self.options.stabilisation_s:
+            past.popleft()
+        wanted = recommended if recommended >= self.pods else min(self.pods, past[0][1])
+        if wanted > self.pods:
+            wanted = min(wanted, max(self.pods, self._growth_limit(now_s)))
+        self.pods = self._bounded(wanted)
         self._last_s = now_s
         return self.pods
 
