@@ -202,6 +202,8 @@ class _Run:
             raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {text}",
                              "mend the policy") from error  # fmt: skip
         wanted = np.maximum(check_allocation(allocation, self._facts, self._where(now_s)), self._facts.min_replicas)
+        if self._decisions and np.array_equal(wanted, self._decisions[-1].wanted):
+            wanted = self._decisions[-1].wanted  # one array for all decisions that want the same
         applied = self._actuator.apply(wanted, at_once=slot == 0)
         self._decisions.append(
             Decision(

@@ -73,7 +73,7 @@ class Intervals:
     usable_nodes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One line of the decision log."""
 
