@@ -165,16 +165,16 @@ class Funnel:
 
 RERANK = StageSpec("bert_reranker-h200-bf16-graph", 20, 300.0, 256, 2e-3)
 
-ONE_STAGE = Funnel("rerank", (RERANK,), 40_000.0)
+ONE_STAGE = Funnel("rerank", (RERANK,), 36_000.0)
 
 RETRIEVE = StageSpec("two_tower-h200-bf16-graph", 1, 0.0, 64, 0.15e-3)
-RANK = StageSpec("dlrm-h200-bf16-graph", 1000, 60.0, 8192, 0.15e-3, split_items=512)
+RANK = StageSpec("dlrm-h200-bf16-graph", 1000, 60.0, 8192, 0.2e-3, split_items=512)
 ORDER = StageSpec("sasrec-h200-bf16-graph", 1, 0.0, 64, 0.3e-3)
 
 THREE_STAGES = Funnel("retrieve, rank, order", (RETRIEVE, RANK, ORDER), 320_000.0)
 """A large site: 320,000 requests/s on 96 GPUs, each busy for about two thirds of the time."""
 
-CACHED = Funnel("rerank behind a cache", (RERANK,), 80_000.0, cache_entries=(10_000, 100_000))
+CACHED = Funnel("rerank behind a cache", (RERANK,), 72_000.0, cache_entries=(10_000, 100_000))
 
 
 def batch_sizes(fleet: Fleet) -> np.ndarray:
