@@ -114,7 +114,7 @@ _FUNNEL = {
             max_wait_ms: 2
             container_start_s: 20
             embedding:
-              {rows: 2000000000, row_bytes: 128, lookups_per_unit: 26, zipf_s: 1.05, device_gib: 60, dram_gib: 48,
+              {rows: 1000000000, row_bytes: 128, lookups_per_unit: 26, zipf_s: 1.05, device_gib: 60, dram_gib: 48,
                ssd_gib: 200}
       - name: rerank
         candidates: 100
