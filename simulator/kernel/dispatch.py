@@ -7,14 +7,14 @@ from typing import Any
 from simulator.kernel.compiled import inlined
 from simulator.kernel.draws import draw_number
 from simulator.kernel.gathering import join_queue
-from simulator.kernel.journey_state import TWIN, Whole
+from simulator.kernel.journey_state import Whole
 from simulator.kernel.lines import await_hedge, line_up
 from simulator.kernel.links import carry
 from simulator.kernel.pools import least_other
 from simulator.kernel.routers import choose
 from simulator.kernel.routing import receive
 from simulator.kernel.state import NOBODY, NONE, READY, REJECTED, Fleet
-from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, lose
+from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, lose, told_apart
 
 __all__ = ["hedge", "join", "pass_on_held", "route_task"]
 
@@ -24,7 +24,7 @@ def _choose(fleet: Fleet, whole: Whole, task: int) -> int:
     """Slot of the replica that the router picks for a task, or `NONE` where no ready one is in reach."""
     part = whole.parts[task]
     journey = whole.journeys[part.request]
-    number = draw_number(part.stage, part.part, part.attempt, journey.branch)
+    number = draw_number(part.stage, part.part, told_apart(part), journey.branch)
     request_id = fleet.requests[part.request].id
     seed = fleet.clock[0].noise_seed
     position = choose(whole.pools, part.stage, journey.site, journey.user, seed, request_id, number)
@@ -64,7 +64,7 @@ def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     replica.queue_length += 1
     stage.queue += 1
     change_load(whole, replica, 1)
-    if stage.hedge_after_s > 0.0 and part.attempt < TWIN:
+    if stage.hedge_after_s > 0.0 and not part.is_twin:
         await_hedge(fleet, whole, task, now + stage.hedge_after_s)
     site = whole.journeys[part.request].site
     if site == replica.site:
@@ -156,7 +156,8 @@ def hedge(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
         return
     twin = begin_task(fleet, whole, part.request, part.stage)
     other = whole.parts[twin]
-    other.part, other.attempt, other.items = part.part, part.attempt + TWIN, part.items
+    other.part, other.attempt, other.items = part.part, part.attempt, part.items
+    other.is_twin = 1
     other.twin, part.twin = task, twin
     fleet.tasks[twin].routed_s = fleet.tasks[task].routed_s
     stage.hedged += 1

@@ -24,15 +24,14 @@ ANSWER, INCOMING = -1, -2
 """In place of a stage: an answer on its way home, a request on its way in."""
 
 TWIN = 32
-"""Added to the attempt of a twin; fewer losses are counted."""
+"""Added to the losses of a twin in the number of its draws, where at most one less of them are told apart."""
 
 PART = struct(
     slot="i8", request="u4", life="i4", stage="i4", part="i4", attempt="i4", items="i4", twin="u4",
     previous="u4", class_next="u4", hedge_next="u4", hedge_previous="u4", hedge_s="f8",
-    is_about="i1", is_void="i1", is_in_hedge_line="i1",
+    is_about="i1", is_void="i1", is_twin="i1", is_in_hedge_line="i1",
 )  # fmt: skip
-"""What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far (`TWIN` more for a twin),
-at a replica that is gone if its ``life`` is another. ``previous`` links it back in a replica's queue and ``class_next``
+"""What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far, at a replica that is gone if its ``life`` is another. ``previous`` links it back in a replica's queue and ``class_next``
 to the next of its class there, both where there are classes."""
 
 JOURNEY = struct(

@@ -9,10 +9,10 @@ from simulator.kernel.counting import record_step
 from simulator.kernel.draws import draw, draw_number
 from simulator.kernel.gathering import gather
 from simulator.kernel.interference import slowdown_of
-from simulator.kernel.journey_state import ANSWER, TWIN, Whole
+from simulator.kernel.journey_state import ANSWER, Whole
 from simulator.kernel.lookup import look_up
 from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
-from simulator.kernel.tasks import change_load, end_task, is_void, release_if_empty, todo
+from simulator.kernel.tasks import change_load, end_task, is_void, release_if_empty, todo, told_apart
 
 __all__ = ["complete_whole_batch", "start_whole_batch"]
 
@@ -27,7 +27,7 @@ def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: in
         schedule_next(fleet, slot)
         return
     part = whole.parts[replica.batch_head]
-    number = draw_number(part.stage, part.part, part.attempt, whole.journeys[part.request].branch)
+    number = draw_number(part.stage, part.part, told_apart(part), whole.journeys[part.request].branch)
     u = draw(fleet.clock[0].noise_seed, fleet.requests[part.request].id, number, 0)
     slowdown = 1.0
     if replica.device_index != NONE:
@@ -47,7 +47,7 @@ def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float)
         stage.budget_met += now - fleet.tasks[task].routed_s <= stage.budget_s
         if part.twin != NOBODY:
             whole.parts[part.twin].is_void = 1
-        stage.hedges_won += part.attempt >= TWIN
+        stage.hedges_won += part.is_twin
         journey.parts_left -= 1
         if journey.parts_left == 0:
             if fleet.clock[0].record_rows > 0 and not journey.is_background:

@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.kernel.compiled import inlined
 from simulator.kernel.counting import count_refused
-from simulator.kernel.journey_state import Whole
+from simulator.kernel.journey_state import TWIN, Whole
 from simulator.kernel.lines import leave_hedge_line, line_up, retry_line
 from simulator.kernel.pools import change_cost
 from simulator.kernel.routing import free_number
@@ -14,7 +14,7 @@ from simulator.kernel.state import DRAINING, FAILED, NOBODY, READY, Fleet
 
 __all__ = [
     "begin_task", "change_load", "end_request", "end_task", "is_void", "leave_queue", "lose", "release_if_empty",
-    "take_number", "todo",
+    "take_number", "todo", "told_apart",
 ]  # fmt: skip
 
 
@@ -37,11 +37,18 @@ def begin_task(fleet: Fleet, whole: Whole, request: int, stage_index: int) -> in
     part.stage = stage_index
     part.part = 0
     part.attempt = 0
+    part.is_twin = 0
     part.twin = NOBODY
     part.is_about = 1
     part.is_void = 0
     whole.journeys[request].tasks_about += 1
     return task
+
+
+@inlined
+def told_apart(part: Any) -> int:
+    """The attempt that a task's draws are made for."""
+    return min(part.attempt, TWIN - 1) + TWIN * part.is_twin
 
 
 @inlined
@@ -130,7 +137,7 @@ def lose(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
         end_task(fleet, whole, task)
         return
     stage.lost += 1
-    if part.twin == NOBODY and part.attempt < stage.retries:
+    if part.twin == NOBODY and not part.is_twin and part.attempt < stage.retries:
         leave_hedge_line(fleet, whole, task)
         part.attempt += 1
         stage.retried += 1
