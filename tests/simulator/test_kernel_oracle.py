@@ -1,10 +1,11 @@
-"""The compiled data plane against the oracle: every request's fate and times, over random worlds."""
+"""The compiled data plane against the oracle: every request's fate and times, and all counters, over random worlds."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,47 +13,107 @@ import pytest
 from simulator.fleet import Fleet
 from simulator.histogram import bin_edges
 from simulator.kernel.state import COMPLETED, FAILED, REJECTED
-from tests.oracle.model import OracleArrival, as_arrays
-from tests.oracle.simpy_oracle import run
+from tests.oracle.controls import AnyControl
+from tests.oracle.model import OracleArrival, OracleWorld, as_arrays
+from tests.oracle.simpy_oracle import Finished, simulate
+from tests.oracle.whole_worlds import FEATURES, whole_world
 from tests.oracle.worlds import random_world
 from tests.simulator.oracle_bridge import run_on_fleet
 
 TOLERANCE_S = 1e-9
-COMPILED_WORLDS = 400
-UNCOMPILED_WORLDS = 25
+PLAIN_WORLDS, PLAIN_WORLDS_WHOLE, WHOLE_WORLDS, UNCOMPILED_WORLDS = 200, 100, 300, 20
+SLOW_WORLDS = 4000
+READY = frozenset(FEATURES) - {"tiers", "interference", "caches"}
+
+COUNTED = ("arrived", "completed", "rejected", "failed")
+
+World = tuple[OracleWorld, Sequence[OracleArrival], Sequence[AnyControl]]
 
 
-def assert_agrees(seed: int) -> int:
-    """One random world on both; the number of requests compared."""
+def plain_world(seed: int) -> World:
     rng = np.random.default_rng([20261122, seed])
-    world, arrivals, controls = random_world(rng, requests=int(rng.integers(1, 300)))
-    outcomes, oracle_released_s = run(world, arrivals, controls)
-    fleet, released_s = run_on_fleet(world, arrivals, controls, rows=int(rng.integers(1, 100)))
+    return random_world(rng, requests=int(rng.integers(1, 300)))
 
-    steps = fleet.state.record.step
-    expected = as_arrays(outcomes, steps.shape[1])
-    where = f"world {seed}"
-    np.testing.assert_array_equal(fleet.state.record.outcome["status"], expected.status, err_msg=where)
-    np.testing.assert_array_equal(steps["slot"], expected.slot, err_msg=where)
+
+def dressed_world(seed: int) -> World:
+    """A world of the whole path, with those of its features that the kernel has."""
+    rng = np.random.default_rng([20261123, seed])
+    chance = float(rng.choice([0.15, 0.4, 0.8]))
+    features = sorted(name for name in FEATURES if rng.random() < chance)
+    return whole_world(rng, requests=int(rng.integers(1, 150)), features=set(features) & READY)
+
+
+def assert_agrees(scenario: World, where: str, *, whole: bool | None = None, rows: int = 37) -> Finished:
+    """One world on both."""
+    counted: list[list[tuple[int, ...]]] = []
+
+    def watch(fleet: Fleet) -> None:
+        counted.append([tuple(int(service[name]) for name in COUNTED) for service in fleet.state.services])
+
+    world, arrivals, controls = scenario
+    oracle = simulate(world, arrivals, controls)
+    where = f"{where} ({', '.join(sorted(world.features)) or 'plain'})"
+    fleet, released_s = run_on_fleet(world, arrivals, controls, rows=rows, whole=whole, watch=watch)
+    assert_same_requests(fleet, oracle, where)
+    assert released_s == pytest.approx(oracle.released_s, rel=0, abs=TOLERANCE_S), where
+    assert fleet.in_flight().sum() == 0, where
+    before_controls = oracle.snapshots[: 2 * world.services * len(controls)]
+    for i, each in enumerate(counted):
+        snaps = before_controls[2 * world.services * i :][: world.services]
+        assert each == [(s.arrived, s.completed, s.rejected, s.failed) for s in snaps], f"{where} at {snaps[0].time_s}"
+    assert_same_counts(fleet, oracle, where)
+    assert_counted(fleet, arrivals, where)
+    return oracle
+
+
+def assert_same_requests(fleet: Fleet, oracle: Finished, where: str) -> None:
+    """Every request's fate, and its pass through each stage that it has left behind."""
+    outcome, steps = fleet.state.record.outcome, fleet.state.record.step
+    expected = as_arrays(oracle.outcomes, steps.shape[1])
+    np.testing.assert_array_equal(outcome["status"], expected.status, err_msg=where)
+    np.testing.assert_allclose(outcome["done_s"], expected.done_s, rtol=0, atol=TOLERANCE_S, err_msg=f"{where} done_s")
+    is_passed = expected.slot >= 0
+    np.testing.assert_array_equal(steps["slot"][is_passed], expected.slot[is_passed], err_msg=where)
     for field in ("ready_s", "start_s", "end_s"):
         np.testing.assert_allclose(
-            steps[field], getattr(expected, field), rtol=0, atol=TOLERANCE_S, err_msg=f"{where} {field}"
+            steps[field][is_passed],
+            getattr(expected, field)[is_passed],
+            rtol=0,
+            atol=TOLERANCE_S,
+            err_msg=f"{where} {field}",
         )
-    completed = expected.status == 1
-    np.testing.assert_allclose(
-        fleet.state.record.outcome["done_s"][completed],
-        expected.done_s[completed],
-        rtol=0,
-        atol=TOLERANCE_S,
-        err_msg=f"{where} done_s",
-    )
-    assert released_s == pytest.approx(oracle_released_s, rel=0, abs=TOLERANCE_S), where
-    assert fleet.in_flight().sum() == 0, where
-    assert_counted(fleet, arrivals, where)
-    return len(arrivals)
+    units = [request.outcome.stage_batch_units for request in oracle.requests if not request.is_background]
+    for row, mine in enumerate(units):
+        reached = is_passed[row, : len(mine)]
+        assert steps["batch_units"][row, : len(mine)][reached].tolist() == np.array(mine)[reached].tolist(), where
 
 
-def assert_counted(fleet: Fleet, arrivals: list[OracleArrival], where: str) -> None:
+def assert_same_counts(fleet: Fleet, oracle: Finished, where: str) -> None:
+    """The counters of services, stages and links."""
+    services, stages = fleet.state.services, fleet.state.stages
+    for index, service in enumerate(services):
+        for name in ("arrived", "completed", "rejected", "failed"):
+            assert service[name] == oracle.counts[name, index], f"{where} {name}"
+    if fleet.whole is None:
+        return
+    for index, service in enumerate(services):
+        for name in ("background_started", "background_ended"):
+            assert service[name] == oracle.counts[name.replace("_", " "), index], f"{where} {name}"
+    for index, stage in enumerate(stages):
+        for name in ("lost", "retried", "hedged", "hedges_won", "expired", "budget_met"):
+            assert stage[name] == oracle.counts[name, index], f"{where} {name}"
+    network = oracle.network
+    expected = [*network.access_in, *network.links.values(), *network.access_out]
+    for kernel_link, link in zip(fleet.whole.links, expected, strict=True):
+        assert bool(kernel_link["is_there"]) == (link is not None), where
+        if link is not None:
+            assert kernel_link["messages"] == link.server.count, f"{where} messages"
+            assert kernel_link["lost"] == link.lost, f"{where} lost on a link"
+            assert kernel_link["bytes"] == pytest.approx(link.server.size_bytes), f"{where} bytes"
+            assert kernel_link["busy_s"] == pytest.approx(link.server.busy_s), f"{where} busy_s"
+
+
+def assert_counted(fleet: Fleet, arrivals: Sequence[OracleArrival], where: str) -> None:
     """The kernel's own counters and histogram against the outcomes that it recorded."""
     outcome = fleet.state.record.outcome
     of_service = np.array([arrival.service for arrival in arrivals])
@@ -71,20 +132,43 @@ def assert_counted(fleet: Fleet, arrivals: list[OracleArrival], where: str) -> N
         assert (np.sort(done_s) * tolerance >= np.where(places > 0, edges_s[places], 0.0)).all(), where
 
 
-@pytest.mark.parametrize("first", range(0, COMPILED_WORLDS, 50))
-def test_every_request_agrees_with_the_oracle(first: int) -> None:
-    assert sum(assert_agrees(seed) for seed in range(first, first + 50)) > 50
+@pytest.mark.parametrize("first", range(0, PLAIN_WORLDS, 50))
+def test_plain_worlds_agree(first: int) -> None:
+    served = [assert_agrees(plain_world(seed), f"plain world {seed}") for seed in range(first, first + 50)]
+    assert sum(len(each.outcomes) for each in served) > 50
+
+
+@pytest.mark.parametrize("first", range(0, PLAIN_WORLDS_WHOLE, 50))
+def test_plain_worlds_agree_on_the_whole_path(first: int) -> None:
+    for seed in range(first, first + 50):
+        assert_agrees(plain_world(seed), f"plain world {seed}", whole=True)
+
+
+@pytest.mark.parametrize("first", range(0, WHOLE_WORLDS, 50))
+def test_whole_worlds_agree(first: int) -> None:
+    for seed in range(first, first + 50):
+        assert_agrees(dressed_world(seed), f"world {seed}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(WHOLE_WORLDS, WHOLE_WORLDS + SLOW_WORLDS, 200))
+def test_many_whole_worlds_agree(first: int) -> None:
+    for seed in range(first, first + 200):
+        assert_agrees(dressed_world(seed), f"world {seed}")
 
 
 def test_uncompiled_source_agrees_with_the_oracle() -> None:
     """The same source as plain Python, in a process of its own."""
     code = (
         "from simulator.kernel.loop import advance\n"
-        "from tests.simulator.test_kernel_oracle import assert_agrees\n"
+        "from tests.simulator.test_kernel_oracle import assert_agrees, dressed_world, plain_world\n"
         "assert not hasattr(advance, 'signatures')\n"
-        f"print(sum(assert_agrees(seed) for seed in range(1000, {1000 + UNCOMPILED_WORLDS})))\n"
+        f"for seed in range(10000, {10000 + UNCOMPILED_WORLDS}):\n"
+        "    assert_agrees(plain_world(seed), f'plain world {seed}')\n"
+        "    assert_agrees(dressed_world(seed), f'world {seed}')\n"
+        "print(seed)\n"
     )
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > UNCOMPILED_WORLDS
+    assert int(done.stdout) == 10000 + UNCOMPILED_WORLDS - 1
