@@ -31,8 +31,9 @@ PART = struct(
     previous="u4", class_next="u4", hedge_next="u4", hedge_previous="u4", hedge_s="f8",
     is_about="i1", is_void="i1", is_twin="i1", is_in_hedge_line="i1",
 )  # fmt: skip
-"""What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far, at a replica that is gone if its ``life`` is another. ``previous`` links it back in a replica's queue and ``class_next``
-to the next of its class there, both where there are classes."""
+"""What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far, at a replica that is gone
+if its ``life`` is another. ``previous`` links it back in a replica's queue and ``class_next`` to the next of its class
+there, both where there are classes."""
 
 JOURNEY = struct(
     user="i8", item_id="i8", home="i4", site="i4", stage="i4", parts_left="i4", tasks_about="i4", branch="i4",
