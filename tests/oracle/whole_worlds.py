@@ -336,7 +336,10 @@ def dress_stragglers(making: Making) -> None:
 
 
 def dress_replica_failures(making: Making) -> None:
-    """Replicas fail, some at the very instant of something else, some together; most come back, some at once."""
+    """Replicas fail, some at the very instant of something else, some together; most come back, some at once.
+
+    Off the lattice, where another engine's sums may round otherwise, just before or after it.
+    """
     draw = making.draw
     stays = simulate(making.world, making.arrivals, making.controls).stays
     instants = [t for stay in stays for t in (stay.taken_s, stay.ready_s, stay.start_s, stay.end_s) if t == t]
@@ -351,6 +354,8 @@ def dress_replica_failures(making: Making) -> None:
             time_s = making.moment_s(from_s)
             if instants and draw.chance(0.5):
                 time_s = float(draw.rng.choice(instants))
+                if not draw.lattice:
+                    time_s = max(0.0, time_s + float(draw.rng.choice([-1e-4, 1e-4])) * making.scale_s)
             gone = [one for one, begun_s in mine if begun_s <= time_s] if together else [replica]
             if from_s > time_s or not gone:
                 continue
