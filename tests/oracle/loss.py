@@ -76,5 +76,5 @@ class Losses:
         for replica in failing:
             for task in replica.fail():
                 self.lose(task)
-        for pool in {id(replica.pool): replica.pool for replica in failing}.values():
-            pool.pass_on()
+        if failing:
+            self.fleet.pass_on()

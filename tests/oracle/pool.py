@@ -56,7 +56,6 @@ class Pool:
     def join(self, replica: Replica) -> None:
         self.members.append(replica)
         self.members.sort(key=lambda member: (member.site, member.slot))
-        self.pass_on()
 
     def leave(self, replica: Replica) -> None:
         self.members.remove(replica)

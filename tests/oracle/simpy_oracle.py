@@ -191,12 +191,13 @@ class Fleet:
             raise ValueError(f"slot {plan.slot}: activated at {self.clock.now} s before it was released")
         replica = self.alive[plan.slot] = Replica(self, plan)
         replica.pool.join(replica)
+        self.pass_on()
 
     def drain(self, slot: int) -> None:
         replica = self.alive[slot]
         replica.pool.leave(replica)
         replica.drain()
-        replica.pool.pass_on()
+        self.pass_on()
 
     def released(self, replica: Replica) -> None:
         self.released_s[replica.slot] = self.clock.now
@@ -211,6 +212,10 @@ class Fleet:
             link.come_back()
         else:
             link.fail()
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """Let every router pass on what it holds."""
         for pool in self.pools:
             pool.pass_on()
 
