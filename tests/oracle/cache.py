@@ -11,7 +11,11 @@ Key = int
 
 
 class Instance:
-    """One cache: keys and when each was filled, the least recently used first."""
+    """One cache: keys and when each was filled, the least recently used first.
+
+    Of `counts`, those of requests that waited or were prefetched are kept at the first level of their home, those
+    refreshed at the level of the hit.
+    """
 
     def __init__(self, plan: OracleLevel) -> None:
         self.plan = plan
@@ -56,7 +60,6 @@ class ResultCache:
             of_all = Instance(level)
             self.levels.append([of_all if level.is_shared else Instance(level) for _ in range(sites)])
         self.in_flight: dict[tuple[int, Key], list[Request]] = {}
-        self.counts: Counter[str] = Counter()
 
     def find(self, home: int, key: Key, now_s: float) -> tuple[int, float] | None:
         """Look a key up level after level: the level that has it and when it was filled, or None."""

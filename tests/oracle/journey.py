@@ -76,12 +76,12 @@ class Journeys:
             request.outcome.cache = f"hit {number}"
             self.answer(request, leaves_s=self.clock.now + level.hit_s)
             if self.clock.now - filled_s >= level.refresh_after_s and not flying:
-                cache.counts["refreshed"] += 1
+                cache.levels[number][request.home].counts["refreshed"] += 1
                 self.send_background(request, request.key, branch=1)
             return False
         if cache.plan.coalesces and flying:
             request.outcome.cache = "wait"
-            cache.counts["coalesced"] += 1
+            cache.levels[0][request.home].counts["coalesced"] += 1
             flying[0].waiting.append(request)
             self.prefetch(request)
             return False
@@ -97,7 +97,7 @@ class Journeys:
         for i in range(1, cache.plan.prefetch + 1):
             key = request.key + i
             if not cache.has(request.home, key, self.clock.now) and (request.home, key) not in cache.in_flight:
-                cache.counts["prefetched"] += 1
+                cache.levels[0][request.home].counts["prefetched"] += 1
                 self.send_background(request, key, branch=1 + i)
 
     def send_background(self, cause: Request, key: int, branch: int) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from simulator.fleet import Fleet
 from simulator.histogram import bin_edges
+from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT, Caches
+from simulator.kernel.lookup import Lookups
 from simulator.kernel.state import COMPLETED, FAILED, REJECTED
 from tests.oracle.controls import AnyControl
 from tests.oracle.model import OracleArrival, OracleWorld, as_arrays
@@ -23,8 +25,8 @@ from tests.simulator.oracle_bridge import run_on_fleet
 TOLERANCE_S = 1e-9
 PLAIN_WORLDS, PLAIN_WORLDS_WHOLE, WHOLE_WORLDS, UNCOMPILED_WORLDS = 200, 100, 300, 20
 SLOW_WORLDS = 4000
-READY = frozenset(FEATURES) - {"tiers", "interference", "caches"}
 
+KERNEL_CACHE = {"miss": RECORD_MISS, "wait": RECORD_WAIT}
 COUNTED = ("arrived", "completed", "rejected", "failed")
 
 World = tuple[OracleWorld, Sequence[OracleArrival], Sequence[AnyControl]]
@@ -36,11 +38,11 @@ def plain_world(seed: int) -> World:
 
 
 def dressed_world(seed: int) -> World:
-    """A world of the whole path, with those of its features that the kernel has."""
+    """A world of the whole path."""
     rng = np.random.default_rng([20261123, seed])
     chance = float(rng.choice([0.15, 0.4, 0.8]))
     features = sorted(name for name in FEATURES if rng.random() < chance)
-    return whole_world(rng, requests=int(rng.integers(1, 150)), features=set(features) & READY)
+    return whole_world(rng, requests=int(rng.integers(1, 150)), features=features)
 
 
 def assert_agrees(scenario: World, where: str, *, whole: bool | None = None, rows: int = 37) -> Finished:
@@ -71,6 +73,10 @@ def assert_same_requests(fleet: Fleet, oracle: Finished, where: str) -> None:
     outcome, steps = fleet.state.record.outcome, fleet.state.record.step
     expected = as_arrays(oracle.outcomes, steps.shape[1])
     np.testing.assert_array_equal(outcome["status"], expected.status, err_msg=where)
+    looked = [KERNEL_CACHE.get(each.cache) or int(each.cache[4:]) + 1 for each in oracle.outcomes if each.cache]
+    np.testing.assert_array_equal(
+        outcome["cache"][[bool(each.cache) for each in oracle.outcomes]], looked, err_msg=f"{where} cache"
+    )
     np.testing.assert_allclose(outcome["done_s"], expected.done_s, rtol=0, atol=TOLERANCE_S, err_msg=f"{where} done_s")
     is_passed = expected.slot >= 0
     np.testing.assert_array_equal(steps["slot"][is_passed], expected.slot[is_passed], err_msg=where)
@@ -111,6 +117,29 @@ def assert_same_counts(fleet: Fleet, oracle: Finished, where: str) -> None:
             assert kernel_link["lost"] == link.lost, f"{where} lost on a link"
             assert kernel_link["bytes"] == pytest.approx(link.server.size_bytes), f"{where} bytes"
             assert kernel_link["busy_s"] == pytest.approx(link.server.busy_s), f"{where} busy_s"
+    assert_same_caches(fleet.whole.caches, oracle, where)
+    assert_same_tiers(fleet.whole.lookups, oracle, where)
+
+
+def assert_same_caches(caches: Caches, oracle: Finished, where: str) -> None:
+    """The counters of every instance of every level."""
+    for row, cache in zip(caches.cache, oracle.caches, strict=True):
+        assert row["levels"] == (0 if cache is None else len(cache.levels)), where
+        for number, level in enumerate(cache.levels if cache else ()):
+            for site, instance in enumerate(level):
+                kernel_level = caches.level[caches.place[row["first"] + number * row["sites"] + site]]
+                for name in ("hits", "misses", "expired", "coalesced", "refreshed", "prefetched"):
+                    assert kernel_level[name] == instance.counts[name], f"{where} {name}"
+                assert kernel_level["filled"] == len(instance.filled_s), f"{where} entries"
+
+
+def assert_same_tiers(lookups: Lookups, oracle: Finished, where: str) -> None:
+    """What every tier of embedding rows was asked for."""
+    for (tier, node), server in oracle.tiers.servers.items():
+        kind = lookups.kinds[tier]
+        kernel_tier = lookups.tiers[kind["first"] + kind["step"] * node]
+        assert kernel_tier["bytes"] == pytest.approx(server.size_bytes), f"{where} bytes of tier {tier}"
+        assert kernel_tier["busy_s"] == pytest.approx(server.busy_s), f"{where} busy_s of tier {tier}"
 
 
 def assert_counted(fleet: Fleet, arrivals: Sequence[OracleArrival], where: str) -> None:
