@@ -11,7 +11,10 @@ from simulator.kernel.cache_state import CACHE, ENTRY, FLIGHT, LEVEL, Caches
 from simulator.kernel.flight import refill
 from simulator.plan import CACHE_KEYS, CacheLevelPlan, CachePlan
 
-__all__ = ["build_caches", "clear", "grow_flights", "levels_of", "lru_hit_rate", "preload"]
+__all__ = ["build_caches", "clear", "grow_flights", "has_room", "levels_of", "lru_hit_rate", "preload"]
+
+
+FIRST_FLIGHTS = 128
 
 
 def _table_size(entries: int) -> int:
@@ -19,14 +22,14 @@ def _table_size(entries: int) -> int:
     return 1 << (2 * entries - 1).bit_length()
 
 
-def _instances(plans: Sequence[CachePlan | None], sites: int) -> tuple[np.ndarray, list[CacheLevelPlan]]:
-    """`Caches.place` of all services end to end, and the plan of each instance."""
+def _instances(plans: Sequence[CachePlan | None], sites: int) -> tuple[np.ndarray, list[tuple[int, CacheLevelPlan]]]:
+    """`Caches.place` of all services end to end, and the number and plan of each instance."""
     place: list[int] = []
-    made: list[CacheLevelPlan] = []
-    for level in (level for plan in plans if plan for level in plan.levels):
+    made: list[tuple[int, CacheLevelPlan]] = []
+    for number, level in (numbered for plan in plans if plan for numbered in enumerate(plan.levels)):
         for site in range(sites):
             if site == 0 or not level.is_shared:
-                made.append(level)
+                made.append((number, level))
             place.append(len(made) - 1)
     return np.array(place, dtype=np.uint32), made
 
@@ -46,11 +49,12 @@ def _services(plans: Sequence[CachePlan | None], sites: int) -> np.ndarray:
     return services
 
 
-def _levels(made: Sequence[CacheLevelPlan]) -> np.ndarray:
+def _levels(made: Sequence[tuple[int, CacheLevelPlan]]) -> np.ndarray:
     levels = np.zeros(len(made), LEVEL)
+    levels["number"] = [number for number, _ in made]
     for name in ("hit_s", "ttl_s", "refresh_after_s", "entries"):
-        levels[name] = [getattr(level, name) for level in made]
-    levels["chains"] = [_table_size(level.entries) for level in made]
+        levels[name] = [getattr(level, name) for _, level in made]
+    levels["chains"] = [_table_size(entries) for entries in levels["entries"].tolist()]
     levels["hash_shift"] = [65 - int(chains).bit_length() for chains in levels["chains"]]
     levels["chain_offset"] = np.cumsum(levels["chains"]) - levels["chains"]
     rings = levels["entries"] + 1
@@ -58,7 +62,7 @@ def _levels(made: Sequence[CacheLevelPlan]) -> np.ndarray:
     return levels
 
 
-def build_caches(plans: Sequence[CachePlan | None], sites: int, requests: int) -> Caches:
+def build_caches(plans: Sequence[CachePlan | None], sites: int) -> Caches:
     """Empty caches.
 
     Parameters
@@ -67,31 +71,35 @@ def build_caches(plans: Sequence[CachePlan | None], sites: int, requests: int) -
         ``[service]``.
     sites
         Each has an instance of its own of every level that is not shared.
-    requests
-        Most requests in flight.
     """
     place, made = _instances(plans, sites)
     levels = _levels(made)
+    most_new = 1 + max((plan.prefetch for plan in plans if plan), default=0)
     caches = Caches(
         cache=_services(plans, sites),
         place=place,
         level=levels,
         chain=np.zeros(int(levels["chains"].sum()), np.uint32),
         entry=np.zeros(int(levels["entries"].sum()) + len(levels), ENTRY),
-        flight=np.zeros(_table_size(requests) if made else 0, FLIGHT),
+        flight=np.zeros(_table_size(FIRST_FLIGHTS + most_new), FLIGHT),
+        flights=np.array([0, most_new]),
     )
+    levels["serves_one"] = np.bincount(place, minlength=len(levels)) == 1
     clear(caches)
     return caches
 
 
-def grow_flights(caches: Caches, requests: int) -> Caches:
-    """The same caches with room for more requests in flight."""
-    if not len(caches.flight):
-        return caches
-    flight = np.zeros(_table_size(requests), FLIGHT)
+def grow_flights(caches: Caches) -> Caches:
+    """The same caches with room for twice as many keys in flight."""
+    flight = np.zeros(2 * len(caches.flight), FLIGHT)
     with np.errstate(over="ignore"):
         refill(caches.flight, flight)
     return caches._replace(flight=flight)
+
+
+def has_room(caches: Caches) -> bool:
+    """Whether there is room for the keys in flight that the next request may add."""
+    return bool(2 * caches.flights.sum() <= len(caches.flight))
 
 
 def levels_of(caches: Caches, service: int, level: int) -> np.ndarray:
@@ -100,23 +108,23 @@ def levels_of(caches: Caches, service: int, level: int) -> np.ndarray:
     return np.asarray(caches.place[row.first + level * row.sites :][: row.sites], dtype=np.int64)
 
 
-def _own_levels(caches: Caches, site: int) -> np.ndarray:
-    """Instances that serve a site and no other one."""
-    served = np.bincount(caches.place, minlength=len(caches.level))
-    by_site = caches.place.reshape(-1, int(caches.cache["sites"][0]))
-    return by_site[served[by_site[:, site]] == 1, site]
+def _levels_of_none_but(caches: Caches, site: int) -> np.ndarray:
+    """Instances that serve one site and no other."""
+    at_site = caches.place[site :: int(caches.cache["sites"][0])]
+    return at_site[caches.level["serves_one"][at_site] == 1]
 
 
 def clear(caches: Caches, site: int | None = None) -> None:
-    """Empty the caches that one site has for itself, or all of them; their counters go on."""
-    for at in range(len(caches.level)) if site is None else _own_levels(caches, site):
+    """Empty the caches that serve one site and no other, or all of them; their counters go on."""
+    for at in range(len(caches.level)) if site is None else _levels_of_none_but(caches, site):
         level = caches.level[at]
         anchor, size = int(level.anchor), int(level.entries) + 1
         ring = caches.entry[anchor : anchor + size]
         ring["next"] = anchor + np.roll(np.arange(size), -1)
         ring["previous"] = anchor + np.roll(np.arange(size), 1)
         ring["filled_s"] = -np.inf
-        level.filled = 0
+        level.filled = level.scouted = 0
+        level.scout = anchor
         caches.chain[int(level.chain_offset) :][: int(level.chains)] = anchor
 
 
@@ -152,7 +160,7 @@ def lru_hit_rate(keys: np.ndarray, entries: int) -> float:
     rows = np.ascontiguousarray(keys, dtype=np.int64)
     if len(rows) == 0 or entries < 1:
         raise ValueError(f"lru_hit_rate: {len(rows)} keys, {entries} entries; expected at least one of each")
-    caches = build_caches([CachePlan("item", (CacheLevelPlan(entries),))], sites=1, requests=1)
+    caches = build_caches([CachePlan("item", (CacheLevelPlan(entries),))], sites=1)
     with np.errstate(over="ignore"):
         replay(caches, rows, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))
     return float(caches.level["hits"][0] / len(rows))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from simulator.caches import clear, grow_flights, has_room, preload
 from simulator.fleet_arrays import add_numbers, arrivals_of, build_fleet, grow_replicas, rebuild_plain_pools
 from simulator.journey_arrays import (
     add_journeys,
@@ -104,7 +105,7 @@ class Fleet:
                 if why == NEED_BLOCK:
                     self._next_block()
                 elif why == NEED_ROOM:
-                    self._add_numbers()
+                    self._make_room()
         if math.isfinite(until_s):
             self.now_s = until_s
             settle(self.state.replicas, self.state.tables, until_s)
@@ -139,8 +140,11 @@ class Fleet:
         clock["first_id"] = 0 if block is None else block.start_index
         self._arrivals = arrivals_of(block, self.whole is not None)
 
-    def _add_numbers(self) -> None:
-        """Make room for twice as many requests and tasks in flight."""
+    def _make_room(self) -> None:
+        """Make room for twice as many keys in flight, or requests and tasks."""
+        if self.whole is not None and not has_room(self.whole.caches):
+            self.whole = self.whole._replace(caches=grow_flights(self.whole.caches))
+            return
         self.state = add_numbers(self.state, len(self.state.tasks))
         if self.whole is not None:
             self.whole = add_journeys(self.whole, len(self.state.tasks))
@@ -259,6 +263,22 @@ class Fleet:
         """Let a tier serve what it is asked for from now on at this rate: a node's, or all of them."""
         if self.whole is not None:  # else nothing reads from tiers
             set_tier_rate(self.whole.lookups, tier, bytes_per_s, node)
+
+    # --- caches ----------------------------------------------------------------------------------------
+
+    def preload(self, service: int, level: int, keys: np.ndarray, site: int | None = None) -> None:
+        """Put keys into a level of a service's cache as of time 0, at one site or at all, the last most recent.
+
+        Before the first request only.
+        """
+        assert self.whole is not None
+        assert self.state.services["arrived"].sum() == 0
+        preload(self.whole.caches, service, level, keys, site)
+
+    def clear_caches(self, site: int | None = None) -> None:
+        """Empty the caches that serve one site and no other, or all of them."""
+        if self.whole is not None:
+            clear(self.whole.caches, site)
 
     # --- pools -----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from simulator.caches import build_caches
 from simulator.kernel.journey_state import JOURNEY, LINE, LINK, PART, TODO, Whole
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.state import NONE
@@ -109,6 +110,7 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
         pools=pools,
         lookups=lookup_state(plan),
         interferences=flatten_interference(plan.tables),
+        caches=build_caches([service.cache for service in plan.services], sites),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from simulator.kernel.cache_state import KEY_ITEM, KEY_USER, Caches
 from simulator.kernel.compiled import compiled, inlined
-from simulator.kernel.lru import find, put_absent, remove, touch_chain, touch_entry, use
+from simulator.kernel.lru import find, put_absent, remove, scout, touch_chain, touch_entry, use
 
 __all__ = ["MISS", "fill", "holds", "key_of", "level_of", "look_up", "replay", "touch_chains"]
 
@@ -39,9 +39,11 @@ def touch_chains(caches: Caches, service: int, home: int, key: int) -> None:
 
 @inlined
 def touch_entries(caches: Caches, service: int, home: int, key: int) -> None:
-    """The next step: have the first entry there at hand."""
+    """The next step: have the first entry there at hand, and what will go."""
     for number in range(caches.cache[service].levels):
-        touch_entry(caches, caches.level[level_of(caches, service, home, number)], key)
+        level = caches.level[level_of(caches, service, home, number)]
+        touch_entry(caches, level, key)
+        scout(caches, level)
 
 
 @inlined
@@ -92,10 +94,16 @@ def put(caches: Caches, at: int, key: int, filled_s: float) -> None:
 
 
 @inlined
-def fill(caches: Caches, service: int, home: int, key: int, now: float) -> None:
-    """Put a result that came home at ``now`` into all levels."""
-    for back in range(caches.cache[service].levels):
-        put(caches, level_of(caches, service, home, caches.cache[service].levels - 1 - back), key, now)
+def fill(caches: Caches, service: int, home: int, key: int, is_absent: bool, now: float) -> None:
+    """Put a result that came home at ``now`` into all levels; ``is_absent``: it is in none that serves one site."""
+    levels = caches.cache[service].levels
+    for back in range(levels):
+        at = level_of(caches, service, home, levels - 1 - back)
+        level = caches.level[at]
+        if is_absent and level.serves_one:
+            put_absent(caches, level, key, now)
+        else:
+            put(caches, at, key, now)
 
 
 @compiled
@@ -125,7 +133,7 @@ def replay(caches: Caches, keys: np.ndarray, time_s: np.ndarray, level: np.ndarr
             now = time_s[row]
         at, due = look_up(caches, 0, 0, keys[row], now)
         if at == MISS or due:
-            fill(caches, 0, 0, keys[row], now)
+            fill(caches, 0, 0, keys[row], at == MISS, now)
         if level.shape[0] > 0:
             level[row] = at
             is_due[row] = due

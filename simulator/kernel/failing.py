@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.kernel.at_home import end_those_waiting
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.completing import book_compute
 from simulator.kernel.dispatch import pass_on_held
@@ -88,6 +89,7 @@ def lose_link(fleet: Fleet, whole: Whole, place: int, now: float) -> None:
 
 @compiled
 def pass_on_all_held(fleet: Fleet, whole: Whole, now: float) -> None:
-    """Send held tasks on at every stage, after pools or links have changed."""
+    """Send held tasks on at every stage, after pools or links have changed; others end that waited for what failed."""
     for stage_index in range(fleet.stages.shape[0]):
         pass_on_held(fleet, whole, stage_index, now)
+    end_those_waiting(fleet, whole, now)

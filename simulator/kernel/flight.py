@@ -8,62 +8,72 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.kernel.cache_state import Caches
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.lru import hash_of
+from simulator.kernel.state import NOBODY
 
-__all__ = ["end_flight", "find_flight", "refill", "start_flight"]
+__all__ = ["end_flight", "find_flight", "has_room", "refill", "start_flight"]
 
 _HALF = np.uint64(32)
 
 
 @inlined
-def _begin(flights: np.ndarray, where: int, key: int) -> int:
+def _begin(flight: np.ndarray, where: int, key: int) -> int:
     """Where the search for a key begins."""
-    return np.int64(hash_of(np.int64(key) ^ (np.int64(where) << 40)) >> _HALF) & (flights.shape[0] - 1)
+    return np.int64(hash_of(np.int64(key) ^ (np.int64(where) << 40)) >> _HALF) & (flight.shape[0] - 1)
 
 
 @inlined
-def find_flight(flights: np.ndarray, where: int, key: int) -> int:
+def find_flight(flight: np.ndarray, where: int, key: int) -> int:
     """Place of a key in flight, or the empty one (``count`` 0) where it would be."""
-    place = _begin(flights, where, key)
-    while flights[place].count > 0 and (flights[place].key != key or flights[place].where != where):
-        place = (place + 1) & (flights.shape[0] - 1)
+    place = _begin(flight, where, key)
+    while flight[place].count > 0 and (flight[place].key != key or flight[place].where != where):
+        place = (place + 1) & (flight.shape[0] - 1)
     return place
 
 
 @inlined
-def start_flight(flights: np.ndarray, place: int, where: int, key: int) -> None:
+def has_room(caches: Caches) -> bool:
+    """Whether the table stays at most half full whatever the next request that comes home starts."""
+    return 2 * (caches.flights[0] + caches.flights[1]) <= caches.flight.shape[0]
+
+
+@inlined
+def start_flight(caches: Caches, place: int, where: int, key: int) -> None:
     """Count a request on its way for a key, ``place`` being `find_flight`'s."""
-    flight = flights[place]
+    flight = caches.flight[place]
     if flight.count == 0:
+        caches.flights[0] += 1
         flight.key = key
         flight.where = where
-        flight.first = -1
-        flight.last = -1
+        flight.first = NOBODY
+        flight.last = NOBODY
     flight.count += 1
 
 
 @inlined
-def _close_gap(flights: np.ndarray, gap: int) -> None:
-    mask = flights.shape[0] - 1
+def _close_gap(flight: np.ndarray, gap: int) -> None:
+    mask = flight.shape[0] - 1
     place = (gap + 1) & mask
-    while flights[place].count > 0:
-        begin = _begin(flights, flights[place].where, flights[place].key)
+    while flight[place].count > 0:
+        begin = _begin(flight, flight[place].where, flight[place].key)
         if ((place - begin) & mask) >= ((place - gap) & mask):
-            flights[gap] = flights[place]
+            flight[gap] = flight[place]
             gap = place
         place = (place + 1) & mask
-    flights[gap].count = 0
+    flight[gap].count = 0
 
 
 @inlined
-def end_flight(flights: np.ndarray, where: int, key: int) -> int:
-    """A request for a key has ended: the first of those that waited for it, or -1."""
-    place = find_flight(flights, where, key)
-    first = flights[place].first
-    flights[place].count -= 1
-    if flights[place].count == 0:
-        _close_gap(flights, place)
+def end_flight(caches: Caches, where: int, key: int) -> int:
+    """A request for a key has ended: the first of those that waited for it, or `NOBODY`."""
+    place = find_flight(caches.flight, where, key)
+    first = caches.flight[place].first
+    caches.flight[place].count -= 1
+    if caches.flight[place].count == 0:
+        caches.flights[0] -= 1
+        _close_gap(caches.flight, place)
     return first
 
 

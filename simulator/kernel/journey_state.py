@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simulator.kernel.cache_state import Caches
 from simulator.kernel.interference import Interferences
 from simulator.kernel.lookup import Lookups
 from simulator.kernel.pool_state import Pools
@@ -36,11 +37,14 @@ if its ``life`` is another. ``previous`` links it back in a replica's queue and 
 there, both where there are classes."""
 
 JOURNEY = struct(
-    user="i8", item_id="i8", home="i4", site="i4", stage="i4", parts_left="i4", tasks_about="i4", branch="i4",
-    next="u4", priority="i1", has_ended="i1", is_background="i1",
+    user="i8", item_id="i8", key="i8", home="i4", site="i4", stage="i4", parts_left="i4", tasks_about="i4",
+    branch="i4", next="u4", priority="i1", has_ended="i1", is_background="i1", is_in_flight="i1", is_absent="i1",
+    status="i1",
 )  # fmt: skip
 """Where a request is and what it waits for: ``parts_left`` of its stage are not complete, ``tasks_about`` are
-somewhere, void ones among them. ``next`` links it in `TODO`."""
+somewhere, void ones among them. ``next`` links it in `TODO`, or with others that wait for the same result. ``key`` is
+that of the result cache, ``is_in_flight`` where others may wait for it, ``is_absent`` where none but it can bring it;
+``status`` is how it ended, unless well."""
 
 LINE = struct(head="u4", tail="u4")
 """Tasks that wait for a time, first come first due: on a link, for a retry, or whether to be hedged."""
@@ -51,10 +55,10 @@ LINK = struct(
 )  # fmt: skip
 """A link and what was given to it; ``lost`` of its ``messages`` were on it when it failed."""
 
-TODO = struct(head="u4", tail="u4", pass_stage="i8", most_parts="i8", most_new="i8")
+TODO = struct(head="u4", tail="u4", ended="u4", pass_stage="i8", most_parts="i8", most_new="i8")
 """What an event leaves to be done at its own time, in order: a stage whose held tasks are to be passed on (`NONE`: no
-stage), then requests that go on, to `JOURNEY.stage`. ``most_parts``: tasks of a request at a stage, at most;
-``most_new``: numbers that an arrival may take, at most."""
+stage), then requests that go on, to `JOURNEY.stage`, then the end of what waits for requests that have ``ended``.
+``most_parts``: tasks of a request at a stage, at most; ``most_new``: numbers that an arrival may take, at most."""
 
 
 class Whole(NamedTuple):
@@ -84,3 +88,4 @@ class Whole(NamedTuple):
     pools: Pools
     lookups: Lookups
     interferences: Interferences
+    caches: Caches

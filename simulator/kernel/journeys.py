@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.kernel.at_home import arrive_home, look_at_home
+from simulator.kernel.cache import FAR_ROWS, NEAR_ROWS, key_of, touch_chains, touch_entries
 from simulator.kernel.compiled import inlined
-from simulator.kernel.counting import count_completed
 from simulator.kernel.dispatch import route_task
 from simulator.kernel.draws import hashed
 from simulator.kernel.journey_state import ANSWER, INCOMING, Whole
 from simulator.kernel.lines import line_up
 from simulator.kernel.links import carry
-from simulator.kernel.routing import free_number
 from simulator.kernel.state import FAILED, NONE, REJECTED, Arrivals, Fleet
 from simulator.kernel.tasks import begin_task, end_request, take_number, todo
 
-__all__ = ["admit", "answer", "arrive_home", "come_home", "enter_stage"]
+__all__ = ["admit", "answer", "come_home", "enter_stage", "touch_ahead"]
 
 _HOME_SALT, _CLASS_SALT = 1, 2
 
@@ -51,6 +51,7 @@ def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
     journey.branch = 0
     journey.is_background = 0
     journey.has_ended = 0
+    journey.is_in_flight = 0
     journey.tasks_about = 0
     fleet.services[service].arrived += 1
     link = whole.links[journey.home]
@@ -64,12 +65,32 @@ def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
 
 
 @inlined
+def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
+    """Have at hand what the requests some rows from here will look at in the caches."""
+    if whole.caches.level.shape[0] == 0 or row + FAR_ROWS >= arrivals.arrival_s.shape[0]:
+        return
+    for is_near in range(2):
+        ahead = row + (NEAR_ROWS if is_near else FAR_ROWS)
+        service, user = arrivals.service[ahead], arrivals.user[ahead]
+        key = key_of(whole.caches.cache[service].key, user, arrivals.item[ahead])
+        home = _share_of(whole.home_share, service, user, _HOME_SALT)
+        if is_near:
+            touch_entries(whole.caches, service, home, key)
+        else:
+            touch_chains(whole.caches, service, home, key)
+
+
+@inlined
 def come_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
-    """A request has come to its home: it goes on to its first stage."""
+    """A request has come to its home: its result is there, or it goes on to its first stage."""
     journey = whole.journeys[number]
     journey.site = journey.home
-    journey.stage = fleet.services[fleet.requests[number].service].first_stage
-    todo(whole, number)
+    service = fleet.requests[number].service
+    journey.stage = fleet.services[service].first_stage
+    if whole.caches.cache[service].levels > 0:
+        look_at_home(fleet, whole, number, now)
+    else:
+        todo(whole, number)
 
 
 @inlined
@@ -118,24 +139,3 @@ def answer(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     task = begin_task(fleet, whole, number, ANSWER)
     bytes_out = fleet.services[fleet.requests[number].service].bytes_out
     line_up(fleet, whole, place, task, carry(whole.links[place], now, bytes_out))
-
-
-@inlined
-def arrive_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
-    """A request's answer is at home: the request is completed, and its answer leaves."""
-    journey = whole.journeys[number]
-    service = fleet.services[fleet.requests[number].service]
-    if journey.is_background:
-        end_request(fleet, whole, number, NONE, now)
-        return
-    left_s = now
-    link = whole.links[whole.links.shape[0] - whole.link_of.shape[0] + journey.home]
-    if link.is_there:
-        if not link.is_up:
-            end_request(fleet, whole, number, FAILED, now)
-            return
-        left_s = carry(link, now, service.bytes_out)
-    count_completed(fleet, fleet.requests[number], left_s + fleet.clock[0].hop_delay_s)
-    journey.has_ended = 1
-    if journey.tasks_about == 0:
-        free_number(fleet, number)

@@ -15,10 +15,11 @@ from simulator.kernel.cache_state import Caches
 from simulator.kernel.compiled import inlined
 from simulator.kernel.touch import touch
 
-__all__ = ["find", "hash_of", "put_absent", "remove", "touch_chain", "touch_entry", "use"]
+__all__ = ["find", "hash_of", "put_absent", "remove", "scout", "touch_chain", "touch_entry", "use"]
 
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+_SCOUTED = 16
 _HALF = np.uint64(32)
 
 
@@ -44,6 +45,18 @@ def touch_chain(caches: Caches, level: Any, key: int) -> None:
 def touch_entry(caches: Caches, level: Any, key: int) -> None:
     """Have the first entry there at hand soon."""
     touch(caches.entry, caches.chain[_chain_of(level, key)])
+
+
+@inlined
+def scout(caches: Caches, level: Any) -> None:
+    """Have another one of those that go next at hand: a step from the scout, which is some ahead.
+
+    Where the scout itself was used or went, it finds itself among the most recent, and begins at the anchor again.
+    """
+    if level.scouted < _SCOUTED:
+        level.scouted = 0 if level.scout == level.anchor else level.scouted + 1
+        level.scout = caches.entry[level.scout].previous
+        touch(caches.entry, level.scout)
 
 
 @inlined
@@ -81,14 +94,22 @@ def use(caches: Caches, level: Any, entry: int) -> None:
 
 @inlined
 def _leave_chain(caches: Caches, level: Any, entry: int) -> None:
+    before, after = caches.entry[entry].back, caches.entry[entry].chain
+    if before == level.anchor:
+        caches.chain[_chain_of(level, caches.entry[entry].key)] = after
+    else:
+        caches.entry[before].chain = after
+    caches.entry[after].back = before
+
+
+@inlined
+def _join_chain(caches: Caches, level: Any, entry: int) -> None:
     chain = _chain_of(level, caches.entry[entry].key)
-    other = caches.chain[chain]
-    if other == entry:
-        caches.chain[chain] = caches.entry[entry].chain
-        return
-    while caches.entry[other].chain != entry:
-        other = caches.entry[other].chain
-    caches.entry[other].chain = caches.entry[entry].chain
+    after = caches.chain[chain]
+    caches.entry[entry].back = level.anchor
+    caches.entry[entry].chain = after
+    caches.entry[after].back = entry
+    caches.chain[chain] = entry
 
 
 @inlined
@@ -103,14 +124,12 @@ def remove(caches: Caches, level: Any, entry: int) -> None:
 
 @inlined
 def _make_room(caches: Caches, level: Any) -> int:
-    """The least recent entry, out of its chain; what the next two evictions begin with will be at hand."""
+    """The least recent entry, out of its chain."""
     entry = caches.entry[level.anchor].previous
     if caches.entry[entry].filled_s == -np.inf:
         level.filled += 1
         return entry
-    following = caches.entry[entry].previous
-    touch_chain(caches, level, caches.entry[following].key)
-    touch(caches.entry, caches.entry[following].previous)
+    level.scouted -= 1
     _leave_chain(caches, level, entry)
     level.evicted += 1
     return entry
@@ -123,6 +142,4 @@ def put_absent(caches: Caches, level: Any, key: int, filled_s: float) -> None:
     caches.entry[entry].key = key
     caches.entry[entry].filled_s = filled_s
     use(caches, level, entry)
-    chain = _chain_of(level, key)
-    caches.entry[entry].chain = caches.chain[chain]
-    caches.chain[chain] = entry
+    _join_chain(caches, level, entry)

@@ -119,8 +119,9 @@ TABLE = struct(
 """Counters of all replicas of one variant on one node type (``requests`` counts tasks), and where its latencies lie in
 `Latencies`."""
 
-OUTCOME = struct(status="i1", done_s="f8")
-"""Recorded outcome of a request, ``[row]``; ``done_s`` is when it was answered, rejected or failed."""
+OUTCOME = struct(status="i1", cache="i1", done_s="f8")
+"""Recorded outcome of a request, ``[row]``; ``done_s`` is when it was answered, rejected or failed. ``cache``:
+0 where it looked in none, -1 a miss, -2 where it waited for another one, else the level of its hit, from 1."""
 
 STEP = struct(slot="i8", ready_s="f8", start_s="f8", end_s="f8", batch_units="i8")
 """Recorded pass of a request through a stage, ``[row, position in funnel]``; of the task that ended last."""

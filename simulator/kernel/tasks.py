@@ -78,9 +78,14 @@ def end_task(fleet: Fleet, whole: Whole, task: int) -> None:
 
 @inlined
 def end_request(fleet: Fleet, whole: Whole, number: int, status: int, now: float) -> None:
-    """A request is rejected or fails; its tasks are void from now on."""
+    """A request is rejected or fails; its tasks are void from now on. Its number stays while others wait for it."""
     journey = whole.journeys[number]
     journey.has_ended = 1
+    journey.status = status
+    if journey.is_in_flight:
+        journey.tasks_about += 1
+        journey.next = whole.todo[0].ended
+        whole.todo[0].ended = number
     if journey.is_background:
         fleet.services[fleet.requests[number].service].background_ended += 1
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from simulator.kernel.at_home import arrive_home, end_those_waiting
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.dispatch import hedge, join, pass_on_held, route_task
 from simulator.kernel.event_tree import NEVER, bits, first_source, seconds
+from simulator.kernel.flight import has_room
 from simulator.kernel.journey_state import ANSWER, Whole
-from simulator.kernel.journeys import admit, answer, arrive_home, come_home, enter_stage
+from simulator.kernel.journeys import admit, answer, come_home, enter_stage, touch_ahead
 from simulator.kernel.lines import leave_hedge_line, take_first
 from simulator.kernel.serving import complete_whole_batch, start_whole_batch
 from simulator.kernel.state import ADVANCED, NEED_BLOCK, NEED_ROOM, NOBODY, NONE, Arrivals, Fleet, Latencies
@@ -63,7 +65,7 @@ def _line_event(fleet: Fleet, whole: Whole, line_index: int, now: float) -> None
 
 @inlined
 def _finish_event(fleet: Fleet, whole: Whole, now: float) -> None:
-    """Do what the event has left to be done: held tasks are passed on, then requests go on."""
+    """Do what the event has left to be done: held tasks are passed on, requests go on, those that waited end."""
     todo = whole.todo[0]
     if todo.pass_stage != NONE:
         pass_on_held(fleet, whole, todo.pass_stage, now)
@@ -76,6 +78,7 @@ def _finish_event(fleet: Fleet, whole: Whole, now: float) -> None:
             answer(fleet, whole, number, now)
         else:
             enter_stage(fleet, whole, number, now)
+    end_those_waiting(fleet, whole, now)
 
 
 @inlined
@@ -109,14 +112,15 @@ def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole
             break
         now = seconds(time)
         if arrival < event:
-            if clock.free_numbers < whole.todo[0].most_new:
+            if clock.free_numbers < whole.todo[0].most_new or not has_room(whole.caches):
                 why = NEED_ROOM
                 break
+            touch_ahead(whole, arrivals, row)
             admit(fleet, whole, arrivals, row)
             row += 1
         else:
             source = first_source(fleet.events)
-            if clock.free_numbers < _new_numbers(fleet, whole, source):
+            if clock.free_numbers < _new_numbers(fleet, whole, source) or not has_room(whole.caches):
                 why = NEED_ROOM
                 break
             if source >= replicas:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from simulator.caches import build_caches, clear, grow_flights, levels_of, lru_hit_rate, preload
 from simulator.kernel.cache import MISS, replay
 from simulator.kernel.cache_state import FLIGHT, Caches
+from simulator.kernel.compiled import compiled
 from simulator.kernel.flight import end_flight, find_flight, start_flight
+from simulator.kernel.state import NOBODY
 from simulator.plan import CacheLevelPlan, CachePlan
 from workloads.data_folder import data_folder
 
@@ -65,7 +67,7 @@ def contents(caches: Caches, at: int) -> list[tuple[int, float]]:
 
 
 def run(plans: list[CacheLevelPlan], keys: list[int], time_s: list[float]) -> tuple[Caches, np.ndarray, np.ndarray]:
-    caches = build_caches([CachePlan("item", tuple(plans))], sites=1, requests=1)
+    caches = build_caches([CachePlan("item", tuple(plans))], sites=1)
     level, is_due = np.zeros(len(keys), np.int8), np.zeros(len(keys), np.bool_)
     with np.errstate(over="ignore"):
         replay(caches, np.array(keys, np.int64), np.array(time_s), level, is_due)
@@ -144,7 +146,7 @@ def test_no_keys_or_no_entries_is_an_error() -> None:
 def two_services() -> Caches:
     """The second one has a level at each of three sites and one that is shared; the first has no cache."""
     levels = (CacheLevelPlan(2), CacheLevelPlan(4, is_shared=True))
-    return build_caches([None, CachePlan("user", levels)], sites=3, requests=10)
+    return build_caches([None, CachePlan("user", levels)], sites=3)
 
 
 def test_instances_are_by_site_or_shared() -> None:
@@ -174,6 +176,21 @@ def test_a_site_that_fails_loses_its_own_levels() -> None:
     assert [len(contents(caches, at)) for at in range(4)] == [0, 0, 0, 0]
 
 
+@compiled
+def step(caches: Caches, where: int, key: int, starts: bool) -> int:
+    """Start or end a flight; how many are under way then, negative if anybody waited."""
+    if starts:
+        start_flight(caches, find_flight(caches.flight, where, key), where, key)
+    elif end_flight(caches, where, key) != NOBODY:
+        return -1
+    return caches.flight[find_flight(caches.flight, where, key)].count
+
+
+@compiled
+def flights_of(caches: Caches, where: int, key: int) -> int:
+    return caches.flight[find_flight(caches.flight, where, key)].count
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 8), st.booleans()), max_size=60), st.integers(0, 60))
 def test_flights_are_counted_by_key_and_place(steps: list[tuple[int, int, bool]], grown_at: int) -> None:
@@ -182,14 +199,10 @@ def test_flights_are_counted_by_key_and_place(steps: list[tuple[int, int, bool]]
     with np.errstate(over="ignore"):
         for number, (where, key, starts) in enumerate(steps):
             if number == grown_at:
-                caches = grow_flights(caches, 200)
-            if starts:
-                place = find_flight(caches.flight, where, np.int64(key))
-                start_flight(caches.flight, place, where, np.int64(key))
-                counts[where, key] += 1
-            elif counts[where, key]:
-                assert end_flight(caches.flight, where, np.int64(key)) == -1
-                counts[where, key] -= 1
+                caches = grow_flights(caches)
+            if starts or counts[where, key]:
+                counts[where, key] += 1 if starts else -1
+                assert step(caches, where, np.int64(key), starts) == counts[where, key]
             for (w, k), count in counts.items():
-                assert caches.flight[find_flight(caches.flight, w, np.int64(k))]["count"] == count
-    assert (caches.flight["count"] > 0).sum() == sum(count > 0 for count in counts.values())
+                assert flights_of(caches, w, np.int64(k)) == count
+    assert (caches.flight["count"] > 0).sum() == caches.flights[0] == sum(count > 0 for count in counts.values())
