@@ -7,23 +7,29 @@ import numpy as np
 from simulator.caches import levels_of
 from simulator.fleet import Fleet
 
-__all__ = ["passed_caches"]
+__all__ = ["CacheCounts"]
 
 
-def passed_caches(fleet: Fleet) -> np.ndarray:
-    """``[service]`` requests so far that entered funnels beyond those that arrived; negative where caches spare some.
+class CacheCounts:
+    """Reads the counters of a fleet's caches."""
 
-    Hits, and misses that waited for another request's answer, do not enter; background requests do.
-    """
-    services = fleet.state.services
-    passed = np.zeros(len(services), np.int64)
-    if "background_started" in (services.dtype.names or ()):
-        passed += services["background_started"]
-    caches = getattr(getattr(fleet, "whole", None), "caches", None)
-    if caches is None:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._instances: dict[int, np.ndarray] = {}
+        caches = getattr(getattr(fleet, "whole", None), "caches", None)
+        for service, cache in enumerate([] if caches is None else caches.cache):
+            levels = [levels_of(caches, service, level) for level in range(cache.levels)]
+            if levels:
+                self._instances[service] = np.unique(np.concatenate(levels))
+
+    def passed(self) -> np.ndarray:
+        """``[service]`` requests so far that entered funnels beyond those that arrived; negative where caches spare it.
+
+        Hits, and misses that waited for another request's answer, do not enter; background requests do.
+        """
+        services = self._fleet.state.services
+        passed = services["background_started"].astype(np.int64)
+        for service, instances in self._instances.items():
+            level = self._fleet.whole.caches.level  # type: ignore[union-attr]
+            passed[service] -= int(level["hits"][instances].sum() + level["coalesced"][instances].sum())
         return passed
-    for service, cache in enumerate(caches.cache):
-        for level in range(cache.levels):
-            counts = caches.level[np.unique(levels_of(caches, service, level))]
-            passed[service] -= counts["hits"].sum() + counts["coalesced"].sum()
-    return passed

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator.actuator import Actuator
-from simulator.cache_counts import passed_caches
+from simulator.cache_counts import CacheCounts
 from simulator.cluster import RESOURCES
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
@@ -40,6 +40,7 @@ class Readings:
         slots: int,
     ) -> None:
         self._fleet = fleet
+        self._caches = CacheCounts(fleet)
         self._actuator = actuator
         self._facts = facts
         self._run_variant = np.array([v for v, _ in numbering.runs])
@@ -58,7 +59,7 @@ class Readings:
         """Everything that only grows, as of now."""
         state, ledger = self._fleet.state, self._actuator.ledger
         totals = {name: state.services[name].copy() for name in _COUNTERS}
-        totals["passed"] = totals["arrived"] + passed_caches(self._fleet)
+        totals["passed"] = totals["arrived"] + self._caches.passed()
         totals["busy_s"] = self._by_run(state.tables["busy_s"])
         totals["requests"] = self._by_run(state.tables["requests"])
         totals["loaded_s"] = ledger.loaded_s.copy()

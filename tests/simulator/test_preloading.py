@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.cache_counts import passed_caches
+from simulator.cache_counts import CacheCounts
 from simulator.caches import build_caches, levels_of
 from simulator.plan import CacheLevelPlan, CachePlan
 from simulator.preloading import hottest_keys, preload_caches
@@ -109,4 +109,4 @@ def test_hits_and_those_that_waited_do_not_pass_and_background_requests_do() -> 
     services = np.zeros(2, [("background_started", "i8")])
     services["background_started"] = [0, 4]
     fleet: Any = SimpleNamespace(state=SimpleNamespace(services=services), whole=SimpleNamespace(caches=caches))
-    assert passed_caches(fleet).tolist() == [0, 4 - 5 - 7 - 11 - 3]
+    assert CacheCounts(fleet).passed().tolist() == [0, 4 - 5 - 7 - 11 - 3]
