@@ -58,10 +58,14 @@ class Failures:
         self._down: Counter[int] = Counter()
         self._cordoned: Counter[int] = Counter()
         for outage in outages:
-            env.process(self._last(outage))
+            # All their times are queued now, so that at one instant outages come before everything else.
+            loss_s = outage.at_s + outage.notice_s
+            times = (env.timeout(outage.at_s), env.timeout(loss_s), env.timeout(max(loss_s, outage.until_s)))
+            env.process(self._last(outage, *times))
 
-    def _last(self, outage: Outage) -> Generator[simpy.Event, Any, None]:
-        yield self._env.timeout(outage.at_s - self._env.now)
+    def _last(
+        self, outage: Outage, notice: simpy.Event, loss: simpy.Event, repair: simpy.Event
+    ) -> Generator[simpy.Event, Any, None]:
         begin, end = {
             "node": (self._lose_node, self._repair_node),
             "spot": (self._lose_node, self._repair_node),
@@ -70,13 +74,14 @@ class Failures:
             "access": (self._break_link, self._mend_link),
             "store": (self._slow_store, self._slow_store),
         }[outage.kind]
+        key = outage.kind, outage.target
         if outage.kind == "spot":
+            yield notice
             self._give_notice(outage)
-            yield self._env.timeout(outage.notice_s)
-        key = "node" if outage.kind == "spot" else outage.kind, outage.target
+        yield loss
         self._lasting[key].append(outage.factor)
         begin(outage)
-        yield self._env.timeout(max(0.0, outage.until_s - self._env.now))
+        yield repair
         self._lasting[key].remove(outage.factor)
         end(outage)
 

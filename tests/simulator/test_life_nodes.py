@@ -168,3 +168,18 @@ def test_loads_pause_while_the_store_is_out_and_go_on() -> None:
     world.run(40.0)
     assert world.fleet.calls[2:] == [("tier", 13.0, 1, 4.0), ("tier", 33.0, 1, 8.0)]
     assert [line[:2] for line in world.events()][-2:] == [(13.0, "store_slow"), (33.0, "store_repaired")]
+
+
+def test_at_one_instant_outages_come_before_decisions() -> None:
+    """Lost at 20, taken after notice at 40, repaired at 60: each time a decision at the same instant knows."""
+    world = World(Life(outages=(fails(0, 20.0, 60.0), Outage(30.0, 70.0, "spot", (1,), notice_s=10.0))))
+    seen = []
+
+    def decide():  # type: ignore[no-untyped-def]
+        for _ in range(4):
+            yield world.env.timeout(20.0)
+            seen.append((world.env.now, world.actuator.placement.is_usable[:2].tolist()))
+
+    world.env.process(decide())
+    world.run(100.0)
+    assert seen == [(20.0, [False, True]), (40.0, [False, False]), (60.0, [True, False]), (80.0, [True, True])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from simulator.cluster import resource_index
 from simulator.engine import simulate
 from simulator.life.events import PURPOSES
 from simulator.result import RunResult
-from tests.simulator.mini import HAND, SCENARIO, Scripted, load_hand, load_mini
+from simulator.scenario import load_scenario
+from tests.simulator.mini import HAND, PROFILES, SCENARIO, Scripted, load_hand, load_mini, write_mini
+from tests.simulator.rich import INTERFERENCE
 
 FEW = [1.0]
 LAST = "policies: [static_peak]\n"
@@ -85,3 +88,24 @@ def test_a_run_without_a_life_tells_nothing(tmp_path: Path) -> None:
     assert moved(result, "image") == 0.0
     assert result.intervals.usable_nodes.tolist() == [[6, 4]] * len(result.decisions)
     assert SCENARIO.count("life:") == 0
+
+
+def test_replicas_that_share_a_gpu_slow_each_other(tmp_path: Path) -> None:
+    """Two ranking replicas on halves of one GPU, and on a GPU each: the same requests, longer batches, half the claims.
+
+    Measured (by assumption) for two: 1.5 to 1.8 times as long while both are at work.
+    """
+    results = []
+    for name, share in (("whole", ""), ("shared", "gpu_share: 0.5, ")):
+        (tmp_path / name).mkdir()
+        changes = {"queue_limit: 12,": f"queue_limit: 12, {share}", "gpu_memory_gib: 32": "gpu_memory_gib: 80"}
+        path = write_mini(tmp_path / name, changes=changes | {"rate_rps: 4.0": "rate_rps: 30.0"})
+        (tmp_path / name / "rank.json").write_text(json.dumps(PROFILES["rank.json"] | {"interference": INTERFERENCE}))
+        scenario = load_scenario(path)
+        results.append(simulate(scenario, Scripted([[6, 0], [0, 2], [2, 0], [0, 0]]), seed=3))
+    whole, shared = results
+    gpu = resource_index("gpu")
+    np.testing.assert_allclose(shared.intervals.allocated[:, gpu], whole.intervals.allocated[:, gpu] / 2)
+    batch_s = [r.stage_compute_s[1] / r.served_requests[1, 1] for r in results]
+    assert batch_s[1] > 1.2 * batch_s[0]  # slower ones find more waiting too
+    assert (shared.intervals.used[:, gpu] <= shared.intervals.allocated[:, gpu] * (1 + 1e-9)).all()
