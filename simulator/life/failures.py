@@ -51,7 +51,7 @@ class Failures:
         names: Names,
     ) -> None:
         self._env = env
-        self._fleet: Any = fleet
+        self._fleet = fleet
         self._actuator = actuator
         self._names = names
         self._lasting: dict[tuple[str, tuple[int, ...]], list[float]] = defaultdict(list)

@@ -69,7 +69,6 @@ def random_life(rng: np.random.Generator, base: Life) -> Life:
         base,
         outages=tuple(outages),
         replaces_at_once=bool(rng.random() < 0.5),
-        slowed_tiers=(),
         evicts=bool(rng.random() < 0.3),
         priorities=(1, 0),
         refreshes=(Refresh(0, 20.0, 5.0, 2, bool(rng.random() < 0.5)),) if rng.random() < 0.3 else (),
