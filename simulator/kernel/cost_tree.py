@@ -14,9 +14,10 @@ from simulator.kernel.compiled import compiled, inlined
 
 __all__ = ["EMPTY", "PLACE_BITS", "PLACE_MASK", "build_costs", "cost_key", "least_cost", "set_cost"]
 
-PLACE_BITS = 20
+PLACE_BITS = 16
 PLACE_MASK = (1 << PLACE_BITS) - 1
-"""A key is ``cost << PLACE_BITS | place``."""
+"""A key is ``cost << PLACE_BITS | place``: room for 65,536 replicas in a pool, and for costs up to 2^47, which weighted
+ones of slow replicas with long queues need."""
 
 EMPTY = np.iinfo(np.int64).max
 """Key of a place where there is nobody."""

@@ -77,7 +77,7 @@ class Model:
 
     stage: StagePlan
     is_up: np.ndarray
-    fastest: float = 4.0
+    fastest: float
     members: list[Member] = field(default_factory=list)
     counter: int = 0
 
@@ -138,10 +138,10 @@ class Model:
 class Both:
     """A pool laid out for the kernel beside the model of it; the stages around it must not matter."""
 
-    def __init__(self, stage: StagePlan, is_up: np.ndarray) -> None:
+    def __init__(self, stage: StagePlan, is_up: np.ndarray, fastest: float = 4.0) -> None:
         around = StagePlan(0, 1, 0.0, "least_outstanding")
-        self.model = Model(stage, is_up)
-        self.layout = PoolLayout((around, stage, around), len(is_up), fastest=4.0)
+        self.model = Model(stage, is_up, fastest)
+        self.layout = PoolLayout((around, stage, around), len(is_up), fastest)
         self.layout.set_reach(is_up | np.eye(len(is_up), dtype=bool))
         self.position: dict[int, int] = {}
         self.layout.rebuild(2, *(np.arange(3), np.zeros(3, int), np.zeros(3, int), np.ones(3)))
@@ -216,6 +216,15 @@ def test_pools_of_many_levels_keep_their_least(count: int) -> None:
         member.outstanding = int(rng.integers(4))
     both.lay(members)
     play(both, rng, 200, 1)
+
+
+def test_slow_replicas_with_long_queues_are_weighed_without_overflow() -> None:
+    both = Both(StagePlan(0, 1, 0.0, "weighted"), np.ones((1, 1), bool), fastest=5e7)
+    both.lay([Member(0, 0, 10.0, 20_001), Member(1, 0, 7.0, 100), Member(2, 0, 5.0, 60)])
+    for request_id in range(8):
+        chosen = both.choose(0, 0, request_id)
+        assert chosen is not None
+        both.change(chosen, 1)
 
 
 # --- what consistent hashing and two choices promise ------------------------------------------------------
