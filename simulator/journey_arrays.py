@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from simulator.caches import build_caches
-from simulator.kernel.journey_state import JOURNEY, LINE, LINK, PART, TODO, Whole
+from simulator.kernel.journey_state import HEDGE, JOURNEY, LINE, LINK, PART, PLACE, TODO, Whole
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.state import NONE
 from simulator.latency_tables import flatten_interference
@@ -95,6 +95,8 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
     todo["pass_stage"], todo["most_parts"], todo["most_new"] = NONE, most, arrivals * (1 + most)
     return Whole(
         parts=np.zeros(numbers, PART),
+        places=np.zeros(numbers, PLACE),
+        hedges=np.zeros(numbers, HEDGE),
         journeys=np.zeros(numbers, JOURNEY),
         todo=todo,
         lines=np.zeros(lines_of(plan), LINE),
@@ -120,7 +122,8 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 
 def add_journeys(whole: Whole, numbers: int) -> Whole:
     """The same with room for that many requests and tasks in flight."""
-    return whole._replace(parts=_longer(whole.parts, numbers), journeys=_longer(whole.journeys, numbers))
+    names = ("parts", "places", "hedges", "journeys")
+    return whole._replace(**{name: _longer(getattr(whole, name), numbers) for name in names})
 
 
 def grow_classes(whole: Whole, slots: int) -> Whole:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from simulator.kernel.batching import enqueue
 from simulator.kernel.compiled import inlined
 from simulator.kernel.journey_state import Whole
@@ -18,14 +20,14 @@ def join_queue(fleet: Fleet, whole: Whole, slot: int, task: int) -> None:
     """Append a task to a replica's queue, and to those of its class there."""
     if whole.class_head.shape[1] > 1:
         replica = fleet.replicas[slot]
-        part = whole.parts[task]
-        priority = whole.journeys[part.request].priority
-        part.previous = replica.tail if replica.head != NOBODY else NOBODY
-        part.class_next = NOBODY
+        place = whole.places[task]
+        priority = whole.journeys[whole.parts[task].request].priority
+        place.previous = replica.tail if replica.head != NOBODY else NOBODY
+        place.class_next = NOBODY
         if whole.class_head[slot, priority] == NOBODY:
             whole.class_head[slot, priority] = task
         else:
-            whole.parts[whole.class_tail[slot, priority]].class_next = task
+            whole.places[whole.class_tail[slot, priority]].class_next = task
         whole.class_tail[slot, priority] = task
     enqueue(fleet, slot, task)
 
@@ -33,26 +35,23 @@ def join_queue(fleet: Fleet, whole: Whole, slot: int, task: int) -> None:
 @inlined
 def _leave(fleet: Fleet, whole: Whole, replica: Any, slot: int, priority: int, task: int) -> None:
     """Take a task, the first of its class in the queue, out of it."""
-    following = fleet.tasks[task].next
-    if whole.class_head.shape[1] == 1:
+    following, before = fleet.tasks[task].next, whole.places[task].previous
+    whole.class_head[slot, priority] = whole.places[task].class_next
+    if before == NOBODY:
         replica.head = following
     else:
-        before = whole.parts[task].previous
-        whole.class_head[slot, priority] = whole.parts[task].class_next
-        if before == NOBODY:
-            replica.head = following
-        else:
-            fleet.tasks[before].next = following
-        if following == NOBODY:
-            replica.tail = before
-        else:
-            whole.parts[following].previous = before
-    replica.queue_units -= fleet.tasks[task].units
+        fleet.tasks[before].next = following
+    if following == NOBODY:
+        replica.tail = before
+    else:
+        whole.places[following].previous = before
 
 
 @inlined
 def _is_late(fleet: Fleet, whole: Whole, stage: Any, task: int, now: float) -> bool:
     """Whether a task's request is past the time until which the stage takes it."""
+    if stage.expire_s == np.inf:
+        return False
     return now > fleet.requests[whole.parts[task].request].arrival_s + stage.expire_s
 
 
@@ -66,49 +65,101 @@ def _drop(fleet: Fleet, whole: Whole, stage: Any, task: int, now: float) -> None
 
 
 @inlined
-def gather(fleet: Fleet, whole: Whole, slot: int, now: float) -> int:
-    """Move what a batch takes at ``now`` out of the queue and into the batch; the units taken.
+def _book(fleet: Fleet, replica: Any, taken: int, dropped: int, units: int, waited_s: float) -> None:
+    """Book what left the queue; ``units`` those of the tasks dropped among them."""
+    stage = fleet.stages[replica.stage]
+    replica.batch_count = taken
+    replica.queue_length -= taken + dropped
+    replica.queue_units -= units
+    stage.queue -= taken + dropped
+    stage.wait_s += waited_s
 
-    The tasks that are ready, class after class and in order of joining, as far as the cap allows. Those met on the way
-    that are void or too late are dropped.
-    """
+
+@inlined
+def _gather_in_order(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple[int, int]:
+    """`gather` where there is one class: the batch is the head of the queue, less what is dropped."""
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
-    classes = whole.class_head.shape[1]
-    units = 0
-    count = 0
-    dropped = 0
+    task = replica.head
+    last = task
+    units, dropped_units, taken, dropped = 0, 0, 0, 0
+    waited_s = 0.0
+    while task != NOBODY and fleet.tasks[task].ready_s <= now:
+        following = fleet.tasks[task].next
+        own = fleet.tasks[task].units
+        if is_void(whole, task) or _is_late(fleet, whole, stage, task, now):
+            _drop(fleet, whole, stage, task, now)
+            dropped += 1
+            dropped_units += own
+        elif taken > 0 and units + own > replica.max_batch:
+            break
+        else:
+            if taken == 0:
+                replica.batch_head = task
+            elif dropped > 0:
+                fleet.tasks[last].next = task
+            waited_s += now - fleet.tasks[task].routed_s
+            last = task
+            units += own
+            taken += 1
+        task = following
+    replica.head = task
+    if taken > 0:
+        fleet.tasks[last].next = NOBODY
+    _book(fleet, replica, taken, dropped, units + dropped_units, waited_s)
+    return units, dropped
+
+
+@inlined
+def _gather_by_class(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple[int, int]:
+    """`gather` where there are several classes."""
+    replica = fleet.replicas[slot]
+    stage = fleet.stages[replica.stage]
+    units, dropped_units, taken, dropped = 0, 0, 0, 0
     waited_s = 0.0
     is_full = False
     last = replica.head
-    for priority in range(classes):
-        task = whole.class_head[slot, priority] if classes > 1 else replica.head
+    for priority in range(whole.class_head.shape[1]):
+        task = whole.class_head[slot, priority]
         while not is_full and task != NOBODY and fleet.tasks[task].ready_s <= now:
-            following = whole.parts[task].class_next if classes > 1 else fleet.tasks[task].next
-            total = units + fleet.tasks[task].units
+            following = whole.places[task].class_next
+            own = fleet.tasks[task].units
             if is_void(whole, task) or _is_late(fleet, whole, stage, task, now):
                 _leave(fleet, whole, replica, slot, priority, task)
                 _drop(fleet, whole, stage, task, now)
                 dropped += 1
-            elif count > 0 and total > replica.max_batch:
+                dropped_units += own
+            elif taken > 0 and units + own > replica.max_batch:
                 is_full = True
             else:
                 _leave(fleet, whole, replica, slot, priority, task)
-                if count == 0:
+                if taken == 0:
                     replica.batch_head = task
                 else:
                     fleet.tasks[last].next = task
                 fleet.tasks[task].next = NOBODY
                 waited_s += now - fleet.tasks[task].routed_s
                 last = task
-                units = total
-                count += 1
+                units += own
+                taken += 1
             task = following
-    replica.batch_count = count
-    replica.queue_length -= count + dropped
-    stage.queue -= count + dropped
-    stage.wait_s += waited_s
+    _book(fleet, replica, taken, dropped, units + dropped_units, waited_s)
+    return units, dropped
+
+
+@inlined
+def gather(fleet: Fleet, whole: Whole, slot: int, now: float) -> int:
+    """Move what a batch takes at ``now`` out of the queue and into the batch; the units taken.
+
+    The tasks that are ready, class after class and in order of joining, as far as the cap allows. Those met on the way
+    that are void or too late are dropped.
+    """
+    if whole.class_head.shape[1] == 1:
+        units, dropped = _gather_in_order(fleet, whole, slot, now)
+    else:
+        units, dropped = _gather_by_class(fleet, whole, slot, now)
     if dropped > 0:
+        replica = fleet.replicas[slot]
         change_load(whole, replica, -dropped)
         release_if_empty(replica, now)
         whole.todo[0].pass_stage = replica.stage

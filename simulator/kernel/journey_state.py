@@ -18,7 +18,7 @@ from simulator.kernel.pool_state import Pools
 from simulator.kernel.structs import struct
 
 __all__ = [
-    "ANSWER", "INCOMING", "JOURNEY", "LINE", "LINK", "PART", "TODO", "TWIN", "Whole",
+    "ANSWER", "HEDGE", "INCOMING", "JOURNEY", "LINE", "LINK", "PART", "PLACE", "TODO", "TWIN", "Whole",
 ]  # fmt: skip
 
 ANSWER, INCOMING = -1, -2
@@ -28,18 +28,21 @@ TWIN = 32
 """Added to the losses of a twin in the number of its draws, where at most one less of them are told apart."""
 
 PART = struct(
-    slot="i8", request="u4", life="i4", stage="i4", part="i4", attempt="i4", items="i4", twin="u4",
-    previous="u4", class_next="u4", hedge_next="u4", hedge_previous="u4", hedge_s="f8",
-    is_about="i1", is_void="i1", is_twin="i1", is_in_hedge_line="i1",
+    request="u4", slot="i4", life="i4", items="i4", twin="u4", attempt="i4", stage="i2", part="i2",
+    is_about="i1", is_void="i1", is_twin="i1", awaits_hedge="i1",
 )  # fmt: skip
 """What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far, at a replica that is gone
-if its ``life`` is another. ``previous`` links it back in a replica's queue and ``class_next`` to the next of its class
-there, both where there are classes."""
+if its ``life`` is another."""
+
+PLACE = struct(previous="u4", class_next="u4")
+"""Where there are classes, a task's place in a queue: who is before it, and the next of its class."""
+
+HEDGE = struct(due_s="f8", next="u4", previous="u4")
+"""A task's place in its stage's hedge line."""
 
 JOURNEY = struct(
-    user="i8", item_id="i8", key="i8", home="i4", site="i4", stage="i4", parts_left="i4", tasks_about="i4",
-    branch="i4", next="u4", priority="i1", has_ended="i1", is_background="i1", is_in_flight="i1", is_absent="i1",
-    status="i1",
+    user="i8", item_id="i8", key="i8", next="u4", tasks_about="i4", parts_left="i2", home="i2", site="i2", stage="i2",
+    branch="i2", priority="i1", has_ended="i1", is_background="i1", is_in_flight="i1", is_absent="i1", status="i1",
 )  # fmt: skip
 """Where a request is and what it waits for: ``parts_left`` of its stage are not complete, ``tasks_about`` are
 somewhere, void ones among them. ``next`` links it in `TODO`, or with others that wait for the same result. ``key`` is
@@ -64,15 +67,17 @@ stage), then requests that go on, to `JOURNEY.stage`, then the end of what waits
 class Whole(NamedTuple):
     """What the whole path carries more.
 
-    ``parts[number]``, ``journeys[number]``. ``links``: access in by site, site to site, access out by site, with
-    ``link_of[from_site, to_site]`` the place of one between sites. ``lines``: one for each link but those out, then for
-    each stage its retries, then for each stage its hedges; the source of line ``i`` in `Fleet.events` is
-    ``len(replicas) + i``. ``class_head``, ``class_tail`` ``[slot, class]`` of queues, ``held_head``, ``held_tail``
-    ``[stage, class]`` of what routers hold. ``home_share[service, site]`` and ``class_share[service, class]`` are
-    cumulative. ``running[device]`` counts batches.
+    ``parts``, ``places``, ``hedges`` and ``journeys`` ``[number]``. ``links``: access in by site, site to site,
+    access out by site, with ``link_of[from_site, to_site]`` the place of one between sites. ``lines``: one for each
+    link but those out, then for each stage its retries, then for each stage its hedges; the source of line ``i`` in
+    `Fleet.events` is ``len(replicas) + i``. ``class_head``, ``class_tail`` ``[slot, class]`` of queues,
+    ``held_head``, ``held_tail`` ``[stage, class]`` of what routers hold. ``home_share[service, site]`` and
+    ``class_share[service, class]`` are cumulative. ``running[device]`` counts batches.
     """
 
     parts: np.ndarray
+    places: np.ndarray
+    hedges: np.ndarray
     journeys: np.ndarray
     todo: np.ndarray
     lines: np.ndarray

@@ -55,19 +55,19 @@ def take_first(fleet: Fleet, whole: Whole, line_index: int) -> int:
 @inlined
 def await_hedge(fleet: Fleet, whole: Whole, task: int, due_s: float) -> None:
     """Append a task to its stage's hedge line."""
-    part = whole.parts[task]
-    line_index = hedge_line(fleet, whole, part.stage)
+    hedge = whole.hedges[task]
+    line_index = hedge_line(fleet, whole, whole.parts[task].stage)
     line = whole.lines[line_index]
-    part.hedge_s = due_s
-    part.hedge_next = NOBODY
-    part.hedge_previous = line.tail
-    part.is_in_hedge_line = 1
+    hedge.due_s = due_s
+    hedge.next = NOBODY
+    hedge.previous = NOBODY
+    whole.parts[task].awaits_hedge = 1
     if line.head == NOBODY:
         line.head = task
-        part.hedge_previous = NOBODY
         set_event(fleet.events, fleet.replicas.shape[0] + line_index, bits(due_s))
     else:
-        whole.parts[line.tail].hedge_next = task
+        hedge.previous = line.tail
+        whole.hedges[line.tail].next = task
     line.tail = task
 
 
@@ -75,17 +75,19 @@ def await_hedge(fleet: Fleet, whole: Whole, task: int, due_s: float) -> None:
 def leave_hedge_line(fleet: Fleet, whole: Whole, task: int) -> None:
     """Take a task out of its hedge line, if it is there."""
     part = whole.parts[task]
-    if part.is_in_hedge_line:
-        part.is_in_hedge_line = 0
-        line_index = hedge_line(fleet, whole, part.stage)
-        line = whole.lines[line_index]
-        if part.hedge_next != NOBODY:
-            whole.parts[part.hedge_next].hedge_previous = part.hedge_previous
-        else:
-            line.tail = part.hedge_previous
-        if part.hedge_previous != NOBODY:
-            whole.parts[part.hedge_previous].hedge_next = part.hedge_next
-        else:
-            line.head = part.hedge_next
-            due = NEVER if line.head == NOBODY else bits(whole.parts[line.head].hedge_s)
-            set_event(fleet.events, fleet.replicas.shape[0] + line_index, due)
+    if not part.awaits_hedge:
+        return
+    part.awaits_hedge = 0
+    hedge = whole.hedges[task]
+    line_index = hedge_line(fleet, whole, part.stage)
+    line = whole.lines[line_index]
+    if hedge.next != NOBODY:
+        whole.hedges[hedge.next].previous = hedge.previous
+    else:
+        line.tail = hedge.previous
+    if hedge.previous != NOBODY:
+        whole.hedges[hedge.previous].next = hedge.next
+    else:
+        line.head = hedge.next
+        due = NEVER if line.head == NOBODY else bits(whole.hedges[line.head].due_s)
+        set_event(fleet.events, fleet.replicas.shape[0] + line_index, due)
