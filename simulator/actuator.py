@@ -362,10 +362,13 @@ class Actuator:
     def _forget(self, replica: Replica) -> None:
         self.give_back(replica)
         self.roster.leave(replica)
-        node = replica.seat.node
-        self.placement.release(replica.seat, self.facts.need[replica.variant, replica.node_type])
-        if self.placement.hosted[node] == 0:
-            self.images.forget(node)
+        self._release(replica.seat, self.facts.need[replica.variant, replica.node_type])
+
+    def _release(self, seat: Seat, need: np.ndarray) -> None:
+        """Free what a seat claims; a node that closes with it forgets its images."""
+        self.placement.release(seat, need)
+        if self.placement.hosted[seat.node] == 0:
+            self.images.forget(seat.node)
 
     def _make_room(self) -> int:
         """Drain replicas of lower priority where those of higher found no room; how many of these came at once.
@@ -412,7 +415,7 @@ class Actuator:
     def close_node(self, seat: Seat, need: np.ndarray) -> None:
         """Undo `open_node`; the node stays open while it hosts replicas."""
         self.catch_up()
-        self.placement.release(seat, need)
+        self._release(seat, need)
         self.ledger.borrowed -= need
         self.ledger.stand(self.placement.open_nodes())
 

@@ -83,13 +83,13 @@ class Devices:
         self.memory_free[node, list(places)] -= more
         return True
 
-    def save(self) -> tuple[np.ndarray, ...]:
-        """All that changes, to `restore`."""
-        return self.share_free.copy(), self.memory_free.copy(), self._hosted.copy()
+    def save(self, nodes: int | slice = slice(None)) -> tuple[np.ndarray, ...]:
+        """All that changes, of all nodes or some, to `restore`."""
+        return self.share_free[nodes].copy(), self.memory_free[nodes].copy(), self._hosted[nodes].copy()
 
-    def restore(self, saved: tuple[np.ndarray, ...]) -> None:
-        """Back to what was saved."""
-        self.share_free, self.memory_free, self._hosted = (array.copy() for array in saved)
+    def restore(self, saved: tuple[np.ndarray, ...], nodes: int | slice = slice(None)) -> None:
+        """Back to what was saved of the same nodes."""
+        self.share_free[nodes], self.memory_free[nodes], self._hosted[nodes] = saved
 
     def empty(self, node: int) -> list[int]:
         """Places of a node's GPUs that nobody claims."""

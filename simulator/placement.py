@@ -138,14 +138,14 @@ class Placement:
         self.free[seat.node] += more
         self.devices.grow(seat.node, seat.gpus, -self._gpus(more)[1])
 
-    def save(self) -> tuple[np.ndarray, ...]:
-        """All that changes when replicas come and go, to `restore`."""
-        return (self.free.copy(), self.hosted.copy(), *self.devices.save())
+    def save(self, nodes: int | slice = slice(None)) -> tuple[np.ndarray, ...]:
+        """All that changes when replicas come and go, of all nodes or some, to `restore`."""
+        return (self.free[nodes].copy(), self.hosted[nodes].copy(), *self.devices.save(nodes))
 
-    def restore(self, saved: tuple[np.ndarray, ...]) -> None:
-        """Back to what was saved."""
-        self.free, self.hosted = saved[0].copy(), saved[1].copy()
-        self.devices.restore(saved[2:])
+    def restore(self, saved: tuple[np.ndarray, ...], nodes: int | slice = slice(None)) -> None:
+        """Back to what was saved of the same nodes."""
+        self.free[nodes], self.hosted[nodes] = saved[:2]
+        self.devices.restore(saved[2:], nodes)
 
     def open_nodes(self) -> np.ndarray:
         """``[node_type]`` nodes that host a replica."""

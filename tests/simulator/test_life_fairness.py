@@ -161,6 +161,44 @@ def test_draining_ones_do_not_come_back() -> None:
     assert (world.actuator.count(READY) + world.actuator.starting()).sum(axis=1).tolist() == [7, 2, 0]
 
 
+def test_a_whole_gpu_is_made_free_where_two_are_half_taken() -> None:
+    """Two GPUs are free in sum, none as a whole: one half leaves, and only the one that helps."""
+    three = {"services": ("a", "b", "c"), "stages": ("a", "b", "c"), "stage_service": np.arange(3),
+             "variant_stage": np.arange(3), "slo_s": np.ones(3), "slo_quantile": np.full(3, 0.9),
+             "node_count": np.array([3, 1])}  # fmt: skip
+    world = World(Life(evicts=True), **three, **priorities(0, 0, 1))
+    world.want(half=4, at_once=True)
+    world.actuator.drain([r for r in world.actuator.roster.on(3) if r.slot in (0, 2)])
+    assert world.actuator.placement.devices.share_free[3].tolist() == [0.5, 0.5]
+    world.want(b=1, half=2)
+    assert world.events("evicted") == [(0.0, "evicted", "b/rank/half")]
+    world.run(10.0)
+    assert world.ready == [0, 1, 2]  # it came back beside the other half
+    world.check_books()
+
+
+def test_a_small_one_stays_where_a_large_one_must_leave_anyway() -> None:
+    """A cluster of one node: 8 of 10 cores must be free; the younger of 2 cores need not leave for that."""
+    need = np.zeros((3, 2, 6))
+    need[:, 0, 2] = [2.0, 8.0, 8.0]
+    three = {"services": ("a", "b", "c"), "stages": ("a", "b", "c"), "stage_service": np.arange(3),
+             "variant_stage": np.arange(3), "slo_s": np.ones(3), "slo_quantile": np.full(3, 0.9), "need": need,
+             "node_count": np.array([1, 0]), "best_throughput_rps": np.array([[1.0, 0.0]] * 3)}  # fmt: skip
+    capacity = make_facts().capacity.copy()
+    capacity[0, 2] = 10.0
+    world = World(Life(evicts=True), capacity=capacity, **three, **priorities(1, 1, 0))
+    world.actuator.apply(np.array([[0, 0], [1, 0], [0, 0]]), at_once=True)
+    world.run(1.0)
+    world.actuator.apply(np.array([[1, 0], [1, 0], [0, 0]]))
+    world.run(50.0)
+    assert world.ready == [1, 1, 0]
+    world.actuator.apply(np.array([[1, 0], [1, 0], [1, 0]]))
+    assert world.events("evicted") == [(50.0, "evicted", "b/rank/gpu")]
+    world.run(100.0)
+    assert world.ready == [1, 0, 1]
+    world.check_books()
+
+
 # --- Jain's index -------------------------------------------------------------------------------------
 
 

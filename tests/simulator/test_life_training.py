@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simulator.cluster import RESOURCES
 from simulator.life.events import PURPOSES, JobReport
-from simulator.life.plan import Job, Life, Outage
+from simulator.life.plan import Image, Job, Life, Outage
 from tests.simulator.life_world import GB, GPU, World
 
 
@@ -104,6 +104,22 @@ def test_an_own_node_is_opened_paid_for_and_kept() -> None:
     assert world.events("job_ended") == [(60.0, "job_ended", "train")]  # 10 s boot, 100 GPU s on two
     assert world.actuator.placement.open_nodes().tolist() == [0, 1]
     assert world.actuator.ledger.cost_usd == pytest.approx(0.01 * (100.0 + 60.0))
+
+
+def test_an_own_node_that_closes_forgets_its_images() -> None:
+    """A replica came to the job's node and pulled its image; the job's end closes the node."""
+    world = World(Life(images=(None, Image("serve", GB)), jobs=(job(own_node=True),)))
+    world.run(5.0)
+    world.want(b=1)
+    world.run(30.0)
+    assert world.ready == [0, 1, 0]
+    world.want()
+    world.run(150.0)
+    assert world.actuator.placement.open_nodes().sum() == 0
+    before = world.actuator.store.moved_bytes.copy()
+    world.want(b=1)
+    world.run(200.0)
+    assert world.actuator.store.moved_bytes[PURPOSES.index("image")] - before[PURPOSES.index("image")] == GB
 
 
 def test_an_online_update_comes_every_period_and_moves_its_bytes() -> None:
