@@ -16,8 +16,10 @@ class CacheCounts:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._instances: dict[int, np.ndarray] = {}
-        caches = getattr(getattr(fleet, "whole", None), "caches", None)
-        for service, cache in enumerate([] if caches is None else caches.cache):
+        if fleet.whole is None:
+            return
+        caches = fleet.whole.caches
+        for service, cache in enumerate(caches.cache):
             levels = [levels_of(caches, service, level) for level in range(cache.levels)]
             if levels:
                 self._instances[service] = np.unique(np.concatenate(levels))

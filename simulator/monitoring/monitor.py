@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,32 +12,137 @@ from simulator.monitoring.series import Series
 
 if TYPE_CHECKING:
     from simulator.fleet import Fleet
+    from simulator.kernel.journey_state import Whole
     from simulator.policy import FleetFacts
 
 __all__ = ["Monitor"]
 
-_STAGE_RATES = ("retried", "hedged", "hedges_won", "lost", "expired")
+
+@dataclass(frozen=True)
+class _Counter:
+    """A number that only grows, for each label; its series is the growth of an interval over the interval's length."""
+
+    name: str
+    unit: str
+    labels: tuple[str, ...]
+    read: Callable[[], np.ndarray]
 
 
 class Monitor:
-    """Copies of the data plane's struct arrays, one an interval; nothing is computed before the run is over."""
+    """Counters of the whole path: tasks tried again, caches, links, tiers. The plain path has none of these.
 
-    def __init__(self, fleet: Fleet, facts: FleetFacts) -> None:
-        self._fleet = fleet
-        self._facts = facts
-        self._stages = [fleet.state.stages.copy()]
+    Parameters
+    ----------
+    sites
+        Names of the sites.
+    """
+
+    def __init__(self, fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...]) -> None:
+        self._counters = [
+            *_of_stages(fleet, facts),
+            *_of_caches(fleet, facts, sites),
+            *_of_links(fleet, sites),
+            *_of_tiers(fleet),
+        ]
+        self._rows = [self._read()]
 
     def take(self) -> None:
         """Read the counters as of now."""
-        self._stages.append(self._fleet.state.stages.copy())
+        self._rows.append(self._read())
+
+    def _read(self) -> list[np.ndarray]:
+        return [np.array(counter.read(), dtype=np.float64) for counter in self._counters]
 
     def series(self, length_s: np.ndarray) -> tuple[Series, ...]:
         """What was read, as series over intervals of ``length_s[interval]``."""
-        stages = np.empty((len(self._stages), *self._stages[0].shape), self._stages[0].dtype)
-        for slot, read in enumerate(self._stages):
-            stages[slot] = read
-        rates = [name for name in _STAGE_RATES if name in (stages.dtype.names or ())]
+        columns = zip(*self._rows) if self._counters else ()
         return tuple(
-            Series(f"{name}_rps", "requests/s", self._facts.stages, np.diff(stages[name], axis=0) / length_s[:, None])
-            for name in rates
+            Series(counter.name, counter.unit, counter.labels, np.diff(np.stack(column), axis=0) / length_s[:, None])
+            for counter, column in zip(self._counters, columns)
         )
+
+
+def _of_stages(fleet: Fleet, facts: FleetFacts) -> list[_Counter]:
+    """Tasks that were lost, tried again, hedged or expired, where any stage has to do with such."""
+    if fleet.whole is None:
+        return []
+
+    def reader(field: str) -> Callable[[], np.ndarray]:
+        return lambda: fleet.state.stages[field]
+
+    fields = ("lost", "retried", "hedged", "hedges_won", "expired")
+    return [_Counter(f"{field}_rps", "tasks/s", facts.stages, reader(field)) for field in fields]
+
+
+def _of_caches(fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...]) -> list[_Counter]:
+    """Look-ups of each instance of each level."""
+    if fleet.whole is None or not len(fleet.whole.caches.level):
+        return []
+    labels = _cache_labels(fleet.whole, facts.services, sites)
+
+    def reader(field: str) -> Callable[[], np.ndarray]:
+        return lambda: _whole(fleet).caches.level[field][: len(labels)]
+
+    fields = ("hits", "misses", "expired", "coalesced", "refreshed", "prefetched")
+    return [_Counter(f"cache_{field}_rps", "look-ups/s", labels, reader(field)) for field in fields]
+
+
+def _cache_labels(whole: Whole, services: tuple[str, ...], sites: tuple[str, ...]) -> tuple[str, ...]:
+    """``service, level n`` of each instance, with the site where each has its own."""
+    caches, names = whole.caches, {}
+    for service, cache in zip(services, caches.cache):
+        for level in range(int(cache["levels"])):
+            places = caches.place[cache["first"] + level * cache["sites"] :][: cache["sites"]].tolist()
+            own = len(set(places)) > 1
+            for place, site in zip(places, sites):
+                names[place] = f"{service}, level {level + 1}" + (f" at {site}" if own else "")
+    return tuple(names[place] for place in sorted(names))
+
+
+def _of_links(fleet: Fleet, sites: tuple[str, ...]) -> list[_Counter]:
+    """What each link is given to carry; above 1, work piles up on it."""
+    if fleet.whole is None or not fleet.whole.links["is_there"].any():
+        return []
+    links = fleet.whole.links
+    there = np.flatnonzero(links["is_there"])
+    labels = tuple(_link_label(link, sites) for link in links[there])
+    return [
+        _Counter("link_load", "s of work given / s", labels, lambda: _whole(fleet).links["busy_s"][there]),
+        _Counter("link_bytes_per_s", "bytes/s", labels, lambda: _whole(fleet).links["bytes"][there]),
+        _Counter("link_lost_rps", "messages/s", labels, lambda: _whole(fleet).links["lost"][there]),
+    ]
+
+
+def _link_label(link: np.void, sites: tuple[str, ...]) -> str:
+    """Where it leads from and to; users are at no site."""
+    ends = (sites[place] if place >= 0 else "users" for place in (link["from_site"], link["to_site"]))
+    return " -> ".join(ends)
+
+
+def _of_tiers(fleet: Fleet) -> list[_Counter]:
+    """Embedding rows read from each tier; the load is the mean over a tier's instances."""
+    if fleet.whole is None or not fleet.plan.tiers:
+        return []
+    kinds = fleet.whole.lookups.kinds
+    labels = tuple(tier.name for tier in fleet.plan.tiers)
+    nodes = len(fleet.plan.nic_bytes_per_s)
+    spans = [(int(k["first"]), int(k["first"]) + (nodes if k["step"] else 1)) for k in kinds]
+
+    def busy() -> np.ndarray:
+        tiers = _whole(fleet).lookups.tiers
+        return np.array([tiers["busy_s"][first:end].mean() for first, end in spans])
+
+    def read() -> np.ndarray:
+        tiers = _whole(fleet).lookups.tiers
+        return np.array([tiers["bytes"][first:end].sum() for first, end in spans])
+
+    return [
+        _Counter("tier_load", "s of work given / s", labels, busy),
+        _Counter("tier_bytes_per_s", "bytes/s", labels, read),
+    ]
+
+
+def _whole(fleet: Fleet) -> Whole:
+    """The whole path's arrays as they are now; growing replaces some."""
+    assert fleet.whole is not None
+    return fleet.whole
