@@ -30,10 +30,10 @@ class ImageFile(Section):
 
 
 class FailureFile(Section):
-    """An outage that is stated; names one of node, link, access_in, access_out and store_share."""
+    """An outage that is stated; names one of node, link, access_in, access_out, store_share and cache."""
 
     at_s: NotNegative
-    lasts_s: Positive
+    lasts_s: Positive | None = Field(None, description="needed but for cache, which is there again at once, empty")
     node: NodeName | None = Field(None, description="node type and number from 0, as gpu/3")
     slow_factor: AboveOne | None = Field(
         None, description="with node: it does not fail, but its batches take so many times as long"
@@ -42,15 +42,18 @@ class FailureFile(Section):
     access_in: Name | None = Field(None, description="the way from the users of this site to it")
     access_out: Name | None = Field(None, description="the way back to them")
     store_share: BelowOne | None = Field(None, description="part of the weight store's bandwidth that is left")
+    cache: str | None = Field(None, description="site whose result caches are emptied; all: every cache")
 
     @model_validator(mode="after")
     def _one_thing(self) -> FailureFile:
-        names = ("node", "link", "access_in", "access_out", "store_share")
+        names = ("node", "link", "access_in", "access_out", "store_share", "cache")
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"a failure hits one thing: give one of {', '.join(names)}")
         if self.slow_factor is not None and self.node is None:
             raise ValueError("slow_factor goes with node")
+        if (self.lasts_s is None) != (self.cache is not None):
+            raise ValueError("lasts_s is needed" if self.lasts_s is None else "a cache is emptied at once: no lasts_s")
         return self
 
 

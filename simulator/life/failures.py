@@ -1,4 +1,4 @@
-"""Carries out outages: nodes go and come back, links break, the store slows down, nodes straggle."""
+"""Carries out outages: nodes go and come back or straggle, links break, the store slows down, caches are lost."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ class Names:
                 return f"{self.sites[site]} access {('in', 'out')[way]}"
             case ("store", _):
                 return "store"
+            case ("cache", ()):
+                return "all caches"
+            case ("cache", (site,)):
+                return f"{self.sites[site]} caches"
         return self.nodes[outage.target[0]]
 
 
@@ -73,6 +77,7 @@ class Failures:
             "link": (self._break_link, self._mend_link),
             "access": (self._break_link, self._mend_link),
             "store": (self._slow_store, self._slow_store),
+            "cache": (self._empty_caches, lambda _: None),
         }[outage.kind]
         key = outage.kind, outage.target
         if outage.kind == "spot":
@@ -175,3 +180,8 @@ class Failures:
             self._log("store_failed" if share == 0.0 else "store_slow", outage, f"{100 * share:g} % of its bandwidth")
         else:
             self._log("store_repaired", outage)
+
+    def _empty_caches(self, outage: Outage) -> None:
+        self._actuator.catch_up()
+        self._fleet.clear_caches(*outage.target)
+        self._log("cache_lost", outage, "emptied")

@@ -22,9 +22,9 @@ class Outage:
     Attributes
     ----------
     kind
-        ``node``, ``slow_node``, ``spot``, ``link``, ``access`` or ``store``.
+        ``node``, ``slow_node``, ``spot``, ``link``, ``access``, ``store`` or ``cache``.
     target
-        ``(node,)``, ``(from site, to site)``, ``(site, 0 in or 1 out)``, or nothing.
+        ``(node,)``, ``(from site, to site)``, ``(site, 0 in or 1 out)``, ``(site,)``, or nothing.
     factor
         Of a slow node: batches take so many times as long. Of the store: the share of its bandwidth that is left.
     notice_s

@@ -166,7 +166,11 @@ class _Resolver:
     # --- failures --------------------------------------------------------------------------------------
 
     def _failure(self, place: Place, file: FailureFile) -> Outage:
-        until_s = file.at_s + file.lasts_s
+        until_s = file.at_s + (file.lasts_s or 0.0)
+        if file.cache is not None:
+            everywhere = file.cache == "all"
+            sites = () if everywhere else (self._index((*place, "cache"), self._sites, file.cache, "site"),)
+            return Outage(file.at_s, until_s, "cache", sites)
         if file.node is not None:
             node = self._index((*place, "node"), self._nodes, file.node, "node")
             kind = "node" if file.slow_factor is None else "slow_node"

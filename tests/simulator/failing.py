@@ -48,11 +48,13 @@ def random_outage(rng: np.random.Generator) -> Outage:
     """A node, a link, an access link, the store or a straggler is out for some seconds."""
     at_s = float(rng.uniform(0.0, DURATION_S))
     until_s = at_s + float(rng.exponential(8.0))
-    kind = str(rng.choice(["node", "node", "node", "link", "link", "access", "store", "slow_node", "spot"]))
+    kind = str(rng.choice(["node", "node", "node", "link", "link", "access", "store", "slow_node", "spot", "cache"]))
     if kind in ("node", "slow_node", "spot"):
         notice_s = min(5.0, until_s - at_s) if kind == "spot" else 0.0
         factor = 4.0 if kind == "slow_node" else 0.0
         return Outage(at_s, until_s, kind, (int(rng.integers(NODES)),), factor, notice_s)
+    if kind == "cache":
+        return Outage(at_s, at_s, kind, () if rng.random() < 0.5 else (int(rng.integers(2)),))
     if kind == "store":
         return Outage(at_s, until_s, kind, (), float(rng.choice([0.0, 0.2])))
     first = int(rng.integers(2))

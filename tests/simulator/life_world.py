@@ -86,6 +86,9 @@ class BookFleet:
     def set_access(self, site: int, way: str, is_up: bool) -> None:
         self.calls.append(("access", self.now_s, site, way, is_up))
 
+    def clear_caches(self, site: int | None = None) -> None:
+        self.calls.append(("cache", self.now_s, site))
+
     def set_tier_rate(self, tier: int, bytes_per_s: float, node: int | None = None) -> None:
         self.calls.append(("tier", self.now_s, tier, bytes_per_s))
 

@@ -51,7 +51,7 @@ def check_they_shake_everything(results: list[RunResult]) -> None:
     """The checks would be empty without losses of every kind."""
     seen = Counter(event.what for result in results for event in result.events)
     for what in ("node_failed", "node_repaired", "link_failed", "link_repaired", "store_failed", "store_repaired",
-                 "node_slow", "spot_notice", "spot_taken", "refresh_ended"):  # fmt: skip
+                 "node_slow", "spot_notice", "spot_taken", "refresh_ended", "cache_lost"):  # fmt: skip
         assert seen[what] > 0, what
     for outcome in ("completed", "rejected", "failed"):
         assert sum(getattr(result, outcome).sum() for result in results) > len(results), outcome

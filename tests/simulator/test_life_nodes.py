@@ -152,6 +152,13 @@ def test_links_break_once_however_many_outages_overlap() -> None:
     assert [line[2] for line in world.events("link_failed")] == ["here->there", "there access in", "there access out"]
 
 
+def test_caches_are_emptied_at_a_site_or_everywhere() -> None:
+    world = World(Life(outages=(Outage(10.0, 10.0, "cache", (1,)), Outage(20.0, 20.0, "cache"))))
+    world.run(30.0)
+    assert world.fleet.calls == [("cache", 10.0, 1), ("cache", 20.0, None)]
+    assert world.events() == [(10.0, "cache_lost", "there caches"), (20.0, "cache_lost", "all caches")]
+
+
 def test_loads_pause_while_the_store_is_out_and_go_on() -> None:
     """Read from 2 to 3 s, out until 13, at half of 2 GB/s until 33 (which a node's 0.5 GB/s stays below)."""
     life = Life(outages=(Outage(3.0, 13.0, "store", (), 0.0), Outage(3.0, 33.0, "store", (), 0.5)), slowed_tiers=(1,))

@@ -28,6 +28,8 @@ life:
     - {at_s: 13, lasts_s: 20, access_in: edge}
     - {at_s: 14, lasts_s: 20, access_out: centre}
     - {at_s: 15, lasts_s: 20, store_share: 0.25}
+    - {at_s: 16, cache: centre}
+    - {at_s: 17, cache: all}
   risks:
     nodes: [{node_type: gpu, mtbf_h: 100, mttr_min: 30}]
     stragglers: [{node_type: gpu, share: 0.2, lasts_min: 2, factor: 3}]
@@ -65,6 +67,8 @@ def test_every_field_in_numbers_and_seconds(tmp_path: Path) -> None:
         Outage(13, 33, "access", (0, 0)),
         Outage(14, 34, "access", (1, 1)),
         Outage(15, 35, "store", (), 0.25),
+        Outage(16, 16, "cache", (1,)),
+        Outage(17, 17, "cache"),
     )
     by_kind = {kind: [risk for risk in life.risks if risk.kind == kind] for kind in {r.kind for r in life.risks}}
     assert by_kind["node"] == [Risk("node", (12 + i,), f"gpu/{i}", 360_000, 1800) for i in range(4)]
@@ -83,7 +87,7 @@ def test_every_field_in_numbers_and_seconds(tmp_path: Path) -> None:
     assert life.slowed_tiers == (1,)
     np.testing.assert_allclose(scenario.cluster.price_usd_per_hour, [0.12, 0.4, 2.0])
     told = " ".join(scenario.assumptions)
-    for words in ("Random outages (nodes, stragglers, spot nodes, links, the store)", "6 outages are stated"):
+    for words in ("Random outages (nodes, stragglers, spot nodes, links, the store)", "8 outages are stated"):
         assert words in told
 
 
@@ -108,6 +112,8 @@ BAD = {
     "two things": ("failures: [{at_s: 1, lasts_s: 1, node: gpu/0, store_share: 0.5}]", "hits one thing", ""),
     "nothing hit": ("failures: [{at_s: 1, lasts_s: 1}]", "hits one thing", ""),
     "slow link": ("failures: [{at_s: 1, lasts_s: 1, store_share: 0.5, slow_factor: 2}]", "goes with node", ""),
+    "endless": ("failures: [{at_s: 1, store_share: 0.5}]", "lasts_s is needed", ""),
+    "lasting cache": ("failures: [{at_s: 1, lasts_s: 2, cache: all}]", "emptied at once", ""),
     "no link": ("failures: [{at_s: 1, lasts_s: 1, link: [a, b]}]", "there is no site 'a'", ""),
     "no access": ("failures: [{at_s: 1, lasts_s: 1, access_in: site}]", "no access link", "leave this out"),
     "risk": ("risks: {nodes: [{node_type: gpux, mtbf_h: 1, mttr_min: 1}]}", "no node type 'gpux'", "box, gpu"),
