@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from .controls import AnyControl, Control, FailReplicas
+from .finished import Finished
 from .model import OracleArrival, OracleWorld
 from .request import Request, Stay
 from .service_time import batch_latency_s
-from .simpy_oracle import Finished
 
 TOLERANCE_S = 1e-9
 

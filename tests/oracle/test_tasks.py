@@ -26,8 +26,9 @@ from .by_hand import (
 from .by_hand import serve as serve_world
 from .controls import AnyControl, FailReplicas, SetSlowness
 from .draws import uniform
+from .finished import Finished
 from .model import OracleArrival, OracleService, OracleVariant, Outcome
-from .simpy_oracle import Finished, simulate
+from .simpy_oracle import simulate
 
 
 def serve(

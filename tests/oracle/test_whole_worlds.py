@@ -14,9 +14,10 @@ import pytest
 
 from .audit_whole import audit_whole
 from .controls import FailReplicas
+from .finished import Finished
 from .model import as_arrays
 from .request import Request, Stay
-from .simpy_oracle import Finished, simulate
+from .simpy_oracle import simulate
 from .whole_worlds import FEATURES, WholeScenario, whole_world
 from .worlds import random_world
 

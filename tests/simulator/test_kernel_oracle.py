@@ -16,8 +16,9 @@ from simulator.kernel.cache_state import Caches
 from simulator.kernel.lookup import Lookups
 from simulator.kernel.state import COMPLETED, FAILED, REJECTED
 from tests.oracle.controls import AnyControl
+from tests.oracle.finished import Finished
 from tests.oracle.model import OracleArrival, OracleWorld, as_arrays
-from tests.oracle.simpy_oracle import Finished, simulate
+from tests.oracle.simpy_oracle import simulate
 from tests.oracle.whole_worlds import FEATURES, whole_world
 from tests.oracle.worlds import random_world
 from tests.simulator.oracle_bridge import run_on_fleet

@@ -1,0 +1,1 @@
+"""Ways to dress a plain random world with the features of the whole request path, a file for each kind."""
