@@ -35,6 +35,7 @@ from tests.oracle.controls import (
 )
 from tests.oracle.model import (
     OracleArrival,
+    OracleCache,
     OracleLink,
     OracleLookup,
     OracleReplica,
@@ -107,29 +108,35 @@ def stage_plan(stage: OracleStage) -> StagePlan:
 
 
 def service_plan(service: OracleService) -> ServicePlan:
-    cache = service.cache
-    levels = () if cache is None else cache.levels
     return ServicePlan(
         slo_s=service.slo_s,
         bytes_out=service.bytes_out,
         home_shares=service.home_shares,
         class_shares=service.class_shares,
-        cache=cache
-        and CachePlan(
-            key=cache.key,
-            levels=tuple(CacheLevelPlan(x.entries, x.hit_s, x.ttl_s, x.refresh_after_s, x.is_shared) for x in levels),
-            coalesces=cache.coalesces,
-            prefetch=cache.prefetch,
+        cache=None if service.cache is None else cache_plan(service.cache),
+    )
+
+
+def cache_plan(cache: OracleCache) -> CachePlan:
+    return CachePlan(
+        key=cache.key,
+        levels=tuple(
+            CacheLevelPlan(each.entries, each.hit_s, each.ttl_s, each.refresh_after_s, each.is_shared)
+            for each in cache.levels
         ),
+        coalesces=cache.coalesces,
+        prefetch=cache.prefetch,
     )
 
 
 def link_plan(link: OracleLink | None) -> LinkPlan | None:
-    return link and LinkPlan(link.s_per_byte, link.s_per_message, link.delay_s)
+    return None if link is None else LinkPlan(link.s_per_byte, link.s_per_message, link.delay_s)
 
 
 def lookup_plan(lookup: OracleLookup | None) -> LookupPlan | None:
-    return lookup and LookupPlan(lookup.bytes_per_unit, lookup.sharded_bytes_per_unit, lookup.decode_s_per_unit)
+    if lookup is None:
+        return None
+    return LookupPlan(lookup.bytes_per_unit, lookup.sharded_bytes_per_unit, lookup.decode_s_per_unit)
 
 
 def blocks_of(arrivals: Sequence[OracleArrival], rows: int) -> Iterator[TraceBlock]:

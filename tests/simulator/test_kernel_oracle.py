@@ -12,7 +12,7 @@ import pytest
 
 from simulator.fleet import Fleet
 from simulator.histogram import bin_edges
-from simulator.kernel.cache_state import Caches
+from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT, Caches
 from simulator.kernel.lookup import Lookups
 from simulator.kernel.state import COMPLETED, FAILED, REJECTED
 from tests.oracle.controls import AnyControl
@@ -27,8 +27,7 @@ TOLERANCE_S = 1e-9
 PLAIN_WORLDS, PLAIN_WORLDS_WHOLE, WHOLE_WORLDS, UNCOMPILED_WORLDS = 200, 100, 300, 20
 SLOW_WORLDS = 4000
 
-READY = frozenset(FEATURES) - {"caches"}
-KERNEL_CACHE = {"miss": -1, "wait": -2}
+KERNEL_CACHE = {"miss": RECORD_MISS, "wait": RECORD_WAIT}
 COUNTED = ("arrived", "completed", "rejected", "failed")
 
 World = tuple[OracleWorld, Sequence[OracleArrival], Sequence[AnyControl]]
@@ -44,7 +43,7 @@ def dressed_world(seed: int) -> World:
     rng = np.random.default_rng([20261123, seed])
     chance = float(rng.choice([0.15, 0.4, 0.8]))
     features = sorted(name for name in FEATURES if rng.random() < chance)
-    return whole_world(rng, requests=int(rng.integers(1, 150)), features=set(features) & READY)
+    return whole_world(rng, requests=int(rng.integers(1, 150)), features=features)
 
 
 def assert_agrees(scenario: World, where: str, *, whole: bool | None = None, rows: int = 37) -> Finished:
@@ -76,10 +75,9 @@ def assert_same_requests(fleet: Fleet, oracle: Finished, where: str) -> None:
     expected = as_arrays(oracle.outcomes, steps.shape[1])
     np.testing.assert_array_equal(outcome["status"], expected.status, err_msg=where)
     looked = [KERNEL_CACHE.get(each.cache) or int(each.cache[4:]) + 1 for each in oracle.outcomes if each.cache]
-    if "caches" in READY:
-        np.testing.assert_array_equal(
-            outcome["cache"][[bool(each.cache) for each in oracle.outcomes]], looked, err_msg=f"{where} cache"
-        )
+    np.testing.assert_array_equal(
+        outcome["cache"][[bool(each.cache) for each in oracle.outcomes]], looked, err_msg=f"{where} cache"
+    )
     np.testing.assert_allclose(outcome["done_s"], expected.done_s, rtol=0, atol=TOLERANCE_S, err_msg=f"{where} done_s")
     is_passed = expected.slot >= 0
     np.testing.assert_array_equal(steps["slot"][is_passed], expected.slot[is_passed], err_msg=where)
@@ -120,8 +118,7 @@ def assert_same_counts(fleet: Fleet, oracle: Finished, where: str) -> None:
             assert kernel_link["lost"] == link.lost, f"{where} lost on a link"
             assert kernel_link["bytes"] == pytest.approx(link.server.size_bytes), f"{where} bytes"
             assert kernel_link["busy_s"] == pytest.approx(link.server.busy_s), f"{where} busy_s"
-    if "caches" in READY:
-        assert_same_caches(fleet.whole.caches, oracle, where)
+    assert_same_caches(fleet.whole.caches, oracle, where)
     assert_same_tiers(fleet.whole.lookups, oracle, where)
 
 
