@@ -146,7 +146,9 @@ def _compute(scenario: Scenario) -> FleetFacts:
         received = slo_rps[v, n] * received_bytes * load.tasks_per_request(stage.plan)
         need[v, n, resource_index("network")] = min(float(received), nic[n])
         bandwidth = min(cluster.storage_bytes_per_s, storage[n])
-        delay_s[v, n] = variant.container_start_s + variant.load_bytes / bandwidth + variant.warm_up_s
+        image = scenario.life.image_of(v)  # as if it were the node's first
+        read_bytes = variant.load_bytes + (0.0 if image is None else image.size_bytes)
+        delay_s[v, n] = variant.container_start_s + read_bytes / bandwidth + variant.warm_up_s
     _refuse_hopeless(scenario, numbering, slo_rps)
     return FleetFacts(
         services=scenario.service_names,

@@ -51,8 +51,8 @@ class FleetFacts:
     capacity, node_count, price_usd_per_hour
         ``[node_type, resource]``, ``[node_type]``, ``[node_type]``.
     start_delay_s
-        ``[variant, node_type]`` estimate from decision to ready on a node that is already open and an idle store;
-        add ``boot_s[node_type]`` for a node that must be opened.
+        ``[variant, node_type]`` estimate from decision to ready on a node that is already open, has not its image,
+        and finds the store idle; add ``boot_s[node_type]`` for a node that must be opened.
     slo_s
         ``[service]`` latency objective, at quantile ``slo_quantile[service]``.
     headroom

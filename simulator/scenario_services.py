@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-
-import numpy as np
+from pathlib import Path
 
 from simulator.accuracy import with_accuracy
 from simulator.cluster import GIB, RESOURCE_UNITS, Cluster, NodeType, resource_index
+from simulator.placement import Placement
 from simulator.plan import ServicePlan, StagePlan
 from simulator.routers import load_function
 from simulator.scenario_cache import level_names, resolve_cache
@@ -25,7 +25,9 @@ __all__ = ["resolve_services"]
 def resolve_services(reading: Reading, files: list[ServiceFile], cluster: Cluster) -> tuple[Service, ...]:
     """The services, with profiles loaded, each variant fit for some node type of the cluster."""
     reading.refuse_twins(("services",), [s.name for s in files])
-    return tuple(_service(reading, i, service, cluster) for i, service in enumerate(files))
+    services = tuple(_service(reading, i, service, cluster) for i, service in enumerate(files))
+    _refuse_crowded_nodes(reading, services, cluster)
+    return services
 
 
 def _service(reading: Reading, index: int, file: ServiceFile, cluster: Cluster) -> Service:
@@ -149,8 +151,9 @@ def _router_function(reading: Reading, place: Place, name: str) -> str:
         raise InputError(reading.where(*place), f"{error.where} {error.problem}", error.fix) from None
     if not colon:
         return name
-    reading.note_input(path, reading.base / path)
-    return f"{(reading.base / path).resolve()}:{function}"
+    file = (reading.base / Path(path).expanduser()).resolve()
+    reading.note_input(path, file)
+    return f"{file}:{function}"
 
 
 def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster) -> Variant:
@@ -224,23 +227,32 @@ def _refuse_crowded_memory(where: str, variant: Variant, nodes: list[NodeType]) 
 
 
 def _refuse_standing_nowhere(reading: Reading, place: Place, variant: Variant, cluster: Cluster) -> None:
-    """Replicas that always stand do so on node types that can hold them."""
+    """Replicas that always stand do so on node types that can run them."""
     nodes = {n.name: n for n in cluster.node_types}
-    for name, replicas in variant.min_replicas:
+    for name, _ in variant.min_replicas:
         where = reading.where(*place, name)
         if name not in nodes:
             raise InputError(where, f"there is no node type '{name}'", f"use one of {', '.join(nodes)}")
         node = nodes[name]
         if node.speed_of(variant.profile.device) <= 0 or variant.shortage_on(node) is not None:
             raise InputError(where, f"variant '{variant.name}' cannot run on node type '{name}'", "name another")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            most = (
-                int(np.nanmin(np.where(variant.need() > 0, node.capacity / variant.need(), np.inf)) + 1e-9) * node.count
-            )
-        if replicas > most:
-            raise InputError(
-                where, f"{replicas} replicas, but the {node.count} nodes hold {most}", f"give at most {most}"
-            )
+
+
+def _refuse_crowded_nodes(reading: Reading, services: tuple[Service, ...], cluster: Cluster) -> None:
+    """All replicas that always stand must find room together, in the order of the file."""
+    placement = Placement(cluster.capacity, cluster.count, resource_index("gpu"), resource_index("gpu_memory"))
+    names = [n.name for n in cluster.node_types]
+    for i, service in enumerate(services):
+        for k, stage in enumerate(service.stages):
+            for j, variant in enumerate(stage.variants):
+                for name, replicas in variant.min_replicas:
+                    most = len(placement.place(names.index(name), variant.need(), replicas))
+                    if most < replicas:
+                        raise InputError(
+                            reading.where("services", i, "stages", k, "variants", j, "min_replicas", name),
+                            f"{replicas} replicas, but beside those named before the nodes hold {most}",
+                            f"give at most {most}" if most else "leave it out, or name fewer before",
+                        )
 
 
 def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:
@@ -253,7 +265,8 @@ def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:
                          f"add it to a node type's devices (they offer: {', '.join(offered)})")  # fmt: skip
     shortages = [variant.shortage_on(n) for n in with_device]
     if None in shortages:
-        _refuse_crowded_memory(where, variant, with_device)
+        fit = [n for n, shortage in zip(with_device, shortages) if shortage is None]
+        _refuse_crowded_memory(where, variant, fit)
         return
     node, shortage = with_device[0], shortages[0]
     assert shortage is not None

@@ -55,6 +55,13 @@ def resolve_life(reading: Reading, file: LifeFile, cluster: Cluster, services: S
     return _Resolver(reading, file, cluster, services).life()
 
 
+def _fits(need: np.ndarray, capacity: np.ndarray) -> bool:
+    """Whether an empty node has what a job needs, whose memory lies on its GPUs in equal parts."""
+    gpu, gpu_memory = RESOURCES.index("gpu"), RESOURCES.index("gpu_memory")
+    on_gpus = need[gpu] / capacity[gpu] * capacity[gpu_memory] if capacity[gpu] else 0.0
+    return bool((need <= capacity).all() and need[gpu_memory] <= on_gpus * (1.0 + 1e-9))
+
+
 class _Resolver:
     def __init__(self, reading: Reading, file: LifeFile, cluster: Cluster, services: Sequence[Service]) -> None:
         self._reading, self._file, self._cluster, self._services = reading, file, cluster, services
@@ -67,6 +74,7 @@ class _Resolver:
 
     def life(self) -> Life:
         file = self._file
+        self._reading.refuse_twins(("life", "jobs"), [job.name for job in file.jobs])
         failures = [self._failure(("life", "failures", i), failure) for i, failure in enumerate(file.failures)]
         return Life(
             images=self._images(file.images),
@@ -125,7 +133,7 @@ class _Resolver:
         need = {"gpu": float(file.gpus), "gpu_memory": file.gpu_memory_gib * GIB, "cpu": file.cpu_cores,
                 "memory": file.memory_gib * GIB}  # fmt: skip
         amounts = np.array([need.get(resource, 0.0) for resource in RESOURCES])
-        fits = [n for n, kind in enumerate(self._cluster.node_types) if (amounts <= kind.capacity).all()]
+        fits = [n for n, kind in enumerate(self._cluster.node_types) if _fits(amounts, kind.capacity)]
         if kinds:
             fits = [n for n in kinds if n in fits]
         if file.gpus and not fits:

@@ -467,4 +467,12 @@ BAD = {
         line="profile: rank.json, max",
     ),
     "more replicas than fit": rich("{box-edge: 2}", "{box-edge: 25}", "25 replicas", "hold 24", line="retrieve.json"),
+    "more replicas than fit together": Bad(
+        {
+            "warm_up_s: 1}": "warm_up_s: 1, min_replicas: {box: 12}}",
+            "profile: ads-cpu.json,": "profile: ads-cpu.json, min_replicas: {box: 7},",
+        },
+        "profile: ads-cpu.json",
+        ("7 replicas", "beside those named before the nodes hold 6", "at most 6"),
+    ),
 }

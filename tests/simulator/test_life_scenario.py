@@ -99,6 +99,14 @@ def test_facts_tell_policies_of_weights_and_priorities(tmp_path: Path) -> None:
     assert facts.service_weight.tolist() == [1.0, 2.0]
 
 
+def test_policies_know_of_the_image_that_a_start_pulls(tmp_path: Path) -> None:
+    """4 GB at the 0.5 GB/s of a box take 8 s, at the 0.8 GB/s of a GPU node 5 s."""
+    image = "life: {images: [{name: serve, gbyte: 4, variants: [feed/retrieve/retrieve]}]}\n"
+    plain, pulled = (fleet_facts(load(tmp_path, text, {})).start_delay_s for text in ("", image))
+    np.testing.assert_allclose(pulled[0] - plain[0], [8.0, 5.0])
+    np.testing.assert_array_equal(pulled[1:], plain[1:])
+
+
 def test_nothing_happens_unless_stated(tmp_path: Path) -> None:
     life = load(tmp_path, "", {}).life
     assert not any((life.outages, life.risks, life.refreshes, life.jobs, life.evicts, life.replaces_at_once))
@@ -129,6 +137,8 @@ BAD = {
         "images: [{name: a, gbyte: 1, variants: [feed/rank/rank, feed/rank/rank]}]", "has an image already", "",
     ),
     "job too large": ("jobs: [{name: t, gpus: 3, work_gpu_h: 1}]", "fits no node", "ask for less"),
+    "job too large for its GPU": ("jobs: [{name: t, gpus: 1, work_gpu_h: 1, gpu_memory_gib: 20}]", "fits no node", ""),
+    "job twice": ("jobs: [{name: t, gpus: 1, work_gpu_h: 1}, {name: t, gpus: 1, work_gpu_h: 1}]", "used twice", ""),
     "job without work": ("jobs: [{name: t, gpus: 1}]", "both gpus and work_gpu_h", ""),
     "job of nothing": ("jobs: [{name: t, gpus: 0}]", "does nothing", ""),
     "service": ("priorities: {add: 1}", "no service 'add'", "feed, ads"),

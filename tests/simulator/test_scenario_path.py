@@ -131,6 +131,23 @@ def test_a_share_of_a_gpu_is_claimed_with_its_whole_memory(tmp_path: Path) -> No
     assert variant.need()[GPU_MEMORY] == 10 * GIB
 
 
+def test_a_gpu_too_small_for_any_replica_has_no_say_in_how_many_share_one(tmp_path: Path) -> None:
+    """Neither have nodes that name the device and have no GPU."""
+    other = "{name: NAME, count: 1, GPUS, cpu_cores: 8, memory_gib: 32, storage_gbyte_per_s: 1, network_gbit_per_s: 1, \
+price_usd_per_hour: 1, boot_s: 1, devices: [{device: mini-gpu}]}"
+    small = other.replace("NAME", "small").replace("GPUS", "gpus: 1, gpu_memory_gib: 4")
+    none = other.replace("NAME", "none").replace("GPUS", "gpus: 0")
+    changes = {
+        "    - name: gpu\n": f"    - {small}\n    - {none}\n    - name: gpu\n",
+        "gpu_memory_gib: 32": "gpu_memory_gib: 64",
+        "queue_limit: 12,": "queue_limit: 12, gpu_share: 0.5,",
+    }
+    path = write_mini(tmp_path, changes=changes)
+    (tmp_path / "rank.json").write_text(json.dumps(PROFILES["rank.json"] | {"interference": INTERFERENCE}))
+    rank = number(load_scenario(path)).table_of[1]
+    assert (rank >= 0).tolist() == [False, False, False, True]
+
+
 def test_larger_tables_take_the_place_of_the_profiled_ones(tmp_path: Path) -> None:
     rows = "{rows: 100000000, row_bytes: 256, lookups_per_unit: 20, zipf_s: 1.0, device_gib: 3, dram_gib: 5}"
     tiers = "hop_delay_ms: 0.5\n  tiers: {dram: {gbyte_per_s: 40}, remote: {gbyte_per_s: 5}}\n"
@@ -147,6 +164,15 @@ def test_a_router_function_is_named_with_its_path(tmp_path: Path) -> None:
     scenario = load_mini(tmp_path, changes)
     assert scenario.services[0].stages[1].plan.function == f"{tmp_path.resolve() / 'mine.py'}:choose"
     assert "mine.py" in scenario.inputs
+
+
+def test_a_router_function_may_be_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.py").write_text("def choose(a, b, first, d, e, f): return first\n")
+    changes = {"router: round_robin": "router: function\n        function: ~/mine.py:choose"}
+    (tmp_path / "s").mkdir()
+    stage = load_scenario(write_mini(tmp_path / "s", changes=changes)).services[0].stages[1]
+    assert stage.plan.function == f"{tmp_path}/mine.py:choose"
 
 
 def test_what_is_assumed_is_said(rich: Scenario) -> None:
