@@ -109,7 +109,7 @@ def test_replay_is_exact_in_every_bin(counts: np.ndarray, seed: int) -> None:
 def test_replay_of_a_bin_larger_than_a_piece_is_uniform_and_in_pieces() -> None:
     process = CountArrivals(np.array([3, 200_000, 0, 20_000]), 60.0)
     pieces = list(process.arrivals(np.random.default_rng(0)))
-    assert max(len(piece) for piece in pieces) < 25_000
+    assert max(len(piece) for piece in pieces) < 50_000
     arrival_s = np.concatenate(pieces)
     assert np.histogram(arrival_s, [0, 60, 120, 180, 240])[0].tolist() == [3, 200_000, 0, 20_000]
     inside = arrival_s[(arrival_s >= 60) & (arrival_s < 120)]

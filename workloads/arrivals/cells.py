@@ -16,7 +16,7 @@ from workloads.arrivals.rate import RateCurve
 
 __all__ = ["PIECE", "Cells", "counts_of_cells", "cut_into_pieces", "times_in_cells"]
 
-PIECE = 16_384
+PIECE = 32_768
 """About so many times are drawn at once: they stay in the processor's nearest caches."""
 
 
