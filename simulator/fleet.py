@@ -81,6 +81,7 @@ class Fleet:
     ) -> None:
         self.plan = plan
         self.now_s = 0.0
+        self._is_served = False
         self._blocks = blocks
         is_whole = needs_whole(plan) if whole is None else whole
         tables, self._latencies = flatten(plan.tables)
@@ -100,6 +101,8 @@ class Fleet:
 
     def advance(self, until_s: float) -> None:
         """Serve every event of the request path up to and including ``until_s``."""
+        if until_s == self.now_s and self._is_served:
+            return
         with np.errstate(over="ignore"):
             while (why := self._advance(until_s)) != ADVANCED:
                 if why == NEED_BLOCK:
@@ -109,6 +112,7 @@ class Fleet:
         if math.isfinite(until_s):
             self.now_s = until_s
             settle(self.state.replicas, self.state.tables, until_s)
+            self._is_served = True
 
     def _advance(self, until_s: float) -> int:
         if self.whole is None:
@@ -287,6 +291,7 @@ class Fleet:
         return bool((held != NOBODY).any())
 
     def _pass_on(self) -> None:
+        self._is_served = False  # this may lead to events of this very moment
         with np.errstate(over="ignore"):
             if self.whole is None:
                 pass_on_all(self.state, self.now_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,17 +160,27 @@ def rebuild_plain_pools(fleet: Fleet) -> Fleet:
 
 def arrivals_of(block: TraceBlock | None, with_keys: bool) -> Arrivals:
     """A block of the trace as the kernel takes it; ``with_keys`` users and items too, 0 where it has none."""
-    rows = 0 if block is None else len(block)
-    zeros = np.zeros(rows if with_keys else 0, np.int64)
     if block is None:
-        return Arrivals(np.zeros(0), np.zeros(0, np.int16), np.zeros(0, np.int32), np.zeros(0, np.int32), zeros, zeros)
-    keys = (zeros if column is None or not with_keys else column for column in (block.user, block.item))
-    user, item = (np.ascontiguousarray(column, dtype=np.int64) for column in keys)
+        return Arrivals(*(np.zeros(0, kind) for kind in (np.float64, np.int16, np.int32, np.int32, np.int64, np.int64)))
+    rows = len(block) if with_keys else 0
+    unknown = _zeros(1 << rows.bit_length())[:rows]
+    user, item = (column if with_keys and column is not None else unknown for column in (block.user, block.item))
     return Arrivals(
-        arrival_s=np.ascontiguousarray(block.arrival_s, dtype=np.float64),
-        service=np.ascontiguousarray(block.service, dtype=np.int16),
-        items=np.ascontiguousarray(block.items, dtype=np.int32),
-        bytes_in=np.ascontiguousarray(block.bytes_in, dtype=np.int32),
-        user=user,
-        item=item,
+        arrival_s=_column(block.arrival_s, np.float64),
+        service=_column(block.service, np.int16),
+        items=_column(block.items, np.int32),
+        bytes_in=_column(block.bytes_in, np.int32),
+        user=_column(user, np.int64),
+        item=_column(item, np.int64),
     )
+
+
+def _column(values: np.ndarray, kind: type[np.generic]) -> np.ndarray:
+    """One column, in one piece and writeable: the kernel is compiled for such arrays alone."""
+    return np.require(values, kind, ["C", "W"])
+
+
+@lru_cache(maxsize=4)
+def _zeros(room: int) -> np.ndarray:
+    """Users or items where there are none; nobody writes to them."""
+    return np.zeros(room, np.int64)
