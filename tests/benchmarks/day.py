@@ -64,14 +64,14 @@ _TIERS = """\
 
 _RANKING = {
     "columns": """\
-      items: {min: 50, max: 150}
+      items: {min: 30, max: 90}
       bytes_in: {min: 2000, max: 6000}
 """,
     "tiers": _TIERS,
     "service": """\
     stages:
       - name: rank
-        candidates: 150
+        candidates: 90
         item_bytes: 300
         variants:
           - profile: bert_reranker-h200-bf16-graph

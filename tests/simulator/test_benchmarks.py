@@ -12,7 +12,7 @@ from rich.console import Console
 
 from simulator.plan import RecordPlan
 from tests.benchmarks import against_ciw, day, figures, growth, parts, request_path, theory_table
-from tests.benchmarks.funnels import NOISE_SEED, ONE_STAGE, THREE_STAGES, Funnel
+from tests.benchmarks.funnels import CACHED, NOISE_SEED, ONE_STAGE, THREE_STAGES, Funnel
 from tests.benchmarks.heap_loop import HeapLoop
 from tests.oracle.model import as_arrays
 from tests.oracle.service_time import uniform
@@ -46,7 +46,7 @@ def test_figures_are_flat_and_complete() -> None:
     assert "ratio_simpy_oracle" in shown.getvalue()
 
 
-@pytest.mark.parametrize("funnel", [ONE_STAGE, THREE_STAGES], ids=lambda funnel: funnel.name)
+@pytest.mark.parametrize("funnel", [ONE_STAGE, THREE_STAGES, CACHED], ids=lambda funnel: funnel.name)
 def test_what_is_compared_is_the_same_work(funnel: Funnel) -> None:
     """The timed fleet and the timed oracle give every request the same times."""
     few = replace(funnel, cache_entries=tuple(entries // 100 for entries in funnel.cache_entries))
