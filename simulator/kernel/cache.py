@@ -8,7 +8,7 @@ from simulator.kernel.cache_state import KEY_ITEM, KEY_USER, Caches
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.lru import find, put_absent, remove, scout, touch_chain, touch_entry, use
 
-__all__ = ["MISS", "fill", "holds", "key_of", "level_of", "look_up", "replay", "touch_chains"]
+__all__ = ["AHEAD_ROWS", "MISS", "fill", "holds", "key_of", "level_of", "look_up", "prepare", "replay"]
 
 MISS = -1
 
@@ -31,18 +31,17 @@ def level_of(caches: Caches, service: int, home: int, number: int) -> int:
 
 
 @inlined
-def touch_chains(caches: Caches, service: int, home: int, key: int) -> None:
-    """Have the first place of each level's table at hand for a look-up soon."""
-    for number in range(caches.cache[service].levels):
-        touch_chain(caches, caches.level[level_of(caches, service, home, number)], key)
+def prepare(caches: Caches, service: int, home: int, key: int, step: int) -> None:
+    """Have at hand what a look-up will need soon: first where it begins, in the next steps one entry there and another.
 
-
-@inlined
-def touch_entries(caches: Caches, service: int, home: int, key: int) -> None:
-    """The next step: have the first entry there at hand, and what will go."""
+    And what will go from full levels. (Its writes also keep the compiler from making vectors of a loop of two.)
+    """
     for number in range(caches.cache[service].levels):
         level = caches.level[level_of(caches, service, home, number)]
-        touch_entry(caches, level, key)
+        if step == 0:
+            touch_chain(caches, level, key)
+        else:
+            touch_entry(caches, level, key, step == 2)
         scout(caches, level)
 
 
@@ -113,7 +112,8 @@ def put_all(caches: Caches, at: int, keys: np.ndarray, filled_s: float) -> None:
         put(caches, at, keys[row], filled_s)
 
 
-FAR_ROWS, NEAR_ROWS = 12, 6
+AHEAD_ROWS = (12, 8, 4)
+"""How many rows ahead the steps of `prepare` are."""
 
 
 @compiled
@@ -126,9 +126,9 @@ def replay(caches: Caches, keys: np.ndarray, time_s: np.ndarray, level: np.ndarr
     rows = keys.shape[0]
     now = 0.0
     for row in range(rows):
-        if row + FAR_ROWS < rows:
-            touch_chains(caches, 0, 0, keys[row + FAR_ROWS])
-            touch_entries(caches, 0, 0, keys[row + NEAR_ROWS])
+        if row + AHEAD_ROWS[0] < rows:
+            for step in range(3):
+                prepare(caches, 0, 0, keys[row + AHEAD_ROWS[step]], step)
         if time_s.shape[0] > 0:
             now = time_s[row]
         at, due = look_up(caches, 0, 0, keys[row], now)

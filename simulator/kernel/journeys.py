@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.kernel.at_home import arrive_home, look_at_home
-from simulator.kernel.cache import FAR_ROWS, NEAR_ROWS, key_of, touch_chains, touch_entries
+from simulator.kernel.cache import AHEAD_ROWS, key_of, prepare
 from simulator.kernel.compiled import inlined
 from simulator.kernel.dispatch import route_task
 from simulator.kernel.draws import hashed
@@ -67,17 +67,13 @@ def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
 @inlined
 def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
     """Have at hand what the requests some rows from here will look at in the caches."""
-    if whole.caches.level.shape[0] == 0 or row + FAR_ROWS >= arrivals.arrival_s.shape[0]:
+    if whole.caches.level.shape[0] == 0 or row + AHEAD_ROWS[0] >= arrivals.arrival_s.shape[0]:
         return
-    for is_near in range(2):
-        ahead = row + (NEAR_ROWS if is_near else FAR_ROWS)
+    for step in range(3):
+        ahead = row + AHEAD_ROWS[step]
         service, user = arrivals.service[ahead], arrivals.user[ahead]
         key = key_of(whole.caches.cache[service].key, user, arrivals.item[ahead])
-        home = _share_of(whole.home_share, service, user, _HOME_SALT)
-        if is_near:
-            touch_entries(whole.caches, service, home, key)
-        else:
-            touch_chains(whole.caches, service, home, key)
+        prepare(whole.caches, service, _share_of(whole.home_share, service, user, _HOME_SALT), key, step)
 
 
 @inlined

@@ -42,9 +42,12 @@ def touch_chain(caches: Caches, level: Any, key: int) -> None:
 
 
 @inlined
-def touch_entry(caches: Caches, level: Any, key: int) -> None:
-    """Have the first entry there at hand soon."""
-    touch(caches.entry, caches.chain[_chain_of(level, key)])
+def touch_entry(caches: Caches, level: Any, key: int, is_second: bool) -> None:
+    """Have the first or second entry there at hand soon."""
+    entry = caches.chain[_chain_of(level, key)]
+    if is_second:
+        entry = caches.entry[entry].chain
+    touch(caches.entry, entry)
 
 
 @inlined

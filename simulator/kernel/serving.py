@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.kernel.batching import find_fill, run_batch, schedule_next
-from simulator.kernel.cache import touch_chains
+from simulator.kernel.cache import prepare
 from simulator.kernel.compiled import inlined
 from simulator.kernel.completing import end_batch
 from simulator.kernel.counting import record_step
@@ -57,7 +57,7 @@ def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float)
             journey.stage = ANSWER if stage.is_last else part.stage + 1
             todo(whole, part.request)
             if stage.is_last and whole.caches.level.shape[0] > 0:
-                touch_chains(whole.caches, fleet.requests[part.request].service, journey.home, journey.key)
+                prepare(whole.caches, fleet.requests[part.request].service, journey.home, journey.key, 0)
     end_task(fleet, whole, task)
 
 

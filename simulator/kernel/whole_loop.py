@@ -82,12 +82,12 @@ def _finish_event(fleet: Fleet, whole: Whole, now: float) -> None:
 
 
 @inlined
-def _new_numbers(fleet: Fleet, whole: Whole, source: int) -> int:
-    """How many numbers an event of a source may take, at most."""
-    todo = whole.todo[0]
+def _has_room(fleet: Fleet, whole: Whole, source: int) -> bool:
+    """Whether an event of a source finds the numbers that it may take, and the places for keys in flight."""
+    todo, free_numbers = whole.todo[0], fleet.clock[0].free_numbers
     if source < fleet.replicas.shape[0] and fleet.replicas[source].running:
-        return fleet.replicas[source].batch_count * todo.most_parts
-    return todo.most_new
+        return free_numbers >= fleet.replicas[source].batch_count * todo.most_parts
+    return free_numbers >= todo.most_new and has_room(whole.caches)
 
 
 @compiled
@@ -112,7 +112,7 @@ def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole
             break
         now = seconds(time)
         if arrival < event:
-            if clock.free_numbers < whole.todo[0].most_new or not has_room(whole.caches):
+            if not _has_room(fleet, whole, replicas):
                 why = NEED_ROOM
                 break
             touch_ahead(whole, arrivals, row)
@@ -120,7 +120,7 @@ def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole
             row += 1
         else:
             source = first_source(fleet.events)
-            if clock.free_numbers < _new_numbers(fleet, whole, source) or not has_room(whole.caches):
+            if not _has_room(fleet, whole, source):
                 why = NEED_ROOM
                 break
             if source >= replicas:
