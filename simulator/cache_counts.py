@@ -32,6 +32,7 @@ class CacheCounts:
         services = self._fleet.state.services
         passed = services["background_started"].astype(np.int64)
         for service, instances in self._instances.items():
-            level = self._fleet.whole.caches.level  # type: ignore[union-attr]
+            assert self._fleet.whole is not None
+            level = self._fleet.whole.caches.level
             passed[service] -= int(level["hits"][instances].sum() + level["coalesced"][instances].sum())
         return passed

@@ -126,7 +126,7 @@ class _Run:
         self._fleet = Fleet(
             fleet_plan(scenario, numbering, seed), self._trace.blocks(columns_needed(scenario), even=False), requests
         )
-        preload_caches(self._fleet, scenario, self._trace)
+        preload_caches(self._fleet, scenario, seed)
         self._drift = RowDrift(self._fleet, scenario, numbering)
         self._monitor = Monitor(self._fleet, self._facts, scenario.cluster.network.names)
         self._actuator = Actuator(

@@ -1,4 +1,8 @@
-"""Fills result caches before the start with the keys that the first seconds of a run's trace ask for most."""
+"""Fills result caches before the start with the keys that were asked for most, as far as that can be known.
+
+What a cache holds in the morning comes of requests of the day before: here, of the first seconds of the trace that
+another seed draws from the same models. A trace from a file is one and the same for all seeds, and knows its own future.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["hottest_keys", "preload_caches"]
 
+ANOTHER_DAY = 2**61
+"""Added to the seed of a run."""
 HOME = np.array([1])
 """The salt of a user's home."""
 
 
-def preload_caches(fleet: Fleet, scenario: Scenario, trace: Trace) -> None:
-    """Fill every level of the services that ask for it, the hottest keys as the most recent ones."""
+def preload_caches(fleet: Fleet, scenario: Scenario, seed: int) -> None:
+    """Fill every level of the services that ask for it before a run of a seed, the hottest keys as the most recent."""
+    if not any(service.preload_keys for service in scenario.services):
+        return
+    trace = scenario.trace_for(seed + ANOTHER_DAY)
     for index, service in enumerate(scenario.services):
         if service.preload_keys == 0 or service.plan.cache is None:
             continue

@@ -41,10 +41,10 @@ class CacheLevelFile(Section):
 
 
 class PreloadFile(Section):
-    """Fills the caches before the start with the keys that the trace's first seconds ask for most."""
+    """Fills the caches before the start with the hottest keys of requests that were drawn like the run's."""
 
     hottest: NumberOf = Field(description="keys, into every level as far as they fit")
-    seen_s: Positive = Field(3600.0, description="seconds of the trace, from its beginning, in which they are counted")
+    seen_s: Positive = Field(3600.0, description="seconds of requests, from the beginning, in which they are counted")
 
 
 class CacheFile(Section):

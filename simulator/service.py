@@ -151,7 +151,7 @@ class Service:
     class_names, level_names
         Of its priorities and of its cache's levels, in order.
     preload_keys, preload_seen_s
-        So many of the hottest keys of the trace's first seconds are in its caches at the start; 0: none are.
+        So many of the hottest keys of some seconds of requests are in its caches at the start; 0: none are.
     planned_hit_share
         Share of its requests that plans made before the run leave to the cache.
     home_shares

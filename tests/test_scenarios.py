@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import jsonschema
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,11 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from optimizer.registry import make_policy
 from recfleet import cli
+from simulator.engine import simulate
+from simulator.facts import prepare
+from simulator.policy import Allocation, Observation
 from simulator.scenario import load_scenario
 from simulator.scenario_file import ScenarioFile
 from simulator.strict_yaml import read_yaml
@@ -144,6 +149,53 @@ def test_all_seven_policies_run_and_leave_every_file(tmp_path: Path, capsys: pyt
     assert len(intervals) == len(POLICIES) * 10
     page = (out / "report.html").read_text()
     assert all(policy in page for policy in POLICIES)
+
+
+def short(name: str, folder: Path, duration_s: float, **changes: Any) -> Path:
+    """A scenario cut to its beginning."""
+    document = read_yaml(SCENARIOS / f"{name}.yaml").value | changes
+    document["trace"] |= {"duration_s": duration_s}
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def test_news_spares_its_funnel_what_caches_answer(tmp_path: Path) -> None:
+    """Two minutes: what policies see is what passed the caches, on whose account fewer replicas do."""
+    seen: list[Observation] = []
+
+    class Standing:
+        def decide(self, observation: Observation) -> Allocation:
+            seen.append(observation)
+            rest = observation.facts.throughput_rps > 0.0
+            return Allocation(np.maximum(observation.facts.min_replicas, rest.astype(int)))
+
+    scenario = load_scenario(short("news", tmp_path, 150.0))
+    result = simulate(scenario, Standing(), seed=1)
+    assert (result.arrived == result.completed).all()
+    next_rps, front_rps = result.intervals.arrived[0] / 30.0
+    assert seen[1].arrival_rps == pytest.approx([next_rps, front_rps])
+    assert seen[1].stage_rps[:2] == pytest.approx([seen[1].stage_rps[0]] * 2)
+    assert 0.1 * next_rps < seen[1].stage_rps[0] < 0.6 * next_rps, "preloaded, and popular"
+    assert 0.6 * front_rps < seen[1].stage_rps[2] <= front_rps, "cold, and personal"
+    assert seen[0].stage_rps[0] == pytest.approx(0.4 * seen[0].arrival_rps[0]), "planned before anything is measured"
+    passed = sum(observation.stage_rps * 30.0 for observation in seen[1:])
+    served = result.facts.by_stage(result.served_requests.sum(axis=1))
+    assert served[2] == pytest.approx(passed[2], rel=0.3)
+    assert served[0] <= result.arrived[0] * 0.6
+
+
+def test_shop_loses_a_node_and_no_request(tmp_path: Path) -> None:
+    """Two minutes with a node lost in the first: tasks of split requests are retried, and each request ends once."""
+    failures = {"failures": [{"at_s": 45, "lasts_s": 60, "node": "h200/1"}]}
+    scenario = load_scenario(short("shop", tmp_path, 120.0, life=failures))
+    context = prepare(scenario, 1)
+    result = simulate(scenario, make_policy("static_peak", context), seed=1, context=context)
+    assert result.replicas_lost > 0
+    assert (result.completed + result.rejected + result.failed == result.arrived).all()
+    assert result.failed.sum() <= 0.001 * result.arrived.sum()
+    tasks = result.facts.by_stage(result.served_requests.sum(axis=1)) / result.arrived[0]
+    assert tasks == pytest.approx(result.facts.tasks_per_request, rel=0.05)
 
 
 def test_workers_and_hash_seeds_change_no_byte_of_the_summary(tmp_path: Path) -> None:

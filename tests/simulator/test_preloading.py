@@ -13,7 +13,7 @@ import pytest
 from simulator.cache_counts import CacheCounts
 from simulator.caches import build_caches, levels_of
 from simulator.plan import CacheLevelPlan, CachePlan
-from simulator.preloading import hottest_keys, preload_caches
+from simulator.preloading import ANOTHER_DAY, hottest_keys, preload_caches
 from simulator.scenario import Scenario
 from simulator.trace_columns import columns_needed
 from tests.oracle.draws import share
@@ -40,10 +40,10 @@ def rich(folder: Path, key: str) -> Scenario:
 
 
 def by_hand(scenario: Scenario, key: str, most: int) -> tuple[list[int], list[list[int]]]:
-    """The hottest keys of everyone, and of each site's users, of the first 100 s, the hottest last."""
+    """The hottest keys of everyone, and of each site's users, of the first 100 s of another draw, the hottest last."""
     everyone: Counter[int] = Counter()
     at_site: list[Counter[int]] = [Counter(), Counter()]
-    for block in scenario.trace_for(3).blocks(columns=("user", "item")):
+    for block in scenario.trace_for(3 + ANOTHER_DAY).blocks(columns=("user", "item")):
         assert block.user is not None
         assert block.item is not None
         for arrival_s, service, user, item in zip(block.arrival_s, block.service, block.user, block.item):
@@ -61,7 +61,7 @@ def by_hand(scenario: Scenario, key: str, most: int) -> tuple[list[int], list[li
 @pytest.mark.parametrize("key", ["user", "item", "user_item"])
 def test_the_hottest_keys_of_each_site(tmp_path: Path, key: str) -> None:
     scenario, fleet = rich(tmp_path, key), Filled()
-    preload_caches(fleet, scenario, scenario.trace_for(3))  # type: ignore[arg-type]
+    preload_caches(fleet, scenario, seed=3)  # type: ignore[arg-type]
     everyone, at_site = by_hand(scenario, key, 20)
     assert fleet.calls == {(0, 0, 0): at_site[0], (0, 0, 1): at_site[1], (0, 1, None): everyone}
 
@@ -69,7 +69,7 @@ def test_the_hottest_keys_of_each_site(tmp_path: Path, key: str) -> None:
 def test_a_level_takes_what_it_holds(tmp_path: Path) -> None:
     small = {"entries: 50": "entries: 3"}
     scenario, fleet = load_mini(tmp_path, RICH | CATALOGUE | small), Filled()
-    preload_caches(fleet, scenario, scenario.trace_for(3))  # type: ignore[arg-type]
+    preload_caches(fleet, scenario, seed=3)  # type: ignore[arg-type]
     _, at_site = by_hand(scenario, "user", 3)
     assert [fleet.calls[0, 0, site] for site in (0, 1)] == at_site
     assert len(fleet.calls[0, 1, None]) == 20
@@ -83,7 +83,7 @@ def test_ties_and_too_few_keys() -> None:
 
 def test_nothing_is_read_where_nothing_needs_it(mini: Scenario) -> None:
     fleet = Filled()
-    preload_caches(fleet, mini, mini.trace_for(3))  # type: ignore[arg-type]
+    preload_caches(fleet, mini, seed=3)  # type: ignore[arg-type]
     assert fleet.calls == {}
     assert columns_needed(mini) == ()
 
@@ -101,7 +101,7 @@ def test_columns_that_the_path_looks_at(tmp_path: Path, key: str, columns: tuple
 
 def test_hits_and_those_that_waited_do_not_pass_and_background_requests_do() -> None:
     two = CachePlan("user", (CacheLevelPlan(4), CacheLevelPlan(9, is_shared=True)))
-    caches = build_caches([None, two], sites=2, requests=8)
+    caches = build_caches([None, two], 2)
     own, shared = levels_of(caches, 1, 0), levels_of(caches, 1, 1)
     caches.level["hits"][own] = [5, 7]
     caches.level["hits"][shared[0]] = 11
