@@ -1,7 +1,7 @@
 """Fills result caches before the start with the keys that were asked for most, as far as that can be known.
 
 What a cache holds in the morning comes of requests of the day before: here, of the first seconds of the trace that
-another seed draws from the same models. A trace from a file is one and the same for all seeds, and knows its own future.
+another seed draws from the same models. A trace from a file is the same for all seeds, and knows its own future.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _service(service: Service) -> Iterator[str]:
     if service.preload_keys:
         yield (
             f"The caches of {service.name} start with the hottest {service.preload_keys} keys of "
-            f"{service.preload_seen_s:g} s of requests that were drawn like the run's (of a trace from a file: the run's own)."
+            f"{service.preload_seen_s:g} s of requests drawn like the run's (of a trace from a file: the run's own)."
         )
     for stage in service.stages:
         for variant in stage.variants:
