@@ -128,7 +128,12 @@ class _Run:
         )
         preload_caches(self._fleet, scenario, seed)
         self._drift = RowDrift(self._fleet, scenario, numbering)
-        self._monitor = Monitor(self._fleet, self._facts, scenario.cluster.network.names)
+        self._monitor = Monitor(
+            self._fleet,
+            self._facts,
+            scenario.cluster.network.names,
+            tuple(service.level_names for service in scenario.services),
+        )
         self._actuator = Actuator(
             self._env, self._fleet, numbering, self._facts, scenario.cluster.storage_bytes_per_s, scenario.life
         )

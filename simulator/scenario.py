@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from simulator.cluster import Cluster
 from simulator.life.plan import Life
 from simulator.life.resolve import at_spot_prices, resolve_life
+from simulator.monitoring.known_series import refuse_unknown_alerts
 from simulator.scenario_cluster import resolve_cluster
 from simulator.scenario_file import ScenarioFile
 from simulator.scenario_provenance import assumptions_of, sources_of
@@ -142,6 +143,7 @@ def load_scenario(path: str | Path) -> Scenario:
         life=resolve_life(reading, file.life, cluster, services),
     )
     refuse_dead_ends(reading, scenario.services, cluster)
+    refuse_unknown_alerts(reading, scenario)
     trace = _trace(reading, scenario)
     refuse_unknown_users(scenario, trace, reading.where("trace"))
     _refuse_many_intervals(reading, scenario, trace)

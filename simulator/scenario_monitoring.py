@@ -17,8 +17,8 @@ class AlertFile(Section):
     """A threshold on a series of the run."""
 
     name: Annotated[str, Field(min_length=1)]
-    series: str = Field(description="as queue_requests, utilisation, p99_ms, slo_attainment, cache_hit_rate")
-    label: str = Field("", description="service, stage or resource; empty: each on its own")
+    series: str = Field(description="as queue_requests, utilisation, p99_ms, slo_attainment, cache_hits_rps")
+    label: str = Field("", description="service, stage, resource or what else the series has; empty: each on its own")
     above: Annotated[float, Field(allow_inf_nan=False)] | None = None
     below: Annotated[float, Field(allow_inf_nan=False)] | None = None
     for_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

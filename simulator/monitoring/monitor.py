@@ -35,12 +35,16 @@ class Monitor:
     ----------
     sites
         Names of the sites.
+    levels
+        Names of the levels of each service's cache.
     """
 
-    def __init__(self, fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...]) -> None:
+    def __init__(
+        self, fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...], levels: tuple[tuple[str, ...], ...]
+    ) -> None:
         self._counters = [
             *_of_stages(fleet, facts),
-            *_of_caches(fleet, facts, sites),
+            *_of_caches(fleet, facts, sites, levels),
             *_of_links(fleet, sites),
             *_of_tiers(fleet),
         ]
@@ -74,11 +78,13 @@ def _of_stages(fleet: Fleet, facts: FleetFacts) -> list[_Counter]:
     return [_Counter(f"{field}_rps", "tasks/s", facts.stages, reader(field)) for field in fields]
 
 
-def _of_caches(fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...]) -> list[_Counter]:
+def _of_caches(
+    fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...], levels: tuple[tuple[str, ...], ...]
+) -> list[_Counter]:
     """Look-ups of each instance of each level."""
     if fleet.whole is None or not len(fleet.whole.caches.level):
         return []
-    labels = _cache_labels(fleet.whole, facts.services, sites)
+    labels = _cache_labels(fleet.whole, facts.services, sites, levels)
 
     def reader(field: str) -> Callable[[], np.ndarray]:
         return lambda: _whole(fleet).caches.level[field][: len(labels)]
@@ -87,15 +93,17 @@ def _of_caches(fleet: Fleet, facts: FleetFacts, sites: tuple[str, ...]) -> list[
     return [_Counter(f"cache_{field}_rps", "look-ups/s", labels, reader(field)) for field in fields]
 
 
-def _cache_labels(whole: Whole, services: tuple[str, ...], sites: tuple[str, ...]) -> tuple[str, ...]:
-    """``service, level n`` of each instance, with the site where each has its own."""
+def _cache_labels(
+    whole: Whole, services: tuple[str, ...], sites: tuple[str, ...], levels: tuple[tuple[str, ...], ...]
+) -> tuple[str, ...]:
+    """``service, level`` of each instance, with the site where each has its own."""
     caches, names = whole.caches, {}
-    for service, cache in zip(services, caches.cache):
-        for level in range(int(cache["levels"])):
+    for service, cache, level_names in zip(services, caches.cache, levels):
+        for level, level_name in enumerate(level_names):
             places = caches.place[cache["first"] + level * cache["sites"] :][: cache["sites"]].tolist()
             own = len(set(places)) > 1
             for place, site in zip(places, sites):
-                names[place] = f"{service}, level {level + 1}" + (f" at {site}" if own else "")
+                names[place] = f"{service}, {level_name}" + (f" at {site}" if own else "")
     return tuple(names[place] for place in sorted(names))
 
 
