@@ -100,7 +100,7 @@ def build_fleet(plan: FleetPlan, tables: np.ndarray, lines: int, record: RecordP
         replicas=_empty_replicas(FIRST_SLOTS),
         events=np.full(2 * _power_of_two(FIRST_SLOTS + lines), NEVER),
         stages=_stages(plan),
-        members=np.zeros(0, np.int64),
+        members=np.zeros(0, np.uint32),
         costs=np.zeros(0, np.int64),
         nodes=nodes,
         services=_services(plan),
@@ -145,7 +145,7 @@ def rebuild_plain_pools(fleet: Fleet) -> Fleet:
     stages["ready"] = [len(pool) for pool in pools]
     stages["capacity"] = [_power_of_two(len(pool)) for pool in pools]
     stages["offset"] = np.cumsum(stages["capacity"]) - stages["capacity"]
-    members = np.zeros(stages["capacity"].sum(), np.int64)
+    members = np.zeros(stages["capacity"].sum(), np.uint32)
     costs = np.full(2 * len(members), EMPTY)
     for stage, pool in zip(stages, pools):
         first, places = stage["offset"], np.arange(len(pool))
@@ -161,13 +161,13 @@ def rebuild_plain_pools(fleet: Fleet) -> Fleet:
 def arrivals_of(block: TraceBlock | None, with_keys: bool) -> Arrivals:
     """A block of the trace as the kernel takes it; ``with_keys`` users and items too, 0 where it has none."""
     if block is None:
-        return Arrivals(*(np.zeros(0, kind) for kind in (np.float64, np.int16, np.int32, np.int32, np.int64, np.int64)))
+        return Arrivals(*(np.zeros(0, kind) for kind in (np.float64, np.uint16, np.int32, np.int32, np.int64, np.int64)))
     rows = len(block) if with_keys else 0
     unknown = _zeros(1 << rows.bit_length())[:rows]
     user, item = (column if with_keys and column is not None else unknown for column in (block.user, block.item))
     return Arrivals(
         arrival_s=_column(block.arrival_s, np.float64),
-        service=_column(block.service, np.int16),
+        service=_column(block.service, np.int16).view(np.uint16),
         items=_column(block.items, np.int32),
         bytes_in=_column(block.bytes_in, np.int32),
         user=_column(user, np.int64),

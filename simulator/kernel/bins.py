@@ -26,7 +26,7 @@ def _cell(time_s: float) -> int:
 
 _FIRST, _LAST = _cell(LOWEST_S), _cell(2.0 ** math.ceil(math.log2(HIGHEST_S)))
 _CELL_STARTS_S = (np.arange(_FIRST, _LAST + 1) << _SHIFT).view(np.float64)
-_BIN = np.clip(np.searchsorted(bin_edges(), _CELL_STARTS_S, side="right") - 1, 0, N_BINS - 1).astype(np.int32)
+_BIN = np.clip(np.searchsorted(bin_edges(), _CELL_STARTS_S, side="right") - 1, 0, N_BINS - 1).astype(np.uint32)
 _NEXT_EDGE_S = np.append(bin_edges()[1:N_BINS], np.inf)
 
 
@@ -34,5 +34,5 @@ _NEXT_EDGE_S = np.append(bin_edges()[1:N_BINS], np.inf)
 def bin_of(latency_s: float) -> int:
     """Index of the bin with ``edge[bin] <= latency_s < edge[bin + 1]``; the nearest one where there is none."""
     cell = min(max((bits(latency_s) >> _SHIFT) - _FIRST, 0), _LAST - _FIRST)
-    place = _BIN[cell]
-    return place + (latency_s >= _NEXT_EDGE_S[place])
+    place = _BIN[np.uint32(cell)]
+    return np.uint32(place + (latency_s >= _NEXT_EDGE_S[place]))

@@ -89,4 +89,4 @@ def complete_batch(fleet: Fleet, slot: int, now: float) -> None:
     if stage.is_last:
         _answer_all(fleet, replica.batch_head, now)
     else:
-        _send_on(fleet, replica.batch_head, stage_index + 1, now)
+        _send_on(fleet, replica.batch_head, np.uint32(stage_index + 1), now)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from simulator.kernel.compiled import inlined
 from simulator.kernel.draws import draw_number
 from simulator.kernel.gathering import join_queue
@@ -13,7 +15,7 @@ from simulator.kernel.links import carry
 from simulator.kernel.pools import least_other
 from simulator.kernel.routers import choose
 from simulator.kernel.routing import receive
-from simulator.kernel.state import NOBODY, NONE, READY, REJECTED, Fleet
+from simulator.kernel.state import NO_SLOT, NOBODY, NONE, READY, REJECTED, Fleet
 from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, lose, told_apart
 
 __all__ = ["hedge", "join", "pass_on_held", "route_task"]
@@ -21,14 +23,14 @@ __all__ = ["hedge", "join", "pass_on_held", "route_task"]
 
 @inlined
 def _choose(fleet: Fleet, whole: Whole, task: int) -> int:
-    """Slot of the replica that the router picks for a task, or `NONE` where no ready one is in reach."""
+    """Slot of the replica that the router picks for a task, `NO_SLOT` where no ready one is in reach."""
     part = whole.parts[task]
     journey = whole.journeys[part.request]
     number = draw_number(part.stage, part.part, told_apart(part), journey.branch)
     request_id = fleet.requests[part.request].id
     seed = fleet.clock[0].noise_seed
     position = choose(whole.pools, part.stage, journey.site, journey.user, seed, request_id, number)
-    return NONE if position < 0 else whole.pools.members[position].slot
+    return NO_SLOT if position < 0 else whole.pools.members[np.uint32(position)].slot
 
 
 @inlined
@@ -104,7 +106,7 @@ def route_task(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """Bring a task to its stage's router: a replica takes it, or it is held, refused or lost."""
     stage = fleet.stages[whole.parts[task].stage]
     slot = _choose(fleet, whole, task)
-    if slot == NONE:
+    if slot == NO_SLOT:
         lose(fleet, whole, task, now)
     elif stage.max_outstanding > 0 and (stage.held > 0 or fleet.replicas[slot].outstanding >= stage.max_outstanding):
         _hold(fleet, whole, task)
@@ -129,13 +131,13 @@ def pass_on_held(fleet: Fleet, whole: Whole, stage_index: int, now: float) -> No
         priority = _class_of_next_held(whole, stage_index)
         task = whole.held_head[stage_index, priority]
         void = is_void(whole, task)
-        slot = NONE if void else _choose(fleet, whole, task)
-        if slot != NONE and fleet.replicas[slot].outstanding >= stage.max_outstanding:
+        slot = NO_SLOT if void else _choose(fleet, whole, task)
+        if slot != NO_SLOT and fleet.replicas[slot].outstanding >= stage.max_outstanding:
             return
         whole.held_head[stage_index, priority] = fleet.tasks[task].next
         stage.held -= 1
         stage.queue -= 1
-        if slot != NONE:
+        if slot != NO_SLOT:
             _assign(fleet, whole, task, slot, now)
         else:
             lose(fleet, whole, task, now)
@@ -151,7 +153,7 @@ def hedge(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     position = least_other(whole.pools, part.stage, whole.journeys[part.request].site, own)
     if position == NONE:
         return
-    slot = whole.pools.members[position].slot
+    slot = whole.pools.members[np.uint32(position)].slot
     if _is_full(fleet.replicas[slot]):
         return
     twin = begin_task(fleet, whole, part.request, part.stage)

@@ -59,7 +59,7 @@ def first_source(events: np.ndarray) -> int:
     while node < capacity:
         node <<= _ONE
         node += np.uint64(events[node] != time)
-    return np.int64(node - capacity)  # type: ignore[return-value]
+    return np.uint32(node - capacity)  # type: ignore[return-value]
 
 
 @compiled

@@ -9,7 +9,7 @@ from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.completing import book_compute
 from simulator.kernel.dispatch import pass_on_held
 from simulator.kernel.event_tree import NEVER, set_event
-from simulator.kernel.journey_state import Whole
+from simulator.kernel.journey_state import INCOMING, Whole
 from simulator.kernel.lines import take_first
 from simulator.kernel.routing import refuse
 from simulator.kernel.state import FAILED, NOBODY, NONE, Fleet
@@ -79,7 +79,7 @@ def lose_link(fleet: Fleet, whole: Whole, place: int, now: float) -> None:
         task = take_first(fleet, whole, place)
         part = whole.parts[task]
         link.lost += 1
-        if part.stage >= 0:
+        if part.stage < INCOMING:
             leave_queue(fleet, whole, task, now)
             lose(fleet, whole, task, now)
         else:
@@ -91,5 +91,5 @@ def lose_link(fleet: Fleet, whole: Whole, place: int, now: float) -> None:
 def pass_on_all_held(fleet: Fleet, whole: Whole, now: float) -> None:
     """Send held tasks on at every stage, after pools or links have changed; others end that waited for what failed."""
     for stage_index in range(fleet.stages.shape[0]):
-        pass_on_held(fleet, whole, stage_index, now)
+        pass_on_held(fleet, whole, np.uint32(stage_index), now)
     end_those_waiting(fleet, whole, now)

@@ -21,14 +21,14 @@ __all__ = [
     "ANSWER", "HEDGE", "INCOMING", "JOURNEY", "LINE", "LINK", "PART", "PLACE", "TODO", "TWIN", "Whole",
 ]  # fmt: skip
 
-ANSWER, INCOMING = -1, -2
+ANSWER, INCOMING = 0xFFFF, 0xFFFE
 """In place of a stage: an answer on its way home, a request on its way in."""
 
 TWIN = 32
 """Added to the losses of a twin in the number of its draws, where at most one less of them are told apart."""
 
 PART = struct(
-    request="u4", slot="i4", life="i4", items="i4", twin="u4", attempt="i4", stage="i2", part="i2",
+    request="u4", slot="u4", life="i4", items="i4", twin="u4", attempt="i4", stage="u2", part="i2",
     is_about="i1", is_void="i1", is_twin="i1", awaits_hedge="i1",
 )  # fmt: skip
 """What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far, at a replica that is gone
@@ -41,7 +41,7 @@ HEDGE = struct(due_s="f8", next="u4", previous="u4")
 """A task's place in its stage's hedge line."""
 
 JOURNEY = struct(
-    user="i8", item_id="i8", key="i8", next="u4", tasks_about="i4", parts_left="i2", home="i2", site="i2", stage="i2",
+    user="i8", item_id="i8", key="i8", next="u4", tasks_about="i4", parts_left="i2", home="u2", site="u2", stage="u2",
     branch="i2", priority="i1", has_ended="i1", is_background="i1", is_in_flight="i1", is_absent="i1", status="i1",
 )  # fmt: skip
 """Where a request is and what it waits for: ``parts_left`` of its stage are not complete, ``tasks_about`` are

@@ -85,11 +85,11 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
 
     row_low = table.latency_offset + low * levels + level
     row_high = table.latency_offset + high * levels + level
-    latency_low = latencies.latency_s[row_low]
-    latency_high = latencies.latency_s[row_high]
+    latency_low = latencies.latency_s[np.uint32(row_low)]
+    latency_high = latencies.latency_s[np.uint32(row_high)]
     if levels > 1:
-        latency_low += level_share * (latencies.latency_s[row_low + 1] - latency_low)
-        latency_high += level_share * (latencies.latency_s[row_high + 1] - latency_high)
+        latency_low += level_share * (latencies.latency_s[np.uint32(row_low + 1)] - latency_low)
+        latency_high += level_share * (latencies.latency_s[np.uint32(row_high + 1)] - latency_high)
     cores_low = latencies.cores_busy[first + low]
     cores_busy = cores_low + min(share, 1.0) * (latencies.cores_busy[first + high] - cores_low)
     beyond = units > latencies.batch_size[first + sizes - 1]

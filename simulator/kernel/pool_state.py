@@ -25,7 +25,7 @@ GROUP = struct(first="i8", count="i8", outstanding="i8", tree="i8", capacity="i8
 """The members of a pool at one site, ``[stage * sites + site]``: from ``first``; their keys are a `cost_tree` of
 ``capacity`` leaves at ``tree``, in which a replica's place is that in the pool."""
 
-MEMBER = struct(slot="i8", group="i8", step="i8")
+MEMBER = struct(slot="u4", group="u4", step="i8")
 """A ready replica, ``[position]``; one more outstanding task adds ``step`` to its key."""
 
 

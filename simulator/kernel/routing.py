@@ -10,25 +10,25 @@ from simulator.kernel.batching import enqueue
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.cost_tree import EMPTY, PLACE_MASK, cost_key, least_cost, set_cost
 from simulator.kernel.counting import count_refused
-from simulator.kernel.state import FAILED, NOBODY, NONE, READY, REJECTED, ROUND_ROBIN, Fleet
+from simulator.kernel.state import FAILED, NO_SLOT, NOBODY, READY, REJECTED, ROUND_ROBIN, Fleet
 
 __all__ = ["change_outstanding", "free_number", "pass_on", "pass_on_all", "receive", "refuse", "route"]
 
 
 @inlined
 def _choose(stage: Any, members: np.ndarray, costs: np.ndarray) -> int:
-    """Slot of the replica that the stage's router picks, or `NONE` where the pool is empty."""
+    """Slot of the replica that the stage's router picks, `NO_SLOT` where the pool is empty."""
     if stage.router == ROUND_ROBIN:
         if stage.ready == 0:
-            return NONE
+            return NO_SLOT
         position = stage.counter % stage.ready
         stage.counter += 1
     else:
         least = least_cost(costs, 2 * stage.offset)
         if least == EMPTY:
-            return NONE
+            return NO_SLOT
         position = least & PLACE_MASK
-    return members[stage.offset + position]
+    return members[np.uint32(stage.offset + position)]
 
 
 @inlined
@@ -115,7 +115,7 @@ def pass_on(fleet: Fleet, stage_index: int, now: float) -> None:
     stage = fleet.stages[stage_index]
     while stage.held_head != NOBODY:
         slot = _choose(stage, fleet.members, fleet.costs)
-        if slot == NONE:
+        if slot == NO_SLOT:
             refuse(fleet, _next_held(fleet.tasks, stage), FAILED, now)
         elif fleet.replicas[slot].outstanding < stage.max_outstanding:
             _assign(fleet, _next_held(fleet.tasks, stage), stage_index, slot, now)
@@ -127,7 +127,7 @@ def pass_on(fleet: Fleet, stage_index: int, now: float) -> None:
 def pass_on_all(fleet: Fleet, now: float) -> None:
     """`pass_on` for every stage, after a pool has changed."""
     for stage_index in range(fleet.stages.shape[0]):
-        pass_on(fleet, stage_index, now)
+        pass_on(fleet, np.uint32(stage_index), now)
 
 
 @inlined
@@ -136,7 +136,7 @@ def route(fleet: Fleet, number: int, stage_index: int, now: float) -> None:
     stage = fleet.stages[stage_index]
     fleet.tasks[number].routed_s = now
     slot = _choose(stage, fleet.members, fleet.costs)
-    if slot == NONE:
+    if slot == NO_SLOT:
         refuse(fleet, number, FAILED, now)
     elif stage.max_outstanding > 0 and (
         stage.held_head != NOBODY or fleet.replicas[slot].outstanding >= stage.max_outstanding

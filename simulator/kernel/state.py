@@ -6,8 +6,10 @@ Index names: ``number`` a slot of the pool of requests and tasks, ``slot`` a rep
 fleet, ``table`` a latency table (one per variant and node type), ``node``, ``service``.
 
 Requests and tasks share one pool of numbers: a request that is not split is its own task, under the same number.
-Number 0 is nobody's, so that 0 in a link means that there is none. Numbers are unsigned, which spares the compiled
-code the question whether an index counts from the end.
+Number 0 is nobody's, so that 0 in a link means that there is none.
+
+Numbers and indices are unsigned: for an index that may be negative numba computes the address of both places, that from
+the start and that from the end, before it knows which is meant.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ __all__ = [
     "NOBODY",
     "NODE",
     "NONE",
+    "NO_SLOT",
     "OUTCOME",
     "PENDING",
     "READY",
@@ -51,7 +54,10 @@ __all__ = [
 ]  # fmt: skip
 
 NONE = -1
-"""No replica, no row."""
+"""No row, no link, no device."""
+
+NO_SLOT = np.uint32(0xFFFFFFFF)
+"""No replica, in the kernel."""
 
 NOBODY = 0
 """No request, no task."""
@@ -74,7 +80,7 @@ CLOCK = struct(
 )  # fmt: skip
 """Position in the trace, how many numbers are free, which requests are recorded, and what is the same for all."""
 
-REQUEST = struct(arrival_s="f8", id="i8", items="i4", bytes_in="i4", service="i4")
+REQUEST = struct(arrival_s="f8", id="i8", items="i4", bytes_in="i4", service="u4")
 """A request in flight, as its trace says."""
 
 TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4")
@@ -82,9 +88,9 @@ TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4")
 
 REPLICA = struct(
     fill_s="f8", free_s="f8", max_wait_s="f8", queue_units="i8", head="u4", tail="u4", queue_length="i4",
-    outstanding="i4", max_batch="i4", queue_limit="i4", stage="i4", node="i4", table="i4", position="i4",
+    outstanding="i4", max_batch="i4", queue_limit="i4", stage="u4", node="u4", table="u4", position="u4",
     batch_head="u4", batch_count="i4", slowness="f8", started_s="f8", settled_s="f8", cores_busy="f8", released_s="f8",
-    batch_units="i8", site="i4", life="i4", device_index="i4", state="i1", running="i1", counts_items="i1",
+    batch_units="i8", site="u4", life="i4", device_index="i4", state="i1", running="i1", counts_items="i1",
 )  # fmt: skip
 """A replica: its queue, its batch and its variant's batch rule. The time of its next event is in `Fleet.events`.
 
@@ -93,7 +99,7 @@ knows."""
 
 STAGE = struct(
     offset="i8", capacity="i8", ready="i8", counter="i8", queue="i8", wait_s="f8", compute_s="f8", item_bytes="f8",
-    candidates="i4", service="i4", first_stage="i4", max_outstanding="i4", held_head="u4", held_tail="u4",
+    candidates="i4", service="u4", first_stage="u4", max_outstanding="i4", held_head="u4", held_tail="u4",
     router="i1", is_last="i1", split_items="i4", retries="i4", held="i8",
     expire_s="f8", budget_s="f8", retry_delay_s="f8", hedge_after_s="f8",
     budget_met="i8", expired="i8", lost="i8", retried="i8", hedged="i8", hedges_won="i8",
@@ -107,14 +113,14 @@ NODE = struct(nic_bytes_per_s="f8", nic_free_s="f8", nic_bytes="f8")
 """A network card: when it is free, and what it was given to receive."""
 
 SERVICE = struct(
-    slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed="i8", slo_met="i8", first_stage="i8",
+    slo_s="f8", arrived="i8", completed="i8", rejected="i8", failed="i8", slo_met="i8", first_stage="u4",
     background_started="i8", background_ended="i8", bytes_out="f8",
 )  # fmt: skip
 """A service's counters."""
 
 TABLE = struct(
     busy_s="f8", cpu_core_s="f8", requests="i8", batches="i8", extrapolated="i8",
-    size_offset="i8", sizes="i8", level_offset="i8", levels="i8", latency_offset="i8", row="i8",
+    size_offset="i8", sizes="i8", level_offset="i8", levels="i8", latency_offset="i8", row="u4",
 )  # fmt: skip
 """Counters of all replicas of one variant on one node type (``requests`` counts tasks), and where its latencies lie in
 `Latencies`."""

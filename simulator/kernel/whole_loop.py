@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from simulator.kernel.at_home import arrive_home, end_those_waiting
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.dispatch import hedge, join, pass_on_held, route_task
@@ -68,7 +70,7 @@ def _finish_event(fleet: Fleet, whole: Whole, now: float) -> None:
     """Do what the event has left to be done: held tasks are passed on, requests go on, those that waited end."""
     todo = whole.todo[0]
     if todo.pass_stage != NONE:
-        pass_on_held(fleet, whole, todo.pass_stage, now)
+        pass_on_held(fleet, whole, np.uint32(todo.pass_stage), now)
         todo.pass_stage = NONE
     while todo.head != NOBODY:
         number = todo.head
