@@ -161,7 +161,8 @@ def rebuild_plain_pools(fleet: Fleet) -> Fleet:
 def arrivals_of(block: TraceBlock | None, with_keys: bool) -> Arrivals:
     """A block of the trace as the kernel takes it; ``with_keys`` users and items too, 0 where it has none."""
     if block is None:
-        return Arrivals(*(np.zeros(0, kind) for kind in (np.float64, np.uint16, np.int32, np.int32, np.int64, np.int64)))
+        kinds = (np.float64, np.uint16, np.int32, np.int32, np.int64, np.int64)
+        return Arrivals(*(np.zeros(0, kind) for kind in kinds))
     rows = len(block) if with_keys else 0
     unknown = _zeros(1 << rows.bit_length())[:rows]
     user, item = (column if with_keys and column is not None else unknown for column in (block.user, block.item))
