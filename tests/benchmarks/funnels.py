@@ -174,7 +174,7 @@ ORDER = StageSpec("sasrec-h200-bf16-graph", 1, 0.0, 64, 0.3e-3)
 THREE_STAGES = Funnel("retrieve, rank, order", (RETRIEVE, RANK, ORDER), 320_000.0)
 """A large site: 320,000 requests/s on 96 GPUs, each busy for about two thirds of the time."""
 
-CACHED = Funnel("rerank behind a cache", (RERANK,), 72_000.0, cache_entries=(10_000, 100_000))
+CACHED = Funnel("rerank behind a cache", (RERANK,), 68_000.0, cache_entries=(10_000, 100_000))
 
 
 def batch_sizes(fleet: Fleet) -> np.ndarray:

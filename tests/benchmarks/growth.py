@@ -1,8 +1,8 @@
 """How the cost of a request grows: ``python -m tests.benchmarks.growth`` with replicas, services, stages, intervals.
 
-The load of each replica stays the same throughout, so that batches do. Costs are nanoseconds of one core for a request,
-with the trace in memory; the control interval is varied in whole runs, trace and autoscaler included. ``growth`` is the
-cost over the first row's, ``logarithm`` what it would be if it grew with the logarithm (base 2) of the number.
+The load of each replica stays the same throughout, so that batches do. Costs are nanoseconds of one core for a request
+and stage, with the trace in memory; the control interval is varied in whole runs, trace and autoscaler included.
+``growth`` is the cost over the first row's, ``logarithm`` what it would be if it grew with the logarithm of the number.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ def points(requests: int, repeats: int) -> Iterator[Point]:
         some = max(requests, 400 * services)
         yield Point("services, of 4 replicas each", services, Many(services, replicas=4).measure(some, repeats), some)
     for stages in (1, 2, 3, 4, 5):
-        yield Point("stages, of 32 replicas each", stages, Many(stages=stages).measure(requests, repeats), requests)
+        cost = Many(stages=stages).measure(requests, repeats) / stages
+        yield Point("stages, of 32 replicas each", stages, cost, requests)
 
 
 def intervals(duration_s: float) -> Iterator[Point]:
@@ -128,9 +129,24 @@ def intervals(duration_s: float) -> Iterator[Point]:
         yield Point("decisions a minute", 60 / interval_s, ran.run_s / ran.requests * 1e9, ran.requests)
 
 
+def changes_us(replicas: int, repeats: int) -> float:
+    """Microseconds to add one replica to so many, and to drain it."""
+    fleet = Many(replicas=replicas).ready(Many().block(1))
+    fleet.advance(0.0)
+
+    def change() -> None:
+        for _ in range(20):
+            slot = fleet.add_replica(0, 0, 0)
+            fleet.activate(slot)
+            fleet.drain(slot)
+            fleet.remove(slot)
+
+    return timed(change, repeats).cpu_s / 20 * 1e6
+
+
 def table(rows: list[Point]) -> str:
     """One table for each thing that grows, as Markdown."""
-    lines = ["| what | number | ns a request | growth | logarithm |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines = ["| what | number | ns a request and stage | growth | logarithm |", "| --- | ---: | ---: | ---: | ---: |"]
     first: Point | None = None
     for row in rows:
         if first is None or row.what != first.what:
@@ -144,6 +160,9 @@ def table(rows: list[Point]) -> str:
 def main(requests: int = 400_000, repeats: int = 5, duration_s: float = 3600.0) -> None:
     """Print the tables."""
     print(table([*points(requests, repeats), *intervals(duration_s)]))
+    print("\n| replicas there | us to add and drain one more |\n| ---: | ---: |")
+    for replicas in (10, 100, 1_000, 10_000):
+        print(f"| {replicas:,} | {changes_us(replicas, repeats):.0f} |")
     about = machine.describe()
     print(f"\n{about['date']}, load average {about['load_average_1min']}.")
 

@@ -109,7 +109,7 @@ def _with_classes(e: ServiceLaw, g: ServiceLaw) -> Iterator[Law]:
     for of, name in enumerate(("first", "second")):
         share = f"{SHARES[of]:.0%} of {name} class"
         yield Law(f"M/G/1, lognormal, {share}", one, 1, _mg1_class(g, of), of_class=of)
-        yield Law(f"M/M/8, {share}", several, 8, _mm8_class(of), lightest=0.5, of_class=of)
+        yield Law(f"M/M/8, {share}", several, 8, _mm8_class(of), of_class=of)
 
 
 def _mg1_class(law: ServiceLaw, of: int) -> MeanWait:
