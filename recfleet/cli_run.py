@@ -34,7 +34,7 @@ def run(
         ),
     ] = "",
     seed: Annotated[
-        int | None, typer.Option(help="By default the scenario's own.", metavar="N", show_default=False)
+        int | None, typer.Option(min=0, help="By default the scenario's own.", metavar="N", show_default=False)
     ] = None,
     window: Annotated[
         str,
