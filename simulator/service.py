@@ -81,8 +81,12 @@ class Variant:
         """Bytes that a replica reads before it is ready: weights, and the rows that are not in the profile."""
         if self.embedding is None:
             return float(self.profile.weights_bytes)
-        rows_gib = self.embedding.device_gib + self.embedding.dram_gib
-        return float(self.profile.weights_bytes - self.profile.embedding_bytes) + rows_gib * GIB
+        file = self.embedding
+        rows_bytes = file.rows * file.row_bytes / file.shards
+        on_device = min(file.device_gib * GIB, rows_bytes)
+        ratio = 1.0 if file.compression is None else file.compression.ratio
+        in_memory = min(file.dram_gib * GIB, (rows_bytes - on_device) * ratio)
+        return float(self.profile.weights_bytes - self.profile.embedding_bytes) + on_device + in_memory
 
     def shortage_on(self, node: NodeType) -> tuple[str, float, float] | None:
         """The first resource that an empty node lacks for one replica: name, needed, there; None where it fits.

@@ -156,6 +156,9 @@ def test_larger_tables_take_the_place_of_the_profiled_ones(tmp_path: Path) -> No
     assert variant.need()[GPU_MEMORY] == 13 * GIB
     assert variant.need()[MEMORY] == 9 * GIB
     assert variant.load_bytes == 4e9 + 8 * GIB
+    few = {old: new.replace("rows: 100000000", "rows: 16777216") for old, new in changes.items()}
+    variant = load_mini(tmp_path, few).services[0].stages[1].variants[0]
+    assert variant.load_bytes == 4e9 + 3 * GIB + 1 * GIB  # no more than there are rows
 
 
 def test_a_router_function_is_named_with_its_path(tmp_path: Path) -> None:
