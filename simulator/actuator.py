@@ -1,13 +1,12 @@
 """Carries out allocations: containers start, weights load, replicas drain, nodes open and close.
 
-Every change takes the time it takes: a node that must be opened boots, an image is pulled where the node has it not, a
-container starts, weights are read over the shared store, the model warms up; a draining replica finishes what it holds
+Every change takes the time it takes: a replica starts (`simulator.starting`); one that drains finishes what it holds
 and is looked at every `DRAIN_POLL_S`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,18 +21,18 @@ from simulator.ledger import Ledger
 from simulator.life.events import EventLog
 from simulator.life.eviction import victims
 from simulator.life.fairness import Standing, place_all, place_fairly
-from simulator.life.images import ImageCache
 from simulator.life.plan import Life
 from simulator.placement import Placement, Seat
 from simulator.policy import FleetFacts
+from simulator.replica_counts import ReplicaCounts
 from simulator.roster import Replica, Roster
+from simulator.starting import Starter
 from simulator.storage import WeightStore
 
 __all__ = ["DRAIN_POLL_S", "Actuator", "Applied"]
 
 DRAIN_POLL_S = 1.0
 _GPU = resource_index("gpu")
-_STATES = 1 + max(ABSENT, STARTING, READY, DRAINING)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,6 @@ class Actuator:
         )
         node_rate = facts.capacity[self.placement.node_type, resource_index("storage")]
         self.store = WeightStore(env, store_rate, dict(enumerate(node_rate.tolist())))
-        self.images = ImageCache(env, self.store)
         self.roster = Roster()
         self.log = log or EventLog()
         self.life = life or Life()
@@ -96,31 +94,13 @@ class Actuator:
         self._env = env
         self._fleet = fleet
         self._numbering = numbering
-        self._run_variant = np.array([v for v, _ in numbering.runs], np.int64)
-        self._run_node_type = np.array([n for _, n in numbering.runs], np.int64)
-        self._booted_s = np.zeros(len(self.placement.node_type))
-        self._counted_slots = b""
-        self._counts = np.zeros((0, 0, 0), np.int64)
+        self._counts = ReplicaCounts(fleet, numbering)
+        self._starter = Starter(env, len(node_rate), self.store, numbering, self.life, self._activate)
         self._started = 0
-        self._becoming_ready: list[Replica] = []
 
     def count(self, state: int) -> np.ndarray:
         """``[variant, node_type]`` replicas in a state of `simulator.kernel.state`."""
-        slots = self._fleet.replicas
-        seen = slots["state"].tobytes() + slots["table"].tobytes()
-        if seen != self._counted_slots:
-            self._counted_slots = seen
-            self._counts = self._count(slots)
-        return self._counts[state].copy()
-
-    def _count(self, slots: np.ndarray) -> np.ndarray:
-        """``[state, variant, node_type]`` replicas."""
-        runs = len(self._numbering.runs)
-        there = slots[slots["state"] != ABSENT]
-        per_state = np.bincount(there["state"] * np.int64(runs) + there["table"], minlength=_STATES * runs)
-        counts = np.zeros((_STATES, *self.facts.throughput_rps.shape), np.int64)
-        counts[:, self._run_variant, self._run_node_type] = per_state.reshape(_STATES, runs)
-        return counts
+        return self._counts.of(state)
 
     def starting(self) -> np.ndarray:
         """``[variant, node_type]`` replicas that are starting, without those that come to replace another."""
@@ -192,15 +172,14 @@ class Actuator:
     ) -> Replica:
         """Give a replica its slot: the lowest free one if that is None."""
         if not was_open:
-            self._booted_s[seat.node] = self._env.now + (0.0 if at_once else self.facts.boot_s[node_type])
-        image = self.life.image_of(variant)
-        if at_once and image is not None:
-            self.images.have(seat.node, image)
+            self._starter.open(seat.node, 0.0 if at_once else float(self.facts.boot_s[node_type]))
         slot = self._add(variant, node_type, seat, slot)
         self._started += 1
         events = self._env.event(), self._env.event()
         replica = Replica(variant, node_type, slot, seat, self._started, *events, int(self.version[variant]))
         self.roster.join(replica)
+        if at_once:
+            self._starter.stand(replica)
         return replica
 
     def _add(self, variant: int, node_type: int, seat: Seat, slot: int | None) -> int:
@@ -213,37 +192,13 @@ class Actuator:
             self._fleet.set_slowness(slot, float(self.slowness[seat.node]))
         return slot
 
-    def _begin(self, replicas: Iterable[Replica]) -> None:
+    def _begin(self, replicas: list[Replica]) -> None:
+        self.cold_starts += len(replicas)
         for replica in replicas:
-            self.cold_starts += 1
-            replica.process = self._env.process(self._start(replica))
+            self._starter.begin(replica)
 
-    def _start(self, replica: Replica) -> Generator[simpy.Event, Any, None]:
-        node = replica.seat.node
-        variant = self._numbering.variants[replica.variant][1]
-        image = self.life.image_of(replica.variant)
-        before_s = self.boot_left_s(node)
-        try:
-            if image is not None:
-                yield self._env.timeout(before_s)
-                yield from self.images.pull(node, image)
-                before_s = 0.0
-            yield self._env.timeout(before_s + variant.container_start_s)
-            purpose = "weights" if replica.replaces is None else "refresh"
-            yield from self.store.load(node, variant.load_bytes, purpose)
-            yield self._env.timeout(variant.warm_up_s)
-        except simpy.Interrupt:
-            return
-        replica.process = None
-        self._becoming_ready.append(replica)
-        if len(self._becoming_ready) == 1:  # those that become ready at one instant join their pools together
-            event = self._env.event()
-            event.callbacks.append(lambda _: self._activate())
-            event.succeed()
-
-    def _activate(self) -> None:
-        ready = [replica for replica in self._becoming_ready if not replica.is_gone]
-        self._becoming_ready.clear()
+    def _activate(self, ready: list[Replica]) -> None:
+        """Replicas are ready: they serve, and those that they replace leave."""
         self.catch_up()
         self._fleet.activate(*(replica.slot for replica in ready))
         replaced = [replica.replaces for replica in ready if replica.replaces is not None]
@@ -306,9 +261,7 @@ class Actuator:
 
     def cancel(self, replica: Replica) -> None:
         """Give up a start."""
-        if replica.process is not None:
-            replica.process.interrupt()
-            replica.process = None
+        self._starter.cancel(replica)
         self._fleet.remove(replica.slot)
         self._forget(replica)
 
@@ -368,7 +321,7 @@ class Actuator:
         """Free what a seat claims; a node that closes with it forgets its images."""
         self.placement.release(seat, need)
         if self.placement.hosted[seat.node] == 0:
-            self.images.forget(seat.node)
+            self._starter.close(seat.node)
 
     def _make_room(self) -> int:
         """Drain replicas of lower priority where those of higher found no room; how many of these came at once.
@@ -406,7 +359,7 @@ class Actuator:
         if node is None or not self.placement.fits(node, need):
             return None
         self.catch_up()
-        self._booted_s[node] = self._env.now + self.facts.boot_s[node_type]
+        self._starter.open(node, float(self.facts.boot_s[node_type]))
         seat = self.placement.take(node, need)
         self.ledger.borrowed += need
         self.ledger.stand(self.placement.open_nodes())
@@ -421,7 +374,7 @@ class Actuator:
 
     def boot_left_s(self, node: int) -> float:
         """Until the node has booted."""
-        return max(0.0, float(self._booted_s[node]) - self._env.now)
+        return self._starter.boot_left_s(node)
 
     # --- bookkeeping -----------------------------------------------------------------------------------
 
