@@ -80,7 +80,8 @@ class Placement:
         """Put up to ``count`` replicas on a node."""
         slack = SLACK * self._capacity[self.node_type[node]]
         claimed = need > 0.0
-        room = (self.free[node] + slack)[claimed] / need[claimed]
+        with np.errstate(over="ignore"):
+            room = (self.free[node] + slack)[claimed] / need[claimed]
         most = min(count, int(room.min(initial=count)))
         gpus, gpu_memory = self._gpus(need)
         seats: list[Seat] = []
