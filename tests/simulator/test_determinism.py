@@ -86,7 +86,7 @@ def test_the_uncompiled_source(here: RunResult) -> None:
 def test_blocks_of_the_trace_do_not_matter(mini: Scenario, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = digest(simulate(mini, Erratic(2), seed=3))
     blocks = Trace.blocks
-    monkeypatch.setattr(Trace, "blocks", lambda self, **given: blocks(self, **{"rows": rows} | given))
+    monkeypatch.setattr(Trace, "blocks", lambda self, *names, **given: blocks(self, *names, **{"rows": rows} | given))
     assert digest(simulate(mini, Erratic(2), seed=3)) == expected
 
 
