@@ -84,10 +84,11 @@ def _gather_in_order(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple
     last = task
     units, dropped_units, taken, dropped = 0, 0, 0, 0
     waited_s = 0.0
+    has_void = whole.todo[0].has_void
     while task != NOBODY and fleet.tasks[task].ready_s <= now:
         following = fleet.tasks[task].next
         own = fleet.tasks[task].units
-        if is_void(whole, task) or _is_late(fleet, whole, stage, task, now):
+        if (has_void and is_void(whole, task)) or _is_late(fleet, whole, stage, task, now):
             _drop(fleet, whole, stage, task, now)
             dropped += 1
             dropped_units += own

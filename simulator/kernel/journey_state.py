@@ -58,10 +58,11 @@ LINK = struct(
 )  # fmt: skip
 """A link and what was given to it; ``lost`` of its ``messages`` were on it when it failed."""
 
-TODO = struct(head="u4", tail="u4", ended="u4", pass_stage="i8", most_parts="i8", most_new="i8")
+TODO = struct(head="u4", tail="u4", ended="u4", pass_stage="i8", most_parts="i8", most_new="i8", has_void="i1")
 """What an event leaves to be done at its own time, in order: a stage whose held tasks are to be passed on (`NONE`: no
 stage), then requests that go on, to `JOURNEY.stage`, then the end of what waits for requests that have ``ended``.
-``most_parts``: tasks of a request at a stage, at most; ``most_new``: numbers that an arrival may take, at most."""
+``most_parts``: tasks of a request at a stage, at most; ``most_new``: numbers that an arrival may take, at most.
+``has_void``: a task was left void somewhere, so that queues must be looked through for such."""
 
 
 class Whole(NamedTuple):

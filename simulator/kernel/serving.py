@@ -48,6 +48,7 @@ def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float)
         stage.budget_met += now - fleet.tasks[task].routed_s <= stage.budget_s
         if part.twin != NOBODY:
             whole.parts[part.twin].is_void = 1
+            whole.todo[0].has_void = 1
         stage.hedges_won += part.is_twin
         journey.parts_left -= 1
         if journey.parts_left == 0:

@@ -82,6 +82,8 @@ def end_request(fleet: Fleet, whole: Whole, number: int, status: int, now: float
     journey = whole.journeys[number]
     journey.has_ended = 1
     journey.status = status
+    if journey.tasks_about > 1:  # one is at hand, and ends with the request
+        whole.todo[0].has_void = 1
     if journey.is_in_flight:
         journey.tasks_about += 1
         journey.next = whole.todo[0].ended
