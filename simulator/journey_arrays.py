@@ -13,10 +13,14 @@ from simulator.kernel.state import NONE
 from simulator.latency_tables import flatten_interference
 from simulator.lookups import lookup_state
 from simulator.plan import ROUTERS, FleetPlan, LinkPlan, StagePlan
+from workloads.errors import InputError
 
 __all__ = ["add_journeys", "build_whole", "grow_classes", "lines_of", "needs_whole", "places_of_links", "reach"]
 
 PLAIN_ROUTERS = ROUTERS[:2]
+
+MOST_PARTS = 4096
+"""Tasks of a request at a stage; draws tell that many apart."""
 
 
 def _is_plain(stage: StagePlan) -> bool:
@@ -92,6 +96,8 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
     todo = np.zeros(1, TODO)
     most = max((-(-s.candidates // s.split_items) if s.split_items else 1) for s in plan.stages)
     arrivals = 1 + max((s.cache.prefetch + 1 if s.cache else 0) for s in plan.services)
+    if most > MOST_PARTS:
+        raise InputError("split_items", f"{most} tasks of one request", f"split into at most {MOST_PARTS}")
     todo["pass_stage"], todo["most_parts"], todo["most_new"] = NONE, most, arrivals * (1 + most)
     return Whole(
         parts=np.zeros(numbers, PART),
@@ -122,8 +128,12 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 
 def add_journeys(whole: Whole, numbers: int) -> Whole:
     """The same with room for that many requests and tasks in flight."""
-    names = ("parts", "places", "hedges", "journeys")
-    return whole._replace(**{name: _longer(getattr(whole, name), numbers) for name in names})
+    return whole._replace(
+        parts=_longer(whole.parts, numbers),
+        places=_longer(whole.places, numbers),
+        hedges=_longer(whole.hedges, numbers),
+        journeys=_longer(whole.journeys, numbers),
+    )
 
 
 def grow_classes(whole: Whole, slots: int) -> Whole:

@@ -35,4 +35,4 @@ def bin_of(latency_s: float) -> int:
     """Index of the bin with ``edge[bin] <= latency_s < edge[bin + 1]``; the nearest one where there is none."""
     cell = min(max((bits(latency_s) >> _SHIFT) - _FIRST, 0), _LAST - _FIRST)
     place = _BIN[np.uint32(cell)]
-    return np.uint32(place + (latency_s >= _NEXT_EDGE_S[place]))
+    return np.uint32(place + (latency_s >= _NEXT_EDGE_S[place]))  # type: ignore[return-value]

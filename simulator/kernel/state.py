@@ -14,7 +14,7 @@ the start and that from the end, before it knows which is meant.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,7 @@ __all__ = [
 NONE = -1
 """No row, no link, no device."""
 
-NO_SLOT = np.uint32(0xFFFFFFFF)
+NO_SLOT: Any = np.uint32(0xFFFFFFFF)
 """No replica, in the kernel."""
 
 NOBODY = 0
