@@ -41,6 +41,11 @@ class AboveStanding:
         self._least = facts.min_replicas
         self._facts = _without(facts)
 
+    @property
+    def clairvoyant(self) -> bool:
+        """Whether the inner policy sees the future."""
+        return bool(getattr(self.inner, "clairvoyant", False))
+
     def decide(self, observation: Observation) -> Allocation:
         """What the inner policy wants of the rest, and what stands."""
         allocation = self.inner.decide(self._rest(observation))

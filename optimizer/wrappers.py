@@ -38,6 +38,11 @@ class Wrapper:
         self.inner, self.facts, self.options = inner, facts, options
         self.held: np.ndarray | None = None
 
+    @property
+    def clairvoyant(self) -> bool:
+        """Whether the inner policy sees the future."""
+        return bool(getattr(self.inner, "clairvoyant", False))
+
     def decide(self, observation: Observation) -> Allocation:
         """The inner policy's allocation, adjusted; the first one passes as it is but for bounds."""
         allocation = self.inner.decide(observation)

@@ -144,7 +144,7 @@ def build_policy(spec: PolicySpec, context: PolicyContext, base: Path | None = N
 
 
 def _bound(result: RunResult) -> tuple[float, str]:
-    from optimizer.bounds import fluid_bound_usd
+    from optimizer.bounds import fluid_bound_usd, standing_bound_usd
 
     facts = result.facts
     served = facts.by_stage(result.served_requests.sum(axis=1)) / facts.tasks_per_request
@@ -152,4 +152,7 @@ def _bound(result: RunResult) -> tuple[float, str]:
     accuracy = facts.mean_accuracy(result.served_requests)
     bound = fluid_bound_usd(facts, served, facts.duration_s, accuracy)
     usd = math.nan if bound.usd is None else float(bound.usd)
+    usable = result.intervals.usable_nodes
+    if usable.size and (usable >= facts.node_count).all():
+        usd = max(usd, standing_bound_usd(facts, facts.duration_s))
     return usd, str(bound.status)

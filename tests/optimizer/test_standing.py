@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from optimizer.bounds import standing_bound_usd
 from optimizer.registry import make_policy
 from optimizer.standing import AboveStanding, above_standing
 from simulator.policy import Allocation, Observation
@@ -66,3 +67,25 @@ def test_plans_before_the_run_leave_some_requests_to_the_cache() -> None:
     full = make_policy("static_peak", context(facts(), RATES)).decide(observation(facts(), 0, RATES)).replicas
     fewer = make_policy("static_peak", context(fleet, RATES)).decide(observation(fleet, 0, RATES)).replicas
     assert fleet.served_rps(fewer)[0] < fleet.served_rps(full)[0]
+
+
+def test_a_yardstick_stays_one_inside() -> None:
+    fleet = facts(min_replicas=LEAST)
+    inner = Keeping()
+    assert not AboveStanding(inner, fleet).clairvoyant
+    inner.clairvoyant = True  # type: ignore[attr-defined]
+    assert AboveStanding(inner, fleet).clairvoyant
+    wrapped = make_policy({"name": "clairvoyant_mip", "wrap": ["bounds"]}, context(fleet, RATES))
+    assert getattr(wrapped, "clairvoyant", False)
+
+
+def test_nodes_that_standing_replicas_fill_are_paid_for() -> None:
+    fleet = facts(min_replicas=LEAST)
+    price = fleet.price_usd_per_hour
+    nodes = np.zeros(2)
+    for n in range(2):
+        claims = [(LEAST[:, n] @ fleet.need[:, n, r]) / c for r, c in enumerate(fleet.capacity[n]) if c > 0]
+        nodes[n] = np.ceil(max(claims))
+    assert nodes.tolist() == [1.0, 2.0]
+    assert standing_bound_usd(fleet, 7200.0) == pytest.approx(2.0 * float(nodes @ price))
+    assert standing_bound_usd(facts(), 7200.0) == 0.0
