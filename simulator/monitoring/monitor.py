@@ -48,22 +48,22 @@ class Monitor:
             *_of_links(fleet, sites),
             *_of_tiers(fleet),
         ]
-        self._rows = [self._read()]
+        self._taken = 0
+        self._columns = [np.empty((64, *np.shape(counter.read()))) for counter in self._counters]
+        self.take()
 
     def take(self) -> None:
         """Read the counters as of now."""
-        self._rows.append(self._read())
-
-    def _read(self) -> list[np.ndarray]:
-        return [np.array(counter.read(), dtype=np.float64) for counter in self._counters]
+        for i, counter in enumerate(self._counters):
+            if self._taken == len(self._columns[i]):
+                self._columns[i] = np.concatenate([self._columns[i], np.empty_like(self._columns[i])])
+            self._columns[i][self._taken] = counter.read()
+        self._taken += 1
 
     def series(self, length_s: np.ndarray) -> tuple[Series, ...]:
         """What was read, as series over intervals of ``length_s[interval]``."""
-        columns = zip(*self._rows) if self._counters else ()
-        return tuple(
-            Series(counter.name, counter.unit, counter.labels, np.diff(np.stack(column), axis=0) / length_s[:, None])
-            for counter, column in zip(self._counters, columns)
-        )
+        grown = [np.diff(column[: self._taken], axis=0) / length_s[:, None] for column in self._columns]
+        return tuple(Series(c.name, c.unit, c.labels, rates) for c, rates in zip(self._counters, grown))
 
 
 def _of_stages(fleet: Fleet, facts: FleetFacts) -> list[_Counter]:
