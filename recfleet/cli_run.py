@@ -86,7 +86,7 @@ def run(
     record_of = window_of(loaded.trace_for(seed), *window_s) if window_s else loaded.sample
     listener = Silent() if quiet else RichListener(Console(stderr=True, highlight=False))
     with open_workspace(out) as workspace:
-        announce_compilation(listener)
+        announce_compilation(loaded, listener)
         with listener:
             listener.begin([job.label])
             record = simulate_job(loaded, job, lambda fraction: listener.advance(0, fraction), record_of)

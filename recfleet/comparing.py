@@ -81,7 +81,7 @@ def compare(
         count = 1
     listener = listener or Silent()
     if runner is simulate_job:
-        announce_compilation(listener)
+        announce_compilation(scenario, listener)
 
     def finish(folder: Path) -> Comparison:
         runs = run_jobs(scenario, jobs, folder, count, runner, listener)
@@ -135,11 +135,14 @@ def _validate(specs: Sequence[PolicySpec], base: Path | None) -> None:
             )
 
 
-def announce_compilation(listener: Listener) -> None:
-    """Say so where the kernels must be compiled first."""
+def announce_compilation(scenario: Scenario, listener: Listener) -> None:
+    """Say so where the event loop that a scenario runs on must be compiled first."""
+    from simulator.fleet_plan import fleet_plan, number
+    from simulator.journey_arrays import needs_whole
     from simulator.kernel.compiled import is_cached
 
-    if not is_cached():
+    plan = fleet_plan(scenario, number(scenario), scenario.seed)
+    if not is_cached("advance_whole" if needs_whole(plan) else "advance"):
         listener.note("compiling the request path, once per installation (tens of seconds)")
 
 

@@ -44,6 +44,7 @@ def _services(plans: Sequence[CachePlan | None], sites: int) -> np.ndarray:
         row.levels, row.prefetch = len(plan.levels), plan.prefetch
         row.key, row.coalesces = CACHE_KEYS.index(plan.key), plan.coalesces
         refreshes = any(np.isfinite(level.refresh_after_s) for level in plan.levels)
+        row.is_alone = plan.coalesces and (sites == 1 or not any(level.is_shared for level in plan.levels))
         row.follows_keys = plan.coalesces or plan.prefetch > 0 or refreshes
         first += len(plan.levels) * sites
     return services

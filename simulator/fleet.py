@@ -101,6 +101,7 @@ class Fleet:
 
     def advance(self, until_s: float) -> None:
         """Serve every event of the request path up to and including ``until_s``."""
+        until_s = float(until_s)  # a whole number would have the kernels compiled anew
         if until_s == self.now_s and self._is_served:
             return
         with np.errstate(over="ignore"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator.histogram import N_BINS
-from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, build_costs
+from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, PLACE_MASK, build_costs
 from simulator.kernel.event_tree import NEVER, build_events
 from simulator.kernel.state import (
     CLOCK,
@@ -28,11 +28,12 @@ from simulator.kernel.state import (
     Record,
 )  # fmt: skip
 from simulator.plan import ROUTERS, FleetPlan, RecordPlan
+from workloads.errors import InputError
 
 if TYPE_CHECKING:
     from workloads.trace import TraceBlock
 
-__all__ = ["add_numbers", "arrivals_of", "build_fleet", "grow_replicas", "rebuild_plain_pools"]
+__all__ = ["add_numbers", "arrivals_of", "build_fleet", "check_pool_size", "grow_replicas", "rebuild_plain_pools"]
 
 FIRST_NUMBERS = 4096
 FIRST_SLOTS = 64
@@ -137,11 +138,25 @@ def grow_replicas(fleet: Fleet, lines: int) -> Fleet:
     return fleet._replace(replicas=np.concatenate([fleet.replicas, _empty_replicas(slots)]), events=events)
 
 
+def check_pool_size(stage: int, replicas: int) -> None:
+    """Raise an `InputError` if a stage's pool is larger than cost keys have room for."""
+    if replicas > PLACE_MASK + 1:
+        raise InputError(f"stage {stage}", f"has {replicas} replicas, over {PLACE_MASK + 1}", "use fewer, larger ones")
+
+
 def rebuild_plain_pools(fleet: Fleet) -> Fleet:
-    """Lay out every stage's ready replicas, in order of slot, with the trees of their costs."""
+    """Lay out every stage's ready replicas, in order of slot, with the trees of their costs.
+
+    Raises
+    ------
+    InputError
+        As `check_pool_size`.
+    """
     replicas, stages = fleet.replicas, fleet.stages
     ready = np.flatnonzero(replicas["state"] == READY)
     pools = [ready[replicas["stage"][ready] == k] for k in range(len(stages))]
+    for k, pool in enumerate(pools):
+        check_pool_size(k, len(pool))
     stages["ready"] = [len(pool) for pool in pools]
     stages["capacity"] = [_power_of_two(len(pool)) for pool in pools]
     stages["offset"] = np.cumsum(stages["capacity"]) - stages["capacity"]

@@ -94,7 +94,7 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
     for (from_site, to_site), place in places_of_links(plan).items():
         link_of[from_site, to_site] = place
     todo = np.zeros(1, TODO)
-    most = max((-(-s.candidates // s.split_items) if s.split_items else 1) for s in plan.stages)
+    most = max(stage.most_parts() for stage in plan.stages)
     arrivals = 1 + max((s.cache.prefetch + 1 if s.cache else 0) for s in plan.services)
     if most > MOST_PARTS:
         raise InputError("split_items", f"{most} tasks of one request", f"split into at most {MOST_PARTS}")

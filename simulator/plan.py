@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workloads.errors import InputError
+
 if TYPE_CHECKING:
     from simulator.latency_tables import LatencyTable
 
@@ -28,6 +30,12 @@ ROUTERS = (
 """Routers by their number in the kernel."""
 
 CACHE_KEYS = ("user", "item", "user_item")
+
+MOST_PARTS = 2**15 - 1
+"""Most tasks of a request at a stage; the kernel counts them in 16 bits."""
+
+MOST_PREFETCH = 1022
+"""Most background requests of a miss: as many have random numbers of their own."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,10 @@ class StagePlan:
     hash_bound: float = 0.25
     spill_outstanding: int = 0
     function: str = ""
+
+    def most_parts(self) -> int:
+        """Tasks of a request, at most."""
+        return -(-self.candidates // self.split_items) if self.split_items else 1
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,11 @@ class FleetPlan:
         ``lookups[table]``; empty: none reads any.
     noise_seed
         Unsigned, 64 bits.
+
+    Raises
+    ------
+    InputError
+        A negative ``hash_bound``, too many tasks of a request (`MOST_PARTS`) or prefetches (`MOST_PREFETCH`).
     """
 
     stages: tuple[StagePlan, ...]
@@ -198,3 +215,21 @@ class FleetPlan:
     links: dict[tuple[int, int], LinkPlan] = field(default_factory=dict)
     tiers: tuple[TierPlan, ...] = ()
     lookups: tuple[LookupPlan | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        for k, stage in enumerate(self.stages):
+            _check_stage(f"stage {k}", stage)
+        for s, service in enumerate(self.services):
+            prefetch = service.cache.prefetch if service.cache else 0
+            if not 0 <= prefetch <= MOST_PREFETCH:
+                raise InputError(f"service {s}", f"prefetch {prefetch}", f"give 0 to {MOST_PREFETCH}")
+
+
+def _check_stage(where: str, stage: StagePlan) -> None:
+    """What would go wrong unseen: a search on the ring that does not end, parts that are not told apart."""
+    if not stage.hash_bound >= 0.0:
+        raise InputError(where, f"hash_bound {stage.hash_bound}", "give 0 or more")
+    parts = stage.most_parts()
+    if parts > MOST_PARTS:
+        problem = f"splits {stage.candidates} candidates into {parts} tasks, over {MOST_PARTS}"
+        raise InputError(where, problem, "give a larger split_items")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from simulator.fleet_arrays import check_pool_size
 from simulator.hash_ring import HashRing
-from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, PLACE_MASK
+from simulator.kernel.cost_tree import EMPTY, PLACE_BITS
 from simulator.kernel.pool_state import GROUP, MEMBER, POOL, Pools
 from simulator.plan import ROUTERS, StagePlan
 from simulator.routers import address_of
@@ -133,8 +134,7 @@ class PoolLayout:
         InputError
             If the pool is larger than cost keys have room for.
         """
-        if len(slot) > PLACE_MASK:
-            raise InputError(f"stage {stage}", f"has {len(slot)} replicas, over {PLACE_MASK}", "use fewer, larger ones")
+        check_pool_size(stage, len(slot))
         order = np.lexsort((slot, site))
         slot, site, outstanding, weight = slot[order], site[order], outstanding[order], weight[order]
         count, first = len(slot), self._members.reserve(stage, len(slot))

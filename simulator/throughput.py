@@ -19,6 +19,7 @@ import numpy as np
 from simulator.fleet import Fleet
 from simulator.latency_tables import LatencyTable, mean_over_quantiles
 from simulator.plan import BatchRule, FleetPlan, LookupPlan, ServicePlan, StagePlan, TierPlan
+from workloads.interpolation import interpolate
 from workloads.trace import TraceBlock
 
 __all__ = ["Load", "Lookups", "best_throughput_rps", "crowded", "slo_throughput_rps"]
@@ -109,7 +110,7 @@ def best_throughput_rps(
     cap = min(rule.max_batch, stage.max_outstanding * biggest) if stage.max_outstanding else rule.max_batch
     largest = max(cap, biggest)
     sizes = np.unique(np.concatenate([table.batch_sizes[table.batch_sizes <= largest], [largest]]))
-    mean_s = _interpolate(table.batch_sizes, mean_over_quantiles(table), sizes)
+    mean_s = interpolate(table.batch_sizes, mean_over_quantiles(table), sizes)
     units_per_s = min(float((sizes / (mean_s + wait_s)).max()) for wait_s in lookups.least_s(sizes, nic_bytes_per_s))
     items = tasks.units(stage, counts_items=True)
     payload_bytes = float((tasks.bytes_in + items * stage.item_bytes).mean())
@@ -135,15 +136,6 @@ def crowded(table: LatencyTable, replicas: int) -> LatencyTable:
     slowdown = np.array([np.interp(replicas, counts, by_count) for by_count in np.transpose(at_size)])
     slowdown *= max(1.0, replicas / counts[-1])
     return replace(table, latency_s=table.latency_s * slowdown[:, None], interference=None)
-
-
-def _interpolate(sizes: np.ndarray, latency_s: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The kernel's rule on means: linear inside, constant below, the last segment extended above."""
-    inside = np.interp(at, sizes, latency_s)
-    if len(sizes) == 1:
-        return np.where(at > sizes[0], latency_s[0] * at / sizes[0], inside)
-    slope = (latency_s[-1] - latency_s[-2]) / (sizes[-1] - sizes[-2])
-    return np.where(at > sizes[-1], latency_s[-1] + slope * (at - sizes[-1]), inside)
 
 
 def slo_throughput_rps(

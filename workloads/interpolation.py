@@ -1,7 +1,8 @@
 """Latency between measured batch sizes: the one rule, and how far it is off.
 
 The rule, which the simulator's compiled kernel follows too: linear between the two measured sizes around; constant
-below the smallest; above the largest, the last segment extended (proportional where one size only was measured). Work
+below the smallest; above the largest, the last segment extended, unless it falls: then constant (proportional where one
+size only was measured). Extending a segment that falls, as noise in rare quantiles makes it, would end below 0. Work
 reaches beyond the largest size only where one request alone is larger, which the simulator counts; a scenario that asks
 for larger batches is refused.
 
@@ -83,7 +84,7 @@ def interpolate(batch_sizes: np.ndarray, values: np.ndarray, units: np.ndarray |
     x = np.asarray(units, dtype=np.float64)
     if len(sizes) == 1:
         return np.asarray(values[0] * np.maximum(x / sizes[0], 1.0))
-    slope = (values[-1] - values[-2]) / (sizes[-1] - sizes[-2])
+    slope = max(values[-1] - values[-2], 0.0) / (sizes[-1] - sizes[-2])
     inside = np.interp(x, sizes, values)
     return np.asarray(np.where(x > sizes[-1], values[-1] + slope * (x - sizes[-1]), inside))
 

@@ -89,7 +89,7 @@ def _miss(fleet: Fleet, whole: Whole, number: int) -> None:
     request, journey = fleet.requests[number], whole.journeys[number]
     cache = whole.caches.cache[request.service]
     found = RECORD_MISS
-    journey.is_absent = cache.coalesces
+    journey.is_absent = cache.is_alone
     if cache.follows_keys:
         where = cache.first + journey.home
         place = find_flight(whole.caches.flight, where, journey.key)

@@ -94,13 +94,12 @@ def put(caches: Caches, at: int, key: int, filled_s: float) -> None:
 
 @inlined
 def fill(caches: Caches, service: int, home: int, key: int, is_absent: bool, now: float) -> None:
-    """Put a result that came home at ``now`` into all levels; ``is_absent``: it is in none that serves one site."""
+    """Put a result that came home at ``now`` into all levels; ``is_absent``: it is in none of them."""
     levels = caches.cache[service].levels
     for back in range(levels):
         at = level_of(caches, service, home, levels - 1 - back)
-        level = caches.level[at]
-        if is_absent and level.serves_one:
-            put_absent(caches, level, key, now)
+        if is_absent:
+            put_absent(caches, caches.level[at], key, now)
         else:
             put(caches, at, key, now)
 

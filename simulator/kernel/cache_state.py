@@ -40,9 +40,12 @@ its ring of ``entries`` lie, how many are ``filled``, the ``scout`` (`lru.scout`
 ``expired`` are among the ``misses``. What waited or was prefetched counts at the first level of its home, what was
 refreshed at the level of the hit."""
 
-CACHE = struct(first="i8", sites="i4", levels="i4", prefetch="i4", key="i1", coalesces="i1", follows_keys="i1")
+CACHE = struct(
+    first="i8", sites="i4", levels="i4", prefetch="i4", key="i1", coalesces="i1", follows_keys="i1", is_alone="i1"
+)  # fmt: skip
 """A service's cache; ``levels`` 0: it has none. Level `l` of site `s` is ``Caches.place[first + l * sites + s]``.
-``follows_keys``: it must be known which keys are in flight."""
+``follows_keys``: it must be known which keys are in flight. ``is_alone``: requests coalesce and no level is shared with
+another site, so that what a leader has missed nobody but it can bring."""
 
 FLIGHT = struct(key="i8", where="i4", count="i4", first="u4", last="u4")
 """A key in flight for a service and home (``where``): how many requests are on their way for it (``count``, 0: nothing

@@ -36,9 +36,9 @@ def cache_folder() -> Path:
     return Path(base) / f"kernels-{_sources_hash()}"
 
 
-def is_cached() -> bool:
-    """True where the kernels need not be compiled again (or run uncompiled)."""
-    return bool(vars(_config)["DISABLE_JIT"]) or any(cache_folder().glob("**/*.nbc"))
+def is_cached(loop: str) -> bool:
+    """True where an event loop (``advance`` or ``advance_whole``) need not be compiled again, or runs uncompiled."""
+    return bool(vars(_config)["DISABLE_JIT"]) or any(cache_folder().glob(f"**/*.{loop}-*.nbc"))
 
 
 vars(_config)["CACHE_DIR"] = str(cache_folder())

@@ -59,8 +59,9 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
     """Latency (s), host cores busy meanwhile and whether ``units`` exceeds every measured size.
 
     Linear between the two measured sizes around ``units``; constant below the smallest; the last segment extended
-    above the largest (proportional to ``units`` where one size only was measured). At a size, linear between the
-    measured quantile levels around ``u``, constant beyond the outermost; with one level no noise.
+    above the largest, unless it falls: then constant (proportional to ``units`` where one size only was measured). At
+    a size, linear between the measured quantile levels around ``u``, constant beyond the outermost; with one level no
+    noise.
     """
     first, sizes, levels = table.size_offset, table.sizes, table.levels
     low = 0
@@ -95,4 +96,5 @@ def batch_latency(table: Any, latencies: Latencies, units: int, u: float) -> tup
     beyond = units > latencies.batch_size[first + sizes - 1]
     if sizes == 1:
         return latency_low * (1.0 + share), cores_busy, beyond
-    return latency_low + share * (latency_high - latency_low), cores_busy, beyond
+    latency_s = latency_low + share * (latency_high - latency_low)
+    return max(latency_s, latency_high) if beyond else latency_s, cores_busy, beyond

@@ -1,6 +1,7 @@
 """Routers: which of the replicas in reach takes a task; `docs/request-path.md`, "Routers".
 
-`choose` is one rule a router, none of them longer than logarithmic in the number of replicas. All return a position in
+`choose` is one rule a router. None is longer than logarithmic in the number of replicas, but for the consistent hash,
+which goes up the ring past replicas that are above their share or out of reach. All return a position in
 `Pools.members`, or -1 where no replica is in reach.
 """
 
@@ -18,9 +19,7 @@ from simulator.kernel.pool_state import Pools
 from simulator.kernel.pools import least_key, reachable, reached_position
 from simulator.kernel.user_function import call_user_function
 
-__all__ = [
-    "CONSISTENT_HASH", "FUNCTION", "LEAST_OUTSTANDING", "LOCALITY", "POWER_OF_TWO", "ROUND_ROBIN", "WEIGHTED", "choose",
-]  # fmt: skip
+__all__ = ["choose"]
 
 LEAST_OUTSTANDING, ROUND_ROBIN, WEIGHTED, POWER_OF_TWO, CONSISTENT_HASH, LOCALITY, FUNCTION = range(7)
 """Places of the names in `simulator.plan.ROUTERS`."""

@@ -27,7 +27,6 @@ __all__ = [
     "COMPLETED",
     "DRAINING",
     "FAILED",
-    "LEAST_OUTSTANDING",
     "NEED_BLOCK",
     "NEED_ROOM",
     "NOBODY",
@@ -68,8 +67,8 @@ ABSENT, STARTING, READY, DRAINING = 0, 1, 2, 3
 PENDING, COMPLETED, REJECTED, FAILED = 0, 1, 2, 3
 """Outcomes of a request."""
 
-LEAST_OUTSTANDING, ROUND_ROBIN = 0, 1
-"""Routers of the plain path."""
+ROUND_ROBIN = 1
+"""The router of the plain path that is not least outstanding; its place in `simulator.plan.ROUTERS`."""
 
 ADVANCED, NEED_BLOCK, NEED_ROOM = 0, 1, 2
 """Why `loop.advance` returned: done, no more rows of the trace at hand, too few free numbers."""

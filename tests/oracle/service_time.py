@@ -42,7 +42,10 @@ def batch_latency_s(variant: OracleVariant, units: int, speed: float, u: float |
     upper = next((i for i, size in enumerate(sizes) if size >= units), len(sizes) - 1)
     lower = upper - 1
     share = (units - sizes[lower]) / (sizes[upper] - sizes[lower])
-    return (at(lower) + (at(upper) - at(lower)) * share) / speed
+    latency_s = at(lower) + (at(upper) - at(lower)) * share
+    if units > sizes[-1] and at(upper) < at(lower):
+        latency_s = at(upper)
+    return latency_s / speed
 
 
 def slowdown(interference: OracleInterference | None, running: int, units: int) -> float:

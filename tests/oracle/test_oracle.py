@@ -314,6 +314,10 @@ class TestLatency:
         assert batch_latency_s(self.TABLE, 6, 1.0, 0.375) == 4.0
         assert batch_latency_s(self.TABLE, 16, 1.0, 0.375) == 11.5
 
+    def test_a_last_segment_that_falls_is_not_extended(self) -> None:
+        variant = replace(self.TABLE, mean_s=(1.5, 3.0, 2.0))
+        assert [batch_latency_s(variant, units, 1.0, None) for units in (6, 8, 100)] == [2.5, 2.0, 2.0]
+
     def test_one_size_is_proportional_above_and_flat_below(self) -> None:
         variant = replace(ONE_SECOND, batch_sizes=(4,), latency_s=((1.0, 1.0),), mean_s=(1.0,))
         assert [batch_latency_s(variant, units, 1.0, None) for units in (1, 4, 6)] == [1.0, 1.0, 1.5]

@@ -10,6 +10,7 @@ import pytest
 from simulator.caches import levels_of
 from simulator.fleet import Fleet
 from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT
+from simulator.kernel.draws import hashes
 from simulator.kernel.state import COMPLETED, FAILED
 from simulator.latency_tables import LatencyTable
 from simulator.plan import (
@@ -211,3 +212,14 @@ def test_hit_rates_of_a_real_key_stream_through_the_fleet(entries: int, rate: fl
     assert fleet.state.services["completed"][0] == len(keys)
     assert round(count(fleet, "hits")[0] / len(keys), 4) == rate
     assert count(fleet, "coalesced") == [0]
+
+
+def test_a_result_that_another_site_shared_meanwhile_is_kept_once() -> None:
+    cache = CachePlan("item", (CacheLevelPlan(8), CacheLevelPlan(8, is_shared=True)))
+    plan = plan_of(cache, sites=2, home_shares=(0.5, 0.5))
+    homes = np.floor(2 * hashes(np.arange(100), np.array([1]))[:, 0]).astype(int)
+    here, there = np.flatnonzero(homes == 0)[0], np.flatnonzero(homes == 1)[0]
+    # The other site's result is shared at 1.5; at 1.75 it is copied here, where one's own is on its way until 2.0.
+    fleet = serve(plan, block_of([0, 1.0, 1.75], [1, 1, 1], [there, here, here]))
+    assert told(fleet) == ([RECORD_MISS, RECORD_MISS, 2], [1.5, 2.0, 1.75])
+    assert count(fleet, "filled") == [1, 1, 1]

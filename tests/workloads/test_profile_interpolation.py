@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.kernel.compiled import compiled
 from simulator.kernel.latency import batch_latency
+from simulator.kernel.state import Latencies
 from simulator.latency_tables import LatencyTable, flatten
 from tests.workloads.profile_documents import small_document
 from workloads.catalogue import shipped_profiles
@@ -38,13 +40,18 @@ CURVES = st.lists(st.integers(1, 10_000), min_size=1, max_size=8, unique=True).f
 )
 
 
+@compiled
+def kernel_latency(tables: np.ndarray, latencies: Latencies, units: int, u: float) -> tuple[float, float, bool]:
+    return batch_latency(tables[0], latencies, units, u)
+
+
 @settings(deadline=None)  # the first call compiles
 @given(curve=CURVES, units=st.integers(1, 20_000))
 def test_the_simulator_follows_the_rule(curve: tuple[list[int], list[float]], units: int) -> None:
     sizes, latency_s = np.array(curve[0]), np.array(curve[1])
     table = LatencyTable(sizes, np.zeros(1), latency_s.reshape(-1, 1), np.ones(len(sizes)))
     structs, latencies = flatten([table])
-    kernel_s, _, beyond = batch_latency(structs[0], latencies, units, 0.5)
+    kernel_s, _, beyond = kernel_latency(structs, latencies, units, 0.5)
     assert kernel_s == pytest.approx(float(interpolate(sizes, latency_s, units)), rel=1e-9, abs=1e-12)
     assert beyond == (units > sizes[-1])
 
