@@ -13,14 +13,10 @@ from simulator.kernel.state import NONE
 from simulator.latency_tables import flatten_interference
 from simulator.lookups import lookup_state
 from simulator.plan import ROUTERS, FleetPlan, LinkPlan, StagePlan
-from workloads.errors import InputError
 
 __all__ = ["add_journeys", "build_whole", "grow_classes", "lines_of", "needs_whole", "places_of_links", "reach"]
 
 PLAIN_ROUTERS = ROUTERS[:2]
-
-MOST_PARTS = 4096
-"""Tasks of a request at a stage; draws tell that many apart."""
 
 
 def _is_plain(stage: StagePlan) -> bool:
@@ -96,8 +92,6 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
     todo = np.zeros(1, TODO)
     most = max(stage.most_parts() for stage in plan.stages)
     arrivals = 1 + max((s.cache.prefetch + 1 if s.cache else 0) for s in plan.services)
-    if most > MOST_PARTS:
-        raise InputError("split_items", f"{most} tasks of one request", f"split into at most {MOST_PARTS}")
     todo["pass_stage"], todo["most_parts"], todo["most_new"] = NONE, most, arrivals * (1 + most)
     return Whole(
         parts=np.zeros(numbers, PART),

@@ -31,8 +31,8 @@ ROUTERS = (
 
 CACHE_KEYS = ("user", "item", "user_item")
 
-MOST_PARTS = 2**15 - 1
-"""Most tasks of a request at a stage; the kernel counts them in 16 bits."""
+MOST_PARTS = 4096
+"""Most tasks of a request at a stage: an arrival needs room for them all. (The kernel counts them in 16 bits.)"""
 
 MOST_PREFETCH = 1022
 """Most background requests of a miss: as many have random numbers of their own."""
