@@ -160,10 +160,11 @@ def _cheapest_first(table: Sequence[Standing]) -> list[Standing]:
 
 
 def _headline(winner: Standing, runs: Sequence[RunRecord]) -> str:
-    hours = runs[0].result.facts.duration_s / 3600
+    seconds = runs[0].result.facts.duration_s
+    span = f"{seconds / 3600:.4g} h" if seconds >= 7200 else f"{seconds / 60:.4g} min"
     return (
         f"{winner.policy} is the cheapest policy that holds {_wanted(winner)}: "
-        f"{_usd(winner.cost_usd)} for {hours:.4g} h"
+        f"{_usd(winner.cost_usd)} for {span}"
         + (f", mean of {winner.cost_usd.n} seeds." if winner.cost_usd.n > 1 else ", one seed.")
     )
 

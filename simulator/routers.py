@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import re
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,15 @@ def address_of(name: str, base: Path | None = None) -> int:
 
 @functools.cache
 def _address(function: RouterFunction, where: str) -> int:
-    from numba.core.errors import NumbaError
+    from numba.core.errors import NumbaError, NumbaTypeSafetyWarning
 
     from simulator.kernel.user_function import address_of
 
     try:
-        return address_of(function)
+        with warnings.catch_warnings():
+            # Whole numbers of 64 bits become the place; what lies outside the pool is held to it.
+            warnings.simplefilter("ignore", NumbaTypeSafetyWarning)
+            return address_of(function)
     except NumbaError as error:
         raise InputError(
             f"{where} ({_place(function)})",
@@ -112,9 +116,13 @@ def _checked(function: Any, where: str) -> RouterFunction:
         raise InputError(where, f"it is a {type(function).__name__}, not a function", "name a function")
     if code.co_argcount != len(PARAMETERS):
         raise InputError(
-            where, f"it takes {code.co_argcount} arguments, not 6", f"define it as choose({', '.join(PARAMETERS)})"
+            where, f"it takes {_arguments(code.co_argcount)}, not 6", f"define it as choose({', '.join(PARAMETERS)})"
         )
     return function
+
+
+def _arguments(count: int) -> str:
+    return f"{count} argument{'s' * (count != 1)}"
 
 
 @functools.cache

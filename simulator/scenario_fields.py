@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Fraction", "Limit", "Name", "NotNegative", "NumberOf", "Positive", "RouterName", "Section", "Share"]
+__all__ = [
+    "Fraction",
+    "Limit",
+    "Name",
+    "NotNegative",
+    "NumberOf",
+    "Positive",
+    "RouterName",
+    "Section",
+    "Share",
+    "ToldError",
+]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -21,6 +32,14 @@ RouterName = Literal[
     "least_outstanding", "round_robin", "weighted", "power_of_two", "consistent_hash", "locality", "function"
 ]
 """`simulator.plan.ROUTERS`."""
+
+
+class ToldError(ValueError):
+    """What is wrong with a section as a whole, with its own advice."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        self.fix = fix
+        super().__init__(problem)
 
 
 class Section(BaseModel):

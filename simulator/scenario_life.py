@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from simulator.scenario_fields import Limit, Name, NotNegative, NumberOf, Positive, Section
+from simulator.scenario_fields import Limit, Name, NotNegative, NumberOf, Positive, Section, ToldError
 
 __all__ = [
     "FailureFile", "ImageFile", "JobFile", "LifeFile", "LinkRiskFile", "NodeRiskFile", "RefreshFile", "RisksFile",
@@ -52,8 +52,10 @@ class FailureFile(Section):
             raise ValueError(f"a failure hits one thing: give one of {', '.join(names)}")
         if self.slow_factor is not None and self.node is None:
             raise ValueError("slow_factor goes with node")
-        if (self.lasts_s is None) != (self.cache is not None):
-            raise ValueError("lasts_s is needed" if self.lasts_s is None else "a cache is emptied at once: no lasts_s")
+        if self.lasts_s is None and self.cache is None:
+            raise ToldError("lasts_s is needed", "add lasts_s, in seconds")
+        if self.lasts_s is not None and self.cache is not None:
+            raise ToldError("a cache is emptied at once: no lasts_s", "leave lasts_s out")
         return self
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from simulator.monitoring.alerts import AlertRule
 from simulator.plan import RecordPlan
-from simulator.scenario_fields import Section
+from simulator.scenario_fields import Section, ToldError
 
 __all__ = ["AlertFile", "MonitoringFile", "SampleFile"]
 
@@ -26,7 +26,9 @@ class AlertFile(Section):
     @model_validator(mode="after")
     def _one_threshold(self) -> AlertFile:
         if (self.above is None) == (self.below is None):
-            raise ValueError(f"alert {self.name} needs one of 'above' and 'below'")
+            given = "has neither" if self.above is None else "has both"
+            raise ToldError(f"alert {self.name} needs exactly one of 'above' and 'below', and {given}",
+                            "add one of them" if self.above is None else "leave one of them out")  # fmt: skip
         return self
 
     def rule(self) -> AlertRule:

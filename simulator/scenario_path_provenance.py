@@ -99,7 +99,7 @@ def _variant(name: str, variant: Variant) -> Iterator[str]:
 
 def _rows(file: EmbeddingFile) -> str:
     text = (
-        f"{file.rows:g} embedding rows of {file.row_bytes:g} bytes, {file.lookups_per_unit:g} a unit, popular by a "
+        f"{file.rows:,.0f} embedding rows of {file.row_bytes:g} bytes, {file.lookups_per_unit:g} a unit, popular by a "
         f"Zipf law of exponent {file.zipf_s:g}; {file.device_gib:g} GiB of them on the device, "
         f"{file.dram_gib:g} in DRAM, {file.ssd_gib:g} on disks, the others remote"
     )

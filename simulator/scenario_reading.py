@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from simulator.scenario_fields import ToldError
 from simulator.strict_yaml import Document
 from workloads.errors import InputError
 
@@ -70,10 +71,16 @@ def explain(document: Document, error: ValidationError) -> InputError:
         return InputError(where, f"'{last}' is missing", f"add {last}: to this section")
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(value, dict | list):
-        return InputError(where, message, "mend this section; see `recfleet schema scenario`")
+        return InputError(where, message, _advice(first))
     message = message[:1].lower() + message[1:]
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
     return InputError(where, f"got {shown}: {message}", "change the value")
+
+
+def _advice(error: Any) -> str:
+    """What a check of a whole section says to do, or where to look."""
+    cause = error.get("ctx", {}).get("error")
+    return cause.fix if isinstance(cause, ToldError) else "mend this section; see `recfleet schema scenario`"
 
 
 def _section_fields(location: Place) -> list[str]:

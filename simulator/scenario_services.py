@@ -148,7 +148,7 @@ def _router_function(reading: Reading, place: Place, name: str) -> str:
     try:
         load_function(name, reading.base)
     except InputError as error:
-        raise InputError(reading.where(*place), f"{error.where} {error.problem}", error.fix) from None
+        raise InputError(reading.where(*place), f"{error.where}: {error.problem}", error.fix) from None
     if not colon:
         return name
     file = (reading.base / Path(path).expanduser()).resolve()

@@ -76,7 +76,12 @@ class DocumentLp(BuiltinPolicy):
         wanted_rps = self._level * self.preference.first_throughput_rps()
         replicas = scaled_to_fit(self._replicas_for, wanted_rps, self.facts.served_rps)
         short = solved.shortfall[:, -1].sum()
-        note = f"short by {short:.1f} replica equivalents" if short > 0.0 else f"solved over {slots.shape[1]} slots"
+        over = slots.shape[1]
+        note = (
+            f"short by {short:.1f} replica equivalents"
+            if short > 0.0
+            else f"solved over {over} slot{'s' * (over != 1)}"
+        )
         self._allocation = Allocation(replicas, status="optimal", note=note)
 
     def _replicas_for(self, demand_rps: np.ndarray) -> np.ndarray:

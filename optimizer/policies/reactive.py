@@ -121,7 +121,11 @@ class ReactivePolicy(BuiltinPolicy):
             answer = Allocation(self._last.replicas, self._last.status, note="demand is within the plan")
         held = hold_until_ready(self.facts, answer.replicas, required, observation.ready)
         extra = int(held.sum() - answer.replicas.sum())
-        note = f"{answer.note}; {extra} replicas stay until others are ready" if extra else answer.note
+        note = (
+            f"{answer.note}; {extra} {'replica stays' if extra == 1 else 'replicas stay'} until others are ready"
+            if extra
+            else answer.note
+        )
         return replace(answer, replicas=held, note=note)
 
     def _reason(self, required: np.ndarray, observation: Observation) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Happening", "Happenings", "happenings"]
 
 _SHOWN = 4
+_NO_RULES = "no rules"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def happenings(comparison: Comparison) -> Happenings:
 
 
 def _nothing(policy: str) -> Happening:
-    return Happening(policy, "none", "0", "-", "-", "-", "-", "none")
+    return Happening(policy, "none", "0", "-", "-", "-", "-", _NO_RULES)
 
 
 def _row(run: RunRecord, rules: Sequence[AlertRule]) -> Happening:
@@ -65,7 +66,7 @@ def _row(run: RunRecord, rules: Sequence[AlertRule]) -> Happening:
         hedged=_total(run, "hedged_rps"),
         caches=_hit_rates(run),
         jobs="; ".join(jobs) or "-",
-        alerts=_counted(alert.rule for alert in alerts_of(result, rules)),
+        alerts=_counted(alert.rule for alert in alerts_of(result, rules)) if rules else _NO_RULES,
     )
 
 
@@ -98,4 +99,4 @@ def _hit_rates(run: RunRecord) -> str:
         for label, h, m in zip(kept["cache_hits_rps"].labels, hit, missed)
         if h + m > 0
     ]
-    return ", ".join(rates) or "-"
+    return "; ".join(rates) or "-"

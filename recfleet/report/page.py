@@ -64,12 +64,12 @@ class _Drawn:
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     """The line of numbers under the title."""
     requests = [int(run.result.arrived.sum()) for run in comparison.runs if run.policy == comparison.policies[0]]
-    seeds = len(comparison.seeds)
+    seeds, seconds = len(comparison.seeds), comparison.scenario.duration_s
     return [
         ("policies", str(len(comparison.policies))),
         ("seeds", str(seeds)),
         ("requests a run", f"{sum(requests) / seeds:,.0f}"),
-        ("hours", f"{comparison.scenario.duration_s / 3600:.4g}"),
+        ("hours", f"{seconds / 3600:.4g}") if seconds >= 7200 else ("minutes", f"{seconds / 60:.4g}"),
         ("decisions every", f"{comparison.scenario.control_interval_s:g} s"),
         ("services", str(len(comparison.runs[0].result.facts.services))),
     ]

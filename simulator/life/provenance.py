@@ -23,7 +23,8 @@ def life_assumptions(life: Life) -> list[str]:
         lines.append(f"Random outages ({some}) are exponential with the scenario file's means, each for itself; "
                      "every policy meets the same ones.")  # fmt: skip
     if life.outages:
-        lines.append(f"{len(life.outages)} outages are stated in the scenario file.")
+        stated = len(life.outages)
+        lines.append(f"{stated} {'outage is' if stated == 1 else 'outages are'} stated in the scenario file.")
     if any(image is not None for image in life.images):
         lines.append("Image sizes are inputs of the scenario file; a node keeps its images while it is open.")
     if life.refreshes:

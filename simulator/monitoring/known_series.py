@@ -33,8 +33,10 @@ def known_series(scenario: Scenario) -> dict[str, tuple[str, ...]]:
                    "slo_attainment", "in_flight_requests")  # fmt: skip
     known = dict.fromkeys(of_services, services)
     known |= dict.fromkeys(("utilisation", "allocation"), RESOURCES)
-    known |= dict.fromkeys(("ready_replicas", "starting_replicas", "draining_replicas"), pairs)
-    known |= {"queue_requests": stages, "open_nodes": nodes, "cost_usd_per_hour": ("fleet",)}
+    known |= dict.fromkeys(("ready_replicas", "starting_replicas", "draining_replicas", "replicas_lost"), pairs)
+    known |= dict.fromkeys(("open_nodes", "usable_nodes"), nodes)
+    known |= dict.fromkeys(("cost_usd_per_hour", "training_gpu_s"), ("fleet",))
+    known["queue_requests"] = stages
     return known | _of_the_whole_path(scenario, plan, stages) if needs_whole(plan) else known
 
 

@@ -93,6 +93,9 @@ def _fleet(result: RunResult) -> list[Series]:
     ]
     return [
         *replicas,
+        Series("replicas_lost", "replicas", pairs, rows.replicas_lost.reshape(intervals, -1).astype(float)),
         Series("open_nodes", "nodes", facts.node_types, rows.open_nodes.astype(float)),
+        Series("usable_nodes", "nodes", facts.node_types, rows.usable_nodes.astype(float)),
+        Series("training_gpu_s", "GPU s", ("fleet",), rows.training_gpu_s[:, None]),
         Series("cost_usd_per_hour", "USD/h", ("fleet",), hourly[:, None]),
     ]

@@ -31,7 +31,8 @@ BAD = {
     "two of a name": (
         "{name: a, series: p99_ms, above: 1}, {name: a, series: p50_ms, above: 1}", "'a' is used twice", "rename",
     ),
-    "no threshold": ("{name: a, series: p99_ms}", "one of 'above' and 'below'", ""),
+    "no threshold": ("{name: a, series: p99_ms}", "exactly one of 'above' and 'below'", "add one"),
+    "two thresholds": ("{name: a, series: p99_ms, above: 1, below: 0}", "exactly one of 'above' and 'below'", "leave"),
 }  # fmt: skip
 
 

@@ -120,7 +120,7 @@ BAD = {
     "two things": ("failures: [{at_s: 1, lasts_s: 1, node: gpu/0, store_share: 0.5}]", "hits one thing", ""),
     "nothing hit": ("failures: [{at_s: 1, lasts_s: 1}]", "hits one thing", ""),
     "slow link": ("failures: [{at_s: 1, lasts_s: 1, store_share: 0.5, slow_factor: 2}]", "goes with node", ""),
-    "endless": ("failures: [{at_s: 1, store_share: 0.5}]", "lasts_s is needed", ""),
+    "endless": ("failures: [{at_s: 1, store_share: 0.5}]", "lasts_s is needed", "add lasts_s, in seconds"),
     "lasting cache": ("failures: [{at_s: 1, lasts_s: 2, cache: all}]", "emptied at once", ""),
     "no link": ("failures: [{at_s: 1, lasts_s: 1, link: [a, b]}]", "there is no site 'a'", ""),
     "no access": ("failures: [{at_s: 1, lasts_s: 1, access_in: site}]", "no access link", "leave this out"),

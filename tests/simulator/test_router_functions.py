@@ -131,7 +131,7 @@ def test_a_function_that_does_not_compile_is_told_in_one_line(tmp_path: Path) ->
         ("x = 1\n1 / 0", "mine.py:choose", r"ZeroDivisionError.*\(line 2\)"),
         ("x = 1", "mine.py:choose", "has no function 'choose'"),
         ("choose = 1", "mine.py:choose", "it is a int, not a function"),
-        ("def choose(outstanding): ...", "mine.py:choose", "takes 1 arguments, not 6"),
+        ("def choose(outstanding): ...", "mine.py:choose", "takes 1 argument, not 6"),
         (None, "nobody", "is not registered"),
     ],
 )
