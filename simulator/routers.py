@@ -98,7 +98,7 @@ def _address(function: RouterFunction, where: str) -> int:
 
     try:
         with warnings.catch_warnings():
-            # Whole numbers of 64 bits become the place; what lies outside the pool is held to it.
+            # Numba warns of casts between signed and unsigned keys, from within its own files.
             warnings.simplefilter("ignore", NumbaTypeSafetyWarning)
             return address_of(function)
     except NumbaError as error:
