@@ -98,7 +98,7 @@ def _address(function: RouterFunction, where: str) -> int:
 
     try:
         with warnings.catch_warnings():
-            # Numba warns of casts between signed and unsigned keys, from within its own files.
+            # Numba tells of casts of dictionary keys, as at a line of the kernel, which its user never wrote.
             warnings.simplefilter("ignore", NumbaTypeSafetyWarning)
             return address_of(function)
     except NumbaError as error:
