@@ -24,7 +24,6 @@ def _is_plain(stage: StagePlan) -> bool:
         stage.router in PLAIN_ROUTERS
         and stage.split_items == 0
         and math.isinf(stage.expire_s)
-        and math.isinf(stage.budget_s)
         and stage.retries == 0
         and stage.hedge_after_s == 0
     )

@@ -52,11 +52,12 @@ def _record_batch(fleet: Fleet, slot: int, now: float) -> None:
 
 
 @inlined
-def _answer_all(fleet: Fleet, number: int, now: float) -> None:
+def _answer_all(fleet: Fleet, stage: Any, number: int, now: float) -> None:
     """Answer the requests of a batch of a last stage."""
     done_s = now + fleet.clock[0].hop_delay_s
     while number != NOBODY:
         following = fleet.tasks[number].next
+        stage.budget_met += now - fleet.tasks[number].routed_s <= stage.budget_s
         count_completed(fleet, fleet.requests[number], done_s)
         free_number(fleet, number)
         number = following
@@ -64,9 +65,11 @@ def _answer_all(fleet: Fleet, number: int, now: float) -> None:
 
 @inlined
 def _send_on(fleet: Fleet, number: int, stage_index: int, now: float) -> None:
-    """Bring the requests of a batch to their next stage."""
+    """Bring the requests of a batch to the stage after their own, number ``stage_index``."""
+    stage = fleet.stages[stage_index - np.uint32(1)]
     while number != NOBODY:
         following = fleet.tasks[number].next
+        stage.budget_met += now - fleet.tasks[number].routed_s <= stage.budget_s
         route(fleet, number, stage_index, now)
         number = following
 
@@ -87,6 +90,6 @@ def complete_batch(fleet: Fleet, slot: int, now: float) -> None:
     if stage.max_outstanding > 0:
         pass_on(fleet, stage_index, now)
     if stage.is_last:
-        _answer_all(fleet, replica.batch_head, now)
+        _answer_all(fleet, stage, replica.batch_head, now)
     else:
         _send_on(fleet, replica.batch_head, np.uint32(stage_index + 1), now)

@@ -106,7 +106,7 @@ STAGE = struct(
 """A stage and where its pool lies: slots of members ``offset`` to ``offset + ready`` in order, and a tree of their
 costs from ``2 * offset`` (`cost_tree`). ``queue`` tasks wait, those that the router holds (from ``held_head``) among
 them; ``wait_s`` and ``compute_s`` sum over tasks. The whole path alone uses what comes after ``is_last``, and holds
-tasks in ``Whole.held_head`` (``held`` of them); ``budget_met`` to ``hedges_won`` count tasks."""
+tasks in ``Whole.held_head`` (``held`` of them); ``budget_met`` (on both paths) to ``hedges_won`` count tasks."""
 
 NODE = struct(nic_bytes_per_s="f8", nic_free_s="f8", nic_bytes="f8")
 """A network card: when it is free, and what it was given to receive."""
