@@ -76,8 +76,13 @@ def test_stages_have_functions_of_their_own(tmp_path: Path) -> None:
     assert (place(layout, 0), place(layout, 1)) == (4, 3)
 
 
-def test_what_lies_outside_counts_as_the_nearest() -> None:
+def register_far() -> None:
+    """A function that chooses outside the pool; each test that needs it says so, for it may run in a process alone."""
     routers.register("far")(lambda outstanding, weight, first, size, user, draw: first + 10 * user)
+
+
+def test_what_lies_outside_counts_as_the_nearest() -> None:
+    register_far()
     layout = layout_of("far", "far")
     assert [place(layout, 1, user) for user in (-1, 0, 1)] == [0, 0, 6]
 
@@ -106,10 +111,12 @@ def test_a_function_that_raises_is_counted() -> None:
     assert place(layout, 0) == 0
     with pytest.raises(InputError, match="router function raises: raised"):
         layout.check_functions()
+    register_far()
     layout_of("far").check_functions()
 
 
 def test_a_function_knows_no_sites() -> None:
+    register_far()
     with pytest.raises(InputError, match="stage 0: a router function, and 2 sites"):
         PoolLayout([StagePlan(0, 1, 0.0, "function", function="far")], sites=2)
 
