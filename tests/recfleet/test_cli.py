@@ -44,7 +44,16 @@ def one_line(text: str, start: str) -> None:
 def test_help_names_every_part_and_a_first_example() -> None:
     done = fresh("--help")
     assert done.returncode == 0
-    for part in ("compare", "policies", "schema", "trace", "profile", "lp", "recfleet compare scenarios/demo.yaml"):
+    for part in (
+        "compare",
+        "policies",
+        "schema",
+        "trace",
+        "profile",
+        "lp",
+        "conformance",
+        "recfleet compare scenarios/demo.yaml",
+    ):
         assert part in done.stdout
     assert fresh().stdout == done.stdout
 

@@ -1,0 +1,1 @@
+"""Our autoscalers held against the published test cases of the projects that they model."""
