@@ -63,11 +63,11 @@ class Row:
 
     def integers(self, column: str) -> list[int | None]:
         """Whole numbers of a list; None for an empty item."""
-        return [self._parsed(column, part, _integer, "a whole number") if part else None for part in self.parts(column)]
+        return [self.parsed(column, part, _integer, "a whole number") if part else None for part in self.parts(column)]
 
     def flags(self, column: str) -> list[bool]:
         """``1`` and ``0`` of a list."""
-        return [self._parsed(column, part, _flag, "1 or 0") for part in self.parts(column)]
+        return [self.parsed(column, part, _flag, "1 or 0") for part in self.parts(column)]
 
     def error(self, column: str, problem: str, fix: str = "correct the row or remove it") -> InputError:
         """An error of this cell, to be raised."""
@@ -75,12 +75,13 @@ class Row:
 
     def _one(self, column: str, parse: Callable[[str], T], kind: str, default: T | None) -> T:
         if self.has(column):
-            return self._parsed(column, self.text(column), parse, kind)
+            return self.parsed(column, self.text(column), parse, kind)
         if default is None:
             raise self.error(column, f"it is empty, {kind} was expected")
         return default
 
-    def _parsed(self, column: str, text: str, parse: Callable[[str], T], kind: str) -> T:
+    def parsed(self, column: str, text: str, parse: Callable[[str], T], kind: str) -> T:
+        """``parse(text)`` of a part of a cell; an error of the cell where it raises ``ValueError``."""
         try:
             return parse(text)
         except ValueError:
