@@ -55,6 +55,6 @@ class Project:
 PROJECTS: dict[str, Project] = {
     "hpa": Project("hpa_cases.csv", "optimizer.conformance.hpa"),
     "kpa": Project("kpa_cases.csv", "optimizer.conformance.kpa"),
-    "rayserve": Project("rayserve_cases.csv", "optimizer.conformance.ray_serve"),
+    "ray_serve": Project("rayserve_cases.csv", "optimizer.conformance.ray_serve"),
 }
 """By the key of the JSON of ``recfleet conformance``."""

@@ -27,15 +27,15 @@ counts = st.integers(0, 60)
 
 
 def test_every_published_case_passes() -> None:
-    assert failures("rayserve") == {}
+    assert failures("ray_serve") == {}
 
 
 def test_a_wrong_expectation_fails(tmp_path_factory: pytest.TempPathFactory) -> None:
-    text = cases_of("rayserve").read_text()
+    text = cases_of("ray_serve").read_text()
     row = next(line for line in text.splitlines() if line.startswith("ray012,"))
     path = tmp_path_factory.mktemp("cases") / "rayserve_cases.csv"
     path.write_text(text.replace(row, row[:-1] + "3"))
-    failed = {case.case_id: case.reason for case in PROJECTS["rayserve"].check(path) if not case.passed}
+    failed = {case.case_id: case.reason for case in PROJECTS["ray_serve"].check(path) if not case.passed}
     assert failed == {"ray012": "replicas: expected 3, came 2 at call 1, 30 s"}
 
 
