@@ -50,11 +50,16 @@ class ZipfPopularity:
 
     def identity(self, rank: np.ndarray, time_s: np.ndarray | float) -> np.ndarray:
         """Identity that holds ``rank[row]`` (from 1) at ``time_s[row]``."""
-        position = rank.astype(np.int64) - 1
+        position = rank.astype(np.int64)
+        position -= 1
         if self.drift_ranks_per_day:
             gone = np.floor(np.asarray(time_s) * (self.drift_ranks_per_day / _DAY_S)).astype(np.int64)
-            position = (position - gone) % self.count
-        return (position * self._multiplier() + self.count // 3) % self.count
+            position -= gone
+            _take_remainder(position, self.count)
+        position *= self._multiplier()
+        position += self.count // 3
+        _take_remainder(position, self.count)
+        return position
 
     def sample_ranks(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Draw ``rank[row]`` from 1, by rejection-inversion, which needs no table.
@@ -64,19 +69,30 @@ class ZipfPopularity:
         """
         if self.zipf_s == 0 or self.count == 1:
             return rng.integers(1, self.count + 1, size=size)
-        ranks = np.empty(size, dtype=np.int64)
-        left = np.arange(size)
         top = self._area(np.array(self.count + 0.5))
         bottom = self._area(np.array(1.5)) - 1
         shortcut = 2 - self._inverse_area(self._area(np.array(2.5)) - 2.0**-self.zipf_s)
+        ranks, left = self._propose(rng, size, top, bottom, shortcut)
         while len(left):
-            area = top + rng.random(len(left)) * (bottom - top)
-            point = self._inverse_area(area)
-            rank = np.clip(np.floor(point + 0.5), 1, self.count)
-            accepted = (rank - point <= shortcut) | (area >= self._area(rank + 0.5) - rank**-self.zipf_s)
-            ranks[left[accepted]] = rank[accepted].astype(np.int64)
-            left = left[~accepted]
+            ranks[left], rejected = self._propose(rng, len(left), top, bottom, shortcut)
+            left = left[rejected]
         return ranks
+
+    def _propose(
+        self, rng: np.random.Generator, size: int, top: np.ndarray, bottom: np.ndarray, shortcut: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw ``rank[row]``, and the rows whose draw is rejected."""
+        area = rng.random(size)
+        area *= bottom - top
+        area += top
+        point = self._inverse_area(area)
+        rank = point + 0.5
+        np.clip(np.floor(rank, out=rank), 1, self.count, out=rank)
+        # Most are accepted for their nearness to the point; only the others need the hat's area.
+        doubtful = np.flatnonzero(np.subtract(rank, point, out=point) > shortcut)
+        of_doubtful = rank[doubtful]
+        least = self._area(of_doubtful + 0.5) - of_doubtful**-self.zipf_s
+        return rank.astype(np.int64), doubtful[area[doubtful] < least]
 
     def share_of_top(self, ranks: int) -> float:
         """Probability that a request goes to one of the first `ranks` ranks; sums that many terms."""
@@ -93,7 +109,11 @@ class ZipfPopularity:
         rest = 1 - self.zipf_s
         if rest == 0:
             return np.exp(area)
-        return np.exp(np.log1p(np.maximum(rest * area, -1 + 1e-16)) / rest)
+        logarithm = np.asarray(rest * area)
+        np.maximum(logarithm, -1 + 1e-16, out=logarithm)
+        np.log1p(logarithm, out=logarithm)
+        logarithm /= rest
+        return np.exp(logarithm, out=logarithm)
 
     def _multiplier(self) -> int:
         """A number without common factor with `count`, near its golden section."""
@@ -101,6 +121,13 @@ class ZipfPopularity:
         while np.gcd(candidate, self.count) != 1:
             candidate += 1
         return candidate
+
+
+def _take_remainder(numbers: np.ndarray, divisor: int) -> None:
+    """``numbers %= divisor``, by NumPy's division by one number, which is several times as fast as its remainder."""
+    multiple = numbers // divisor
+    multiple *= divisor
+    numbers -= multiple
 
 
 def zipf_exponent(counts: np.ndarray) -> float:
