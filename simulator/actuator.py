@@ -98,9 +98,13 @@ class Actuator:
         self._starter = Starter(env, len(node_rate), self.store, numbering, self.life, self._activate)
         self._started = 0
 
+    def counts(self) -> np.ndarray:
+        """``[state, variant, node_type]`` replicas, by the states of `simulator.kernel.state`; read-only."""
+        return self._counts.by_state()
+
     def count(self, state: int) -> np.ndarray:
-        """``[variant, node_type]`` replicas in a state of `simulator.kernel.state`."""
-        return self._counts.of(state)
+        """``[variant, node_type]`` replicas in a state."""
+        return self.counts()[state].copy()
 
     def starting(self) -> np.ndarray:
         """``[variant, node_type]`` replicas that are starting, without those that come to replace another."""
@@ -118,7 +122,7 @@ class Actuator:
         if not at_once:
             self.catch_up()
         self.wanted = wanted
-        change = wanted - self.starting() - self.count(READY)
+        change = wanted - self.starting() - self.counts()[READY]
         if not change.any() and not at_once:
             self.unplaced = np.zeros_like(change)
             return Applied(0, 0, self.unplaced.copy())
@@ -144,7 +148,7 @@ class Actuator:
 
     def _grow(self, at_once: bool) -> int:
         """Place what is missing, fairly where not all fits; how many came."""
-        present = self.starting() + self.count(READY)
+        present = self.starting() + self.counts()[READY]
         missing = np.maximum(self.wanted - present, 0)
         self.unplaced = missing
         if not missing.any():
@@ -394,5 +398,6 @@ class Actuator:
         """Write the changed counts into the ledger."""
         for watcher in self.on_change:
             watcher()
-        loaded = self.count(READY) + self.count(DRAINING)
-        self.ledger.stand(self.placement.open_nodes(), loaded + self.count(STARTING), loaded)
+        counts = self.counts()
+        loaded = counts[READY] + counts[DRAINING]
+        self.ledger.stand(self.placement.open_nodes(), loaded + counts[STARTING], loaded)

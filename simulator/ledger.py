@@ -46,15 +46,14 @@ class Ledger:
         self.borrowed = np.zeros(len(RESOURCES))
         self.training_gpus = 0
         self.training_gpu_s = 0.0
-        self.provisioned = np.zeros(len(RESOURCES))
-        self.allocated = np.zeros(len(RESOURCES))
-        self.resident = np.zeros(len(RESOURCES))
-        self.loaded_s = np.zeros(shape)
         self.cost_usd = 0.0
-        self._provisioned_rate = np.zeros(len(RESOURCES))
-        self._allocated_rate = np.zeros(len(RESOURCES))
-        self._resident_rate = np.zeros(len(RESOURCES))
+        self._claimed_rate = np.zeros(len(RESOURCES))
         self._usd_per_s = 0.0
+        # All integrals of arrays lie in one, and so do their rates: `settle` comes twice in every control interval.
+        self._integrals, parts = _row_of_parts(shape)
+        self.provisioned, self.allocated, self.resident, self.loaded_s = parts
+        self._rates, parts = _row_of_parts(shape)
+        self._provisioned_rate, self._allocated_rate, self._resident_rate, self._loaded_rate = parts
 
     def stand(
         self, open_nodes: np.ndarray, claimed: np.ndarray | None = None, loaded: np.ndarray | None = None
@@ -63,24 +62,30 @@ class Ledger:
         facts = self._facts
         if not np.array_equal(open_nodes, self.open_nodes):
             self.open_nodes = open_nodes
-            self._provisioned_rate = open_nodes @ facts.capacity
+            self._provisioned_rate[:] = open_nodes @ facts.capacity
             self._usd_per_s = float(open_nodes @ facts.price_usd_per_hour) / 3600.0
         if claimed is not None and not np.array_equal(claimed, self.claimed):
             self.claimed = claimed
-            self._allocated_rate = np.tensordot(claimed, facts.need, 2)
+            self._claimed_rate = np.tensordot(claimed, facts.need, 2)
         if loaded is not None and not np.array_equal(loaded, self.loaded):
             self.loaded = loaded
-            self._resident_rate = np.tensordot(loaded, facts.need, 2) * _RESIDENT
+            self._resident_rate[:] = np.tensordot(loaded, facts.need, 2) * _RESIDENT
+            self._loaded_rate[:] = loaded
 
     def settle(self, now_s: float) -> None:
         """Integrate up to ``now_s``."""
         elapsed = now_s - self.now_s
         if elapsed <= 0.0:
             return
-        self.provisioned += elapsed * self._provisioned_rate
-        self.allocated += elapsed * (self._allocated_rate + self.borrowed)
+        np.add(self._claimed_rate, self.borrowed, out=self._allocated_rate)
+        self._integrals += elapsed * self._rates
         self.training_gpu_s += elapsed * self.training_gpus
-        self.resident += elapsed * self._resident_rate
-        self.loaded_s += elapsed * self.loaded
         self.cost_usd += elapsed * self._usd_per_s
         self.now_s = now_s
+
+
+def _row_of_parts(shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """A row of zeros, and its parts: three by resource, one of this shape."""
+    resources = len(RESOURCES)
+    row = np.zeros(3 * resources + shape[0] * shape[1])
+    return row, (*row[: 3 * resources].reshape(3, resources), row[3 * resources :].reshape(shape))

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.actuator import Actuator
 from simulator.cache_counts import CacheCounts
-from simulator.cluster import RESOURCES
+from simulator.cluster import RESOURCES, resource_index
 from simulator.fleet import Fleet
 from simulator.fleet_plan import Numbering
 from simulator.histogram import bin_middles
@@ -21,14 +21,13 @@ from simulator.result import Intervals
 __all__ = ["Readings"]
 
 _COUNTERS = ("arrived", "completed", "rejected", "failed", "slo_met")
-_STANDING = ("queue_requests", "ready", "starting", "draining", "open_nodes", "usable_nodes")
-_INTEGRALS = ("provisioned", "allocated", "used", "cost_usd", "training_gpu_s", "replicas_lost")
-
+_QUANTILES = ("p50_s", "p95_s", "p99_s")
 _LEVELS = np.array([0.5, 0.95, 0.99])
+_OBSERVED = ("completed", "rejected", "failed", "replicas_lost")
 
 
 class Readings:
-    """Differences of the running totals between control instants."""
+    """Running totals at the control instants, their growth in between, and what stands at the instants."""
 
     def __init__(
         self,
@@ -43,67 +42,87 @@ class Readings:
         self._caches = CacheCounts(fleet)
         self._actuator = actuator
         self._facts = facts
-        self._run_variant = np.array([v for v, _ in numbering.runs])
-        self._run_node_type = np.array([n for _, n in numbering.runs])
+        variant, node_type = np.array(numbering.runs, np.int64).reshape(-1, 2).T
+        self._pair_of_run = np.ravel_multi_index((variant, node_type), facts.throughput_rps.shape)
+        self._gpus_of_run = facts.need[variant, node_type, resource_index("gpu")]
         self._slots, self._taken = slots, 0
-        self._columns: dict[str, np.ndarray] = {}
-        self._row: dict[str, Any] = {}
         self._rates = np.zeros((len(facts.services), slots))
         self._passed = np.zeros((len(facts.stages), slots))
         self._first_rps = first_rps.reshape(-1, 1)
         self._counted = np.zeros_like(fleet.state.histogram)
         self._middle_s = bin_middles()
-        self._before = self._totals()
+        self._last: dict[str, Any] = {}
+        self._columns: dict[str, np.ndarray] = {}
+        totals = self._totals()
+        self._kept = _columns(totals, slots + 1)
+        _write(self._kept, 0, totals)
+        self._before = self._further_totals()
 
-    def _totals(self) -> dict[str, np.ndarray]:
-        """Everything that only grows, as of now."""
+    def _totals(self) -> dict[str, Any]:
+        """What intervals hold the growth of, as of now; to be copied before anything changes."""
         state, ledger = self._fleet.state, self._actuator.ledger
-        totals = {name: state.services[name].copy() for name in _COUNTERS}
-        totals["passed"] = totals["arrived"] + self._caches.passed()
-        totals["busy_s"] = self._by_run(state.tables["busy_s"])
-        totals["requests"] = self._by_run(state.tables["requests"])
-        totals["loaded_s"] = ledger.loaded_s.copy()
-        totals["provisioned"] = ledger.provisioned.copy()
-        totals["allocated"] = ledger.allocated.copy()
-        totals["training_gpu_s"] = np.array(ledger.training_gpu_s)
-        totals["replicas_lost"] = self._actuator.lost.copy()
-        totals["cost_usd"] = np.array(ledger.cost_usd)
-        used = ledger.resident.copy()
-        gpu = self._facts.need[self._run_variant, self._run_node_type, RESOURCES.index("gpu")]
-        used[RESOURCES.index("gpu")] = gpu @ state.tables["busy_s"]
-        used[RESOURCES.index("cpu")] = state.tables["cpu_core_s"].sum()
-        used[RESOURCES.index("storage")] = self._actuator.store.loaded_bytes
-        used[RESOURCES.index("network")] = self._fleet.received_bytes()
-        totals["used"] = used
-        return totals
+        return {name: state.services[name] for name in _COUNTERS} | {
+            "provisioned": ledger.provisioned,
+            "allocated": ledger.allocated,
+            "used": self._used(),
+            "cost_usd": ledger.cost_usd,
+            "training_gpu_s": ledger.training_gpu_s,
+            "replicas_lost": self._actuator.lost,
+        }
 
-    def _by_run(self, per_table: np.ndarray) -> np.ndarray:
-        values = np.zeros(self._facts.throughput_rps.shape, per_table.dtype)
-        values[self._run_variant, self._run_node_type] = per_table
-        return values
+    def _used(self) -> np.ndarray:
+        """``[resource]`` resource-seconds used by now."""
+        tables = self._fleet.state.tables
+        used = self._actuator.ledger.resident.copy()
+        used[resource_index("gpu")] = self._gpus_of_run @ tables["busy_s"]
+        used[resource_index("cpu")] = tables["cpu_core_s"].sum()
+        used[resource_index("storage")] = self._actuator.store.loaded_bytes
+        used[resource_index("network")] = self._fleet.received_bytes()
+        return used
+
+    def _further_totals(self) -> dict[str, np.ndarray]:
+        """Other totals that policies see the growth of."""
+        return {
+            "passed": self._fleet.state.services["arrived"] + self._caches.passed(),
+            "busy_s": self.by_run("busy_s"),
+            "requests": self.by_run("requests"),
+            "loaded_s": self._actuator.ledger.loaded_s.copy(),
+        }
 
     def by_run(self, field: str) -> np.ndarray:
         """A counter of the latency tables as ``[variant, node_type]``."""
-        return self._by_run(self._fleet.state.tables[field])
+        per_table = self._fleet.state.tables[field]
+        shape = self._facts.throughput_rps.shape
+        values = np.zeros(shape[0] * shape[1], per_table.dtype)
+        values[self._pair_of_run] = per_table
+        return values.reshape(shape)
 
     def take(self, start_s: float, end_s: float) -> None:
         """Read the interval that ends now."""
         self._actuator.settle()
-        now = self._totals()
-        change = {name: now[name] - self._before[name] for name in now}
-        self._before = now
-        row: dict[str, Any] = {name: change[name] for name in _COUNTERS}
-        row |= {name: change[name] for name in _INTEGRALS}
-        row |= zip(("p50_s", "p95_s", "p99_s"), self._quantiles())
-        row |= {"start_s": start_s, "length_s": end_s - start_s, "in_flight": self._fleet.in_flight()}
-        row |= self._standing()
-        self._keep(row)
-        self._rates[:, self._taken - 1] = change["arrived"] / (end_s - start_s)
-        self._passed[:, self._taken - 1] = self._facts.stage_demand(change["passed"] / (end_s - start_s))
+        slot = self._taken
+        _write(self._kept, slot + 1, self._totals())
+        further = self._further_totals()
+        grown = {name: further[name] - self._before[name] for name in further}
+        self._before = further
+        standing = self._standing() | dict(zip(_QUANTILES, self._quantiles()))
+        row = standing | {"start_s": start_s, "length_s": end_s - start_s, "in_flight": self._fleet.in_flight()}
+        if not slot:
+            self._columns = _columns(row, self._slots)
+        _write(self._columns, slot, row)
+        self._taken += 1
+        self._rates[:, slot] = self._growth("arrived") / (end_s - start_s)
+        self._passed[:, slot] = self._facts.stage_demand(grown["passed"] / (end_s - start_s))
         with np.errstate(invalid="ignore", divide="ignore"):
-            self._busy_fraction = change["busy_s"] / change["loaded_s"]
-            self._utilisation = change["used"] / change["provisioned"]
-        self._served = change["requests"]
+            standing["busy_fraction"] = grown["busy_s"] / grown["loaded_s"]
+            standing["resource_utilisation"] = self._growth("used") / self._growth("provisioned")
+        standing["served_requests"] = grown["requests"]
+        self._last = standing | {name: self._growth(name) for name in _OBSERVED}
+
+    def _growth(self, name: str) -> np.ndarray:
+        """Of a total, in the last interval."""
+        kept = self._kept[name]
+        return np.asarray(kept[self._taken] - kept[self._taken - 1])
 
     def _quantiles(self) -> np.ndarray:
         """``latency_s[level, service]`` of the requests answered since the last call."""
@@ -113,55 +132,68 @@ class Readings:
 
     def _standing(self) -> dict[str, np.ndarray]:
         """What stands in queues and in the cluster as of now."""
+        replicas, placement = self._actuator.counts().copy(), self._actuator.placement
         return {
             "queue_requests": self._fleet.state.stages["queue"].copy(),
-            "ready": self._actuator.count(READY),
-            "starting": self._actuator.count(STARTING),
-            "draining": self._actuator.count(DRAINING),
-            "open_nodes": self._actuator.placement.open_nodes(),
-            "usable_nodes": self._actuator.placement.usable_nodes(),
+            "ready": replicas[READY],
+            "starting": replicas[STARTING],
+            "draining": replicas[DRAINING],
+            "open_nodes": placement.open_nodes(),
+            "usable_nodes": placement.usable_nodes(),
         }
-
-    def _keep(self, row: dict[str, Any]) -> None:
-        """Add a row to the columns, which are made for all intervals at once."""
-        if not self._taken:
-            values = {name: np.asarray(value) for name, value in row.items()}
-            self._columns = {name: np.empty((self._slots, *v.shape), v.dtype) for name, v in values.items()}
-        for name, value in row.items():
-            self._columns[name][self._taken] = value
-        self._taken += 1
-        self._row = row
 
     def observe(self, now_s: float, unplaced: np.ndarray) -> Observation:
         """What the policy sees now; before the first interval, a warm start (see `Observation.now_s`)."""
         slot = self._taken
-        facts = self._facts
-        services, shape = len(facts.services), facts.throughput_rps.shape
-        nothing, unknown = np.zeros(services, np.int64), np.full(services, np.nan)
-        row = self._row
-        standing = {name: row[name] for name in _STANDING} if slot else self._standing()
+        values = self._last | self._rates_so_far() if slot else self._warm_start()
         if self._actuator.roster.replacing:
-            standing["starting"] = self._actuator.starting()
-        history = self._rates[:, :slot] if slot else self._first_rps
-        passed = self._passed[:, :slot] if slot else facts.planned_demand(self._first_rps)
-        values = {
-            "history_rps": history.view(),
-            "arrival_rps": history[:, -1].copy(),
-            "stage_history_rps": passed.view(),
-            "stage_rps": passed[:, -1].copy(),
-            "served_requests": self._served if slot else np.zeros(shape, np.int64),
-            "busy_fraction": self._busy_fraction if slot else np.full(shape, np.nan),
-            "resource_utilisation": self._utilisation if slot else np.full(len(RESOURCES), np.nan),
-            "unplaced": unplaced.copy(),
-            "replicas_lost": row["replicas_lost"] if slot else np.zeros(shape, np.int64),
-        } | standing
-        values |= {name: row[name] if slot else nothing for name in ("completed", "rejected", "failed")}
-        values |= {name: row[name] if slot else unknown for name in ("p50_s", "p95_s", "p99_s")}
+            values["starting"] = self._actuator.starting()
+        values["unplaced"] = unplaced.copy()
         for array in values.values():
             array.flags.writeable = False
-        return Observation(now_s=now_s, slot=slot, facts=facts, **values)
+        return Observation(now_s=now_s, slot=slot, facts=self._facts, **values)
+
+    def _rates_so_far(self) -> dict[str, np.ndarray]:
+        """Rates of all intervals and of the last."""
+        slot = self._taken
+        return {
+            "history_rps": self._rates[:, :slot],
+            "arrival_rps": self._rates[:, slot - 1].copy(),
+            "stage_history_rps": self._passed[:, :slot],
+            "stage_rps": self._passed[:, slot - 1].copy(),
+        }
+
+    def _warm_start(self) -> dict[str, np.ndarray]:
+        """What is seen before the first interval."""
+        services, shape = len(self._facts.services), self._facts.throughput_rps.shape
+        passed = self._facts.planned_demand(self._first_rps)
+        return {
+            "history_rps": self._first_rps.view(),
+            "arrival_rps": self._first_rps[:, -1].copy(),
+            "stage_history_rps": passed,
+            "stage_rps": passed[:, -1].copy(),
+            "served_requests": np.zeros(shape, np.int64),
+            "busy_fraction": np.full(shape, np.nan),
+            "resource_utilisation": np.full(len(RESOURCES), np.nan),
+            "replicas_lost": np.zeros(shape, np.int64),
+            **{name: np.zeros(services, np.int64) for name in ("completed", "rejected", "failed")},
+            **{name: np.full(services, np.nan) for name in _QUANTILES},
+            **self._standing(),
+        }
 
     def intervals(self) -> Intervals:
         """All rows read, as arrays."""
-        names = [field.name for field in fields(Intervals)]
-        return Intervals(**{name: self._columns[name][: self._taken] for name in names})
+        grown = {name: np.diff(kept[: self._taken + 1], axis=0) for name, kept in self._kept.items()}
+        columns = grown | {name: column[: self._taken] for name, column in self._columns.items()}
+        return Intervals(**{field.name: columns[field.name] for field in fields(Intervals)})
+
+
+def _columns(row: dict[str, Any], rows: int) -> dict[str, np.ndarray]:
+    """Room for so many rows like this one."""
+    values = {name: np.asarray(value) for name, value in row.items()}
+    return {name: np.empty((rows, *value.shape), value.dtype) for name, value in values.items()}
+
+
+def _write(columns: dict[str, np.ndarray], place: int, row: dict[str, Any]) -> None:
+    for name, value in row.items():
+        columns[name][place] = value

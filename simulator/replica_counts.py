@@ -28,14 +28,14 @@ class ReplicaCounts:
         self._seen = b""
         self._counts = np.zeros((0, 0, 0), np.int64)
 
-    def of(self, state: int) -> np.ndarray:
-        """``[variant, node_type]`` replicas in a state of `simulator.kernel.state`."""
+    def by_state(self) -> np.ndarray:
+        """``[state, variant, node_type]`` replicas, by the states of `simulator.kernel.state`; read-only."""
         slots = self._fleet.replicas
         seen = slots["state"].tobytes() + slots["table"].tobytes()
         if seen != self._seen:
             self._seen = seen
             self._counts = self._count(slots)
-        return self._counts[state].copy()
+        return self._counts
 
     def _count(self, slots: np.ndarray) -> np.ndarray:
         """``[state, variant, node_type]`` replicas."""
@@ -44,4 +44,5 @@ class ReplicaCounts:
         per_state = np.bincount(there["state"] * np.int64(runs) + there["table"], minlength=_STATES * runs)
         counts = np.zeros((_STATES, *self._shape), np.int64)
         counts[:, self._variant, self._node_type] = per_state.reshape(_STATES, runs)
+        counts.flags.writeable = False
         return counts

@@ -94,6 +94,7 @@ class WeightStore:
         self._begun = 0
         self._settled_s = 0.0
         self._round = 0
+        self._is_moving = False
         self._is_stale = False
 
     @property
@@ -129,7 +130,7 @@ class WeightStore:
         """Book what has been moved since the last call."""
         elapsed_s = self._env.now - self._settled_s
         self._settled_s = self._env.now
-        if elapsed_s > 0.0:
+        if elapsed_s > 0.0 and self._is_moving:
             step = self._rate * elapsed_s
             self._progress_bytes += step
             self.moved_bytes += self._flows @ step
@@ -178,7 +179,8 @@ class WeightStore:
         self.settle()
         self._rate = fair_rates(self._flows.sum(axis=0), self._limit, self._store_rate * self._share)
         moving = np.flatnonzero(self._rate)
-        if len(moving):
+        self._is_moving = len(moving) > 0
+        if self._is_moving:
             left_bytes = self._first_end_bytes[moving] - self._progress_bytes[moving]
             this_round = self._round
             timeout = self._env.timeout(max(0.0, float((left_bytes / self._rate[moving]).min())))

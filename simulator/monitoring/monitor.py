@@ -54,10 +54,10 @@ class Monitor:
 
     def take(self) -> None:
         """Read the counters as of now."""
-        for i, counter in enumerate(self._counters):
-            if self._taken == len(self._columns[i]):
-                self._columns[i] = np.concatenate([self._columns[i], np.empty_like(self._columns[i])])
-            self._columns[i][self._taken] = counter.read()
+        if self._columns and self._taken == len(self._columns[0]):
+            self._columns = [np.concatenate([column, np.empty_like(column)]) for column in self._columns]
+        for counter, column in zip(self._counters, self._columns):
+            column[self._taken] = counter.read()
         self._taken += 1
 
     def series(self, length_s: np.ndarray) -> tuple[Series, ...]:
@@ -137,12 +137,12 @@ def _of_tiers(fleet: Fleet) -> list[_Counter]:
     spans = [(int(k["first"]), int(k["first"]) + (nodes if k["step"] else 1)) for k in kinds]
 
     def busy() -> np.ndarray:
-        tiers = _whole(fleet).lookups.tiers
-        return np.array([tiers["busy_s"][first:end].mean() for first, end in spans])
+        busy_s = _whole(fleet).lookups.tiers["busy_s"]
+        return np.array([busy_s[first:end].sum() / (end - first) for first, end in spans])
 
     def read() -> np.ndarray:
-        tiers = _whole(fleet).lookups.tiers
-        return np.array([tiers["bytes"][first:end].sum() for first, end in spans])
+        read_bytes = _whole(fleet).lookups.tiers["bytes"]
+        return np.array([read_bytes[first:end].sum() for first, end in spans])
 
     return [
         _Counter("tier_load", "s of work given / s", labels, busy),
