@@ -108,7 +108,14 @@ class Actuator:
 
     def starting(self) -> np.ndarray:
         """``[variant, node_type]`` replicas that are starting, without those that come to replace another."""
-        counts = self.count(STARTING)
+        return self._less_replacing(self.count(STARTING))
+
+    def _present(self) -> np.ndarray:
+        """``[variant, node_type]`` replicas that are starting or ready, without those that come to replace another."""
+        counts = self.counts()
+        return self._less_replacing(counts[STARTING] + counts[READY])
+
+    def _less_replacing(self, counts: np.ndarray) -> np.ndarray:
         for replica in self.roster.replacing.values():
             counts[replica.variant, replica.node_type] -= 1
         return counts
@@ -122,7 +129,7 @@ class Actuator:
         if not at_once:
             self.catch_up()
         self.wanted = wanted
-        change = wanted - self.starting() - self.counts()[READY]
+        change = wanted - self._present()
         if not change.any() and not at_once:
             self.unplaced = np.zeros_like(change)
             return Applied(0, 0, self.unplaced.copy())
@@ -148,7 +155,7 @@ class Actuator:
 
     def _grow(self, at_once: bool) -> int:
         """Place what is missing, fairly where not all fits; how many came."""
-        present = self.starting() + self.counts()[READY]
+        present = self._present()
         missing = np.maximum(self.wanted - present, 0)
         self.unplaced = missing
         if not missing.any():

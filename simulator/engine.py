@@ -89,7 +89,9 @@ def check_allocation(allocation: object, facts: FleetFacts, where: str) -> np.nd
     if wanted.shape != shape or wanted.dtype.kind not in "iuf":
         raise InputError(where, f"replicas has shape {wanted.shape} and type {wanted.dtype}",
                          f"return numbers of shape {shape}, [variant, node_type]")  # fmt: skip
-    good = (wanted >= 0) & (wanted <= MOST_REPLICAS) & (wanted == np.floor(wanted))  # false where it is no number
+    good = (wanted >= 0) & (wanted <= MOST_REPLICAS)  # false where it is no number
+    if wanted.dtype.kind == "f":
+        good &= wanted == np.floor(wanted)
     if not good.all():
         v, n = np.argwhere(~good)[0]
         raise InputError(where, f"replicas of {facts.variants[v]} on {facts.node_types[n]} is {wanted[v, n]}",
@@ -143,6 +145,7 @@ class _Run:
             self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], len(self._ends_s)
         )
         self._decisions: list[Decision] = []
+        self._asked: np.ndarray | None = None
 
     def result(self) -> RunResult:
         """Run to the end of the trace, then serve what is in flight."""
@@ -206,9 +209,7 @@ class _Run:
             text = " ".join(str(error).split())
             raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {text}",
                              "mend the policy") from error  # fmt: skip
-        wanted = np.maximum(check_allocation(allocation, self._facts, self._where(now_s)), self._facts.min_replicas)
-        if self._decisions and np.array_equal(wanted, self._decisions[-1].wanted):
-            wanted = self._decisions[-1].wanted  # one array for all decisions that want the same
+        wanted = self._wanted(allocation, now_s)
         applied = self._actuator.apply(wanted, at_once=slot == 0)
         self._decisions.append(
             Decision(
@@ -225,6 +226,22 @@ class _Run:
             )
         )
 
+    def _wanted(self, allocation: Allocation, now_s: float) -> np.ndarray:
+        """What a decision wants, checked; one array for all decisions in a row that want the same."""
+        if self._asked is not None and _asks(allocation, self._asked):
+            return self._decisions[-1].wanted
+        self._asked = check_allocation(allocation, self._facts, self._where(now_s))
+        wanted = np.maximum(self._asked, self._facts.min_replicas)
+        if self._decisions and np.array_equal(wanted, self._decisions[-1].wanted):
+            return self._decisions[-1].wanted
+        return wanted
+
     def _where(self, now_s: float | None = None) -> str:
         at = "" if now_s is None else f" at {now_s:g} s"
         return f"policy {self._name}, seed {self._seed}{at}"
+
+
+def _asks(allocation: object, replicas: np.ndarray) -> bool:
+    """Whether this is an allocation of just these replicas, which have been checked."""
+    asked = allocation.replicas if isinstance(allocation, Allocation) else None
+    return isinstance(asked, np.ndarray) and asked.dtype == replicas.dtype and np.array_equal(asked, replicas)

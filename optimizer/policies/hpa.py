@@ -169,7 +169,8 @@ class Hpa(BuiltinPolicy):
     def __init__(self, context: PolicyContext, options: HpaOptions) -> None:
         super().__init__(context, options)
         self._scalers: list[StageScaler] = []
-        self._members = [np.flatnonzero(self.facts.variant_stage == stage) for stage in range(len(self.facts.stages))]
+        stages = range(len(self.facts.stages))
+        self._members = [np.flatnonzero(self.facts.variant_stage == stage).tolist() for stage in stages]
         self._last: tuple[list[int], np.ndarray, np.ndarray] | None = None
 
     def decide(self, observation: Observation) -> Allocation:
@@ -181,7 +182,11 @@ class Hpa(BuiltinPolicy):
             wanted = [scaler.pods for scaler in self._scalers]
             told = [f"begins with {pods}" for pods in wanted]
         else:
-            metrics = [self._metric(observation, stage, s.pods) for stage, s in enumerate(self._scalers)]
+            ready, busy = observation.ready.tolist(), observation.busy_fraction.tolist()
+            metrics = [
+                _metric([(count, share) for v in members for count, share in zip(ready[v], busy[v])], scaler.pods)
+                for members, scaler in zip(self._members, self._scalers)
+            ]
             wanted = [s.sync(observation.now_s, metric) for s, metric in zip(self._scalers, metrics)]
             told = [f"{100 * m.busy:.0f} % of {m.ready} busy, wants {pods}" for m, pods in zip(metrics, wanted)]
         replicas = self._spread(wanted, observation.ready + observation.starting)
@@ -196,11 +201,11 @@ class Hpa(BuiltinPolicy):
             self._last = pods, keep, spread(self.preference, wanted, worth=np.ones(keep.shape), keep=keep)
         return self._last[2].copy()
 
-    def _metric(self, observation: Observation, stage: int, pods: int) -> Metric:
-        members = self._members[stage]
-        ready, busy = observation.ready[members].ravel().tolist(), observation.busy_fraction[members].ravel().tolist()
-        seen = [(count, share) for count, share in zip(ready, busy) if math.isfinite(share)]
-        reporting = sum(count for count, _ in seen)
-        mean = sum(count * share for count, share in seen) / reporting if reporting else 0.0
-        standing = sum(ready)
-        return Metric(reporting, mean, unready=max(0, pods - standing), missing=standing - reporting)
+
+def _metric(pairs: list[tuple[int, float]], pods: int) -> Metric:
+    """Of a stage that asked for so many pods, from each pair's ready replicas and their busy fraction."""
+    seen = [(count, share) for count, share in pairs if math.isfinite(share)]
+    reporting = sum(count for count, _ in seen)
+    mean = sum(count * share for count, share in seen) / reporting if reporting else 0.0
+    standing = sum(count for count, _ in pairs)
+    return Metric(reporting, mean, unready=max(0, pods - standing), missing=standing - reporting)
