@@ -47,6 +47,7 @@ RUBBISH: dict[str, tuple[Callable[[Observation], Any], tuple[str, ...]]] = {
     "a bare array": (returning(GOOD), ("ndarray", "Allocation")),
     "no replicas": (replicas(None), ("shape ()", "(4, 2)")),
     "other shape": (replicas(GOOD.T), ("shape (2, 4)", "(4, 2)", "[variant, node_type]")),
+    "empty": (replicas(np.zeros((0, 0), np.int64)), ("shape (0, 0)",)),
     "flat": (replicas(GOOD.ravel()), ("shape (8,)",)),
     "ragged": (replicas([[1, 2], [3], [1, 0], [0, 1]]), ("no array", "(4, 2)")),
     "words": (replicas(np.full((4, 2), "many")), ("type <U4",)),

@@ -28,6 +28,28 @@ def test_a_large_law_needs_no_table() -> None:
     assert (law.identity(ranks, 0.0) < 2**31).all()
 
 
+def ranks_by_the_hat_alone(law: ZipfPopularity, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Rejection-inversion without its shortcut: every draw is held against the hat's area. For exponents but 1."""
+    rest = 1 - law.zipf_s
+    bottom, top = (1.5**rest - 1) / rest - 1, ((law.count + 0.5) ** rest - 1) / rest
+    ranks, left = np.zeros(size, np.int64), np.arange(size)
+    while len(left):
+        area = top + rng.random(len(left)) * (bottom - top)
+        rank = np.clip(np.floor((1 + rest * area) ** (1 / rest) + 0.5), 1, law.count)
+        accepted = area >= ((rank + 0.5) ** rest - 1) / rest - rank**-law.zipf_s
+        ranks[left[accepted]] = rank[accepted].astype(np.int64)
+        left = left[~accepted]
+    return ranks
+
+
+@pytest.mark.parametrize("zipf_s", [0.2, 0.8, 1.05, 3.0])
+@pytest.mark.parametrize("count", [2, 1000, 10**6])
+def test_the_shortcut_rejects_and_accepts_what_the_hat_does(zipf_s: float, count: int) -> None:
+    law = ZipfPopularity(count, zipf_s)
+    ranks = law.sample_ranks(np.random.default_rng(6), 20_000)
+    np.testing.assert_array_equal(ranks, ranks_by_the_hat_alone(law, np.random.default_rng(6), 20_000))
+
+
 def test_share_of_top_is_what_is_drawn() -> None:
     law = ZipfPopularity(10_000, 0.9)
     ranks = law.sample_ranks(np.random.default_rng(3), 100_000)
