@@ -132,14 +132,15 @@ class Readings:
 
     def _standing(self) -> dict[str, np.ndarray]:
         """What stands in queues and in the cluster as of now."""
-        replicas, placement = self._actuator.counts().copy(), self._actuator.placement
+        actuator = self._actuator
+        replicas = actuator.counts().copy()
         return {
             "queue_requests": self._fleet.state.stages["queue"].copy(),
             "ready": replicas[READY],
             "starting": replicas[STARTING],
             "draining": replicas[DRAINING],
-            "open_nodes": placement.open_nodes(),
-            "usable_nodes": placement.usable_nodes(),
+            "open_nodes": actuator.ledger.open_nodes.copy(),
+            "usable_nodes": actuator.placement.usable_nodes(),
         }
 
     def observe(self, now_s: float, unplaced: np.ndarray) -> Observation:

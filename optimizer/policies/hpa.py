@@ -196,7 +196,7 @@ class Hpa(BuiltinPolicy):
 
     def _spread(self, pods: list[int], keep: np.ndarray) -> np.ndarray:
         """Replicas on pairs; those of the last time where neither what is wanted nor what is there has changed."""
-        if self._last is None or self._last[0] != pods or not np.array_equal(self._last[1], keep):
+        if self._last is None or self._last[0] != pods or (self._last[1] != keep).any():
             wanted = np.array(pods, dtype=np.float64)
             self._last = pods, keep, spread(self.preference, wanted, worth=np.ones(keep.shape), keep=keep)
         return self._last[2].copy()
