@@ -33,7 +33,10 @@ __all__ = ["PolicySpec", "available_policies", "make_policy", "policy_label", "v
 
 _BUILT_IN: dict[str, tuple[str, str]] = {
     "static_peak": ("static_peak:StaticPeak", "Sized once for the known peak with headroom, never changed"),
-    "hpa": ("hpa:Hpa", "Kubernetes Horizontal Pod Autoscaler for each stage, on its busy fraction"),
+    "hpa": (
+        "hpa:Hpa",
+        "Kubernetes HPA v2 for each stage: on its busy fraction, or by a manifest",
+    ),
     "document_greedy": (
         "document_greedy:DocumentGreedy",
         "The document's greedy: min(demand, available) slot by slot",
@@ -95,7 +98,7 @@ def validate_spec(spec: str | Mapping[str, Any], *, base: Path | None = None) ->
     parsed = _parse(spec)
     where = f"policy {parsed.name}"
     chosen = _policy_class(parsed.name, base)
-    _check_options(chosen, parsed.options, where)
+    _check_options(chosen, _from_base(chosen, parsed.options, base), where)
     for entry in parsed.wrap:
         _wrapper(entry, where)
     return parsed
@@ -106,15 +109,14 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
     parsed = _parse(spec)
     where = f"policy {parsed.name}"
     chosen = _policy_class(parsed.name, base)
-    _check_options(chosen, parsed.options, where)
+    options = _from_base(chosen, parsed.options, base)
+    _check_options(chosen, options, where)
     whole = context
     if whole.facts.min_replicas.any():
         context = above_standing(whole)
     try:
-        if hasattr(chosen, "from_context"):
-            policy = chosen.from_context(context, **parsed.options)
-        else:
-            policy = chosen(**parsed.options)
+        from_context = hasattr(chosen, "from_context")
+        policy = chosen.from_context(context, **options) if from_context else chosen(**options)
     except RecfleetError:
         raise
     except Exception as error:
@@ -182,6 +184,21 @@ def _policy_class(name: str, base: Path | None) -> type[Any]:
             where, f"loading it fails: {describe(error)}", "reinstall the package that brings it"
         ) from error
     return check_policy_class(loaded, where)
+
+
+def _from_base(chosen: type[Any], options: Mapping[str, Any], base: Path | None) -> dict[str, Any]:
+    """Options in which files (those that ``Options.FILES`` names: a path, or paths by stage) start from ``base``."""
+    files = getattr(getattr(chosen, "Options", None), "FILES", ())
+
+    def placed(value: Any) -> Any:
+        return str((base or Path()) / Path(value).expanduser()) if isinstance(value, str) else value
+
+    return {
+        name: ({k: placed(v) for k, v in value.items()} if isinstance(value, Mapping) else placed(value))
+        if name in files
+        else value
+        for name, value in options.items()
+    }
 
 
 def _check_options(chosen: type[Any], options: Mapping[str, Any], where: str) -> None:

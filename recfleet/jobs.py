@@ -102,7 +102,7 @@ def make_jobs(
 
 
 def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
-    """Of a name its options and its file; of a class something new each time, for its code may have changed."""
+    """Of a name its options and their files; of a class something new each time, for its code may have changed."""
     if not isinstance(spec, str | Mapping):
         return secrets.token_hex()
     name = spec.get("name") if isinstance(spec, Mapping) else spec
@@ -110,7 +110,16 @@ def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
     if isinstance(name, str) and ".py" in name:
         path = (base or Path()) / (name.rpartition(":")[0] or name)
         parts.append(file_sha256(path) if path.is_file() else "")
+    parts += [file_sha256(path) for path in _manifests(spec, base or Path()) if path.is_file()]
     return digest(*parts)
+
+
+def _manifests(value: Any, base: Path) -> list[Path]:
+    """Files that options name, by their ending, in order of appearance."""
+    if isinstance(value, str):
+        return [base / Path(value).expanduser()] if value.endswith((".yaml", ".yml")) else []
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [path for one in inner for path in _manifests(one, base)]
 
 
 def simulate_job(

@@ -326,6 +326,17 @@ def test_jobs_differ_in_their_keys_and_follow_their_inputs(tmp_path: Path) -> No
     assert [a == b for a, b in zip(keys, changed)] == [True, True, False] * 2
 
 
+def test_jobs_follow_the_manifests_that_options_name(tmp_path: Path) -> None:
+    spec = {"name": "hpa", "manifest": {"feed/rank": "hpa.yaml"}}
+    keys = []
+    for text in (None, "one", "two", "two"):
+        if text:
+            (tmp_path / "hpa.yaml").write_text(text)
+        keys.append(make_jobs(SCENARIO, [spec], [1], base=tmp_path)[0].key)
+    assert len(set(keys)) == 3
+    assert keys[2] == keys[3]
+
+
 @pytest.mark.parametrize(
     ("policies", "seeds", "text"),
     [([], 1, "none is given"), (["hpa", "hpa"], 1, "two are called hpa"), (["hpa"], [1, 1], "names one twice")],

@@ -6,7 +6,6 @@ one that has grown too old, else it comes at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Log", "Recommendation", "stabilise", "stabilise_both_ways"]
@@ -28,10 +27,13 @@ def stabilise(desired: int, log: Log, now_s: float, window_s: float) -> tuple[in
 
     One of just ``window_s`` ago counts.
     """
-    oldest_s = now_s - window_s
-    recent = [one.replicas for one in log if one.at_s >= oldest_s]
-    old = [i for i, one in enumerate(log) if one.at_s < oldest_s]
-    return max([desired, *recent]), _noted(log, old, Recommendation(desired, now_s))
+    oldest_s, largest, old = now_s - window_s, desired, None
+    for i, one in enumerate(log):
+        if one.at_s < oldest_s:
+            old = i
+        elif one.replicas > largest:
+            largest = one.replicas
+    return largest, _noted(log, old, Recommendation(desired, now_s))
 
 
 def stabilise_both_ways(
@@ -43,11 +45,17 @@ def stabilise_both_ways(
     One of just a window ago does not count.
     """
     up_s, down_s = now_s - up_window_s, now_s - down_window_s
-    floor = min([desired, *(one.replicas for one in log if one.at_s > up_s)])
-    ceiling = max([desired, *(one.replicas for one in log if one.at_s > down_s)])
-    old = [i for i, one in enumerate(log) if one.at_s < min(up_s, down_s)]
+    oldest_s, floor, ceiling, old = min(up_s, down_s), desired, desired, None
+    for i, one in enumerate(log):
+        at_s, replicas = one.at_s, one.replicas
+        if at_s > up_s and replicas < floor:
+            floor = replicas
+        if at_s > down_s and replicas > ceiling:
+            ceiling = replicas
+        if at_s < oldest_s:
+            old = i
     return min(max(current, floor), ceiling), _noted(log, old, Recommendation(desired, now_s))
 
 
-def _noted(log: Log, old: Sequence[int], new: Recommendation) -> Log:
-    return (*log[: old[-1]], new, *log[old[-1] + 1 :]) if old else (*log, new)
+def _noted(log: Log, old: int | None, new: Recommendation) -> Log:
+    return (*log, new) if old is None else (*log[:old], new, *log[old + 1 :])

@@ -114,7 +114,8 @@ def _normalised(
         held = "ScaleUpStabilized" if desired >= replicas else "ScaleDownStabilized"
     error = combined.failure.reason if combined.failure else ""
     able = "ReadyForNewScale" if stable == desired else held
-    return Synced(limited.replicas, replace(memory, log=log), _conditions(able, limited), error)
+    remembered = Memory(log, memory.ups, memory.downs, memory.is_scaled_to_zero)
+    return Synced(limited.replicas, remembered, _conditions(able, limited), error)
 
 
 def _conditions(able: str, limited: Limited) -> dict[str, str]:
