@@ -15,7 +15,7 @@ from simulator.measured import Measured
 
 __all__ = ["REFERENCES", "Standing", "Verdict", "judge", "standings"]
 
-REFERENCES: tuple[tuple[str, str], ...] = (("static_peak", "static peak"), ("hpa", "the HPA-like autoscaler"))
+REFERENCES: tuple[tuple[str, str], ...] = (("static_peak", "static peak"), ("hpa", "the Kubernetes HPA"))
 """Policies that stand for what is done today, and how the verdict calls them."""
 
 _LONG_OUT_MINUTES = 30.0

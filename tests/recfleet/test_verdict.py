@@ -29,7 +29,7 @@ def test_the_cheapest_that_holds_wins() -> None:
     verdict = judge([run("static_peak", 100, 0.999), run("hpa", 80, 0.97), run("mip", 50, 0.995)])
     assert verdict.winner == "mip"
     assert "50 % less than static peak (static_peak, 100.00 USD)" in verdict.text
-    assert "37.5 % less than the HPA-like autoscaler (hpa, 80.00 USD, which misses feed's objective)" in verdict.text
+    assert "37.5 % less than the Kubernetes HPA (hpa, 80.00 USD, which misses feed's objective)" in verdict.text
     assert "5.00 times the lower bound of 10.00 USD" in verdict.text
 
 
