@@ -54,10 +54,14 @@ class AboveStanding:
     def _rest(self, observation: Observation) -> Observation:
         standing_rps = self._facts.standing_rps
         starting = np.minimum(observation.starting, np.maximum(self._least - observation.ready, 0))
+        above = np.maximum(observation.stage_rps - standing_rps, 0.0)
+        share = np.divide(above, observation.stage_rps, out=np.zeros_like(above), where=observation.stage_rps > 0.0)
         values = {
             "ready": np.maximum(observation.ready - self._least, 0),
             "starting": observation.starting - starting,
-            "stage_rps": np.maximum(observation.stage_rps - standing_rps, 0.0),
+            "stage_rps": above,
+            "stage_waiting": observation.stage_waiting * share,
+            "stage_computing": observation.stage_computing * share,
             "stage_history_rps": np.maximum(observation.stage_history_rps - standing_rps[:, None], 0.0),
             "usable_nodes": np.minimum(observation.usable_nodes, self._facts.node_count),
         }

@@ -25,6 +25,12 @@ def _zeros(shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
+def _unknown(length: int) -> np.ndarray:
+    values = np.full(length, np.nan)
+    values.flags.writeable = False
+    return values
+
+
 @dataclass(frozen=True)
 class FleetFacts:
     """What does not change during a run; every array is read-only.
@@ -204,6 +210,10 @@ class Observation:
         ``[variant, node_type]`` requests whose batch ended in the last interval.
     queue_requests
         ``[stage]`` requests waiting or in transfer now (not in a batch).
+    stage_waiting, stage_computing
+        ``[stage]`` mean number of tasks waiting for a batch, and in one, over the last interval, by Little's law: waits
+        that ended and batches that began in it, in seconds of tasks, over its length. A queue that grows is told late.
+        NaN where not known, as at 0.
     busy_fraction
         ``[variant, node_type]`` fraction of the time of ready and draining replicas in the last interval in which they
         computed; NaN without one.
@@ -245,8 +255,13 @@ class Observation:
     replicas_lost: np.ndarray = field(default_factory=_not_given)
     stage_rps: np.ndarray = field(default_factory=_not_given)
     stage_history_rps: np.ndarray = field(default_factory=_not_given)
+    stage_waiting: np.ndarray = field(default_factory=_not_given)
+    stage_computing: np.ndarray = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
+        for name in ("stage_waiting", "stage_computing"):
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, _unknown(len(self.facts.stages)))
         if len(self.stage_rps) == 0:
             object.__setattr__(self, "stage_rps", self.facts.stage_demand(self.arrival_rps))
         if len(self.stage_history_rps) == 0:

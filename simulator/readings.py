@@ -82,8 +82,11 @@ class Readings:
 
     def _further_totals(self) -> dict[str, np.ndarray]:
         """Other totals that policies see the growth of."""
+        stages = self._fleet.state.stages
         return {
             "passed": self._fleet.state.services["arrived"] + self._caches.passed(),
+            "wait_s": stages["wait_s"].copy(),
+            "compute_s": stages["compute_s"].copy(),
             "busy_s": self.by_run("busy_s"),
             "requests": self.by_run("requests"),
             "loaded_s": self._actuator.ledger.loaded_s.copy(),
@@ -117,6 +120,8 @@ class Readings:
             standing["busy_fraction"] = grown["busy_s"] / grown["loaded_s"]
             standing["resource_utilisation"] = self._growth("used") / self._growth("provisioned")
         standing["served_requests"] = grown["requests"]
+        standing["stage_waiting"] = grown["wait_s"] / (end_s - start_s)
+        standing["stage_computing"] = grown["compute_s"] / (end_s - start_s)
         self._last = standing | {name: self._growth(name) for name in _OBSERVED}
 
     def _growth(self, name: str) -> np.ndarray:
