@@ -54,6 +54,9 @@ _BUILT_IN: dict[str, tuple[str, str]] = {
         "clairvoyant_mip:ClairvoyantMip",
         "Yardstick, not for practice: the MIP with the true future demand (clairvoyant)",
     ),
+    "kpa": ("kpa:Kpa", "Knative Pod Autoscaler for each stage: tasks in flight or per second, or by a manifest"),
+    "ray_serve": ("ray_serve:RayServe", "Ray Serve autoscaling for each stage: ongoing requests, or by a config file"),
+    "keda": ("keda:Keda", "KEDA for each stage: a threshold, or a ScaledObject with cron and other triggers"),
 }
 _RESERVED = ("name", "label", "wrap", "options")
 
