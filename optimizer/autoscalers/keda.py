@@ -1,6 +1,7 @@
 """KEDA's scaling of one target: activation by polls, and between one and many replicas the HPA that KEDA makes.
 
-Rules: KEDA documentation, "ScaledObject specification" and "Scaling Deployments"; the HPA is `optimizer.autoscalers.hpa`.
+Rules: KEDA documentation, "ScaledObject specification" and "Scaling Deployments"; the HPA is that of
+`optimizer.autoscalers.hpa`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """KEDA's cron trigger: windows of time from a start to an end, each a cron schedule in a time zone.
 
-Rules: KEDA documentation, "Cron" scaler; five fields (minute, hour, day of month, month, day of week) as its parser takes
-them: lists, ranges, steps and English names, Sunday is 0. Where both day fields are restricted, either may match.
+Rules: KEDA documentation, "Cron" scaler; five fields (minute, hour, day of month, month, day of week) as its parser
+takes them: lists, ranges, steps and English names, Sunday is 0. Where both day fields are restricted, either may match.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ __all__ = ["CronWindow", "Schedule", "next_after", "parse_schedule"]
 YEARS_AHEAD = 5
 """A schedule without a match in so many years never matches."""
 
-_MONTHS = {name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
-_WEEKDAYS = {name: i for i, name in enumerate("sun mon tue wed thu fri sat".split())}
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+_WEEKDAYS = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("minute", 0, 59, {}),
     ("hour", 0, 23, {}),

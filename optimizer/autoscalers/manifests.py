@@ -163,8 +163,16 @@ def by_stage(manifest: str | Mapping[str, str] | None, stages: tuple[str, ...], 
     return [path for path in found if path is not None]
 
 
-def only_manifest(options: Any, name: str, beside: tuple[str, ...] = ()) -> None:
-    """Refuse other options beside a manifest, which says it all."""
+def only_manifest(options: Any, name: str, beside: tuple[str, ...] = (), free: tuple[str, ...] = ()) -> None:
+    """Refuse other options beside a manifest, which says it all.
+
+    Parameters
+    ----------
+    beside
+        Options that come only with a manifest.
+    free
+        Options that come with one or without.
+    """
     if getattr(options, name) is None:
         for other in beside:
             if getattr(options, other) is not None:
@@ -172,5 +180,5 @@ def only_manifest(options: Any, name: str, beside: tuple[str, ...] = ()) -> None
         return
     for field in fields(options):
         default = field.default if field.default_factory is MISSING else field.default_factory()
-        if field.name not in (name, *beside) and getattr(options, field.name) != default:
+        if field.name not in (name, *beside, *free) and getattr(options, field.name) != default:
             raise InputError(field.name, f"it is given beside {name}", f"say it in the {name}, or leave it out there")

@@ -42,7 +42,7 @@ def test_they_add_up_to_the_run(tmp_path: Path) -> None:
     for seen in later:
         busy = np.nan_to_num(seen.busy_fraction) * (seen.ready + seen.draining)
         replicas = np.bincount(seen.facts.variant_stage, weights=busy.sum(axis=1))
-        # A busy replica has a task at least; batches that began before the interval make up for those that reach beyond.
+        # A busy replica has a task at least; batches that began before make up for those that reach beyond.
         assert (seen.stage_computing >= replicas - 0.5).all()
         assert not seen.stage_waiting.flags.writeable
 
