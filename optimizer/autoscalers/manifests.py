@@ -131,8 +131,10 @@ def duration_s(text: str) -> float | None:
     return sum(float(number) * _GO_UNITS_S[unit] for number, unit in parts)
 
 
-def manifest_paths(manifest: str | Mapping[str, str]) -> list[str]:
-    """All paths of an option that is one, or has one by stage."""
+def manifest_paths(manifest: str | Mapping[str, str] | None) -> list[str]:
+    """All paths of an option that is one, has one by stage, or has none."""
+    if manifest is None:
+        return []
     if isinstance(manifest, str):
         return [manifest]
     if not isinstance(manifest, Mapping) or not all(isinstance(path, str) for path in manifest.values()):
@@ -141,30 +143,28 @@ def manifest_paths(manifest: str | Mapping[str, str]) -> list[str]:
 
 
 def by_stage(manifest: str | Mapping[str, str] | None, stages: tuple[str, ...], option: str) -> list[str]:
-    """The path for each stage, empty where there is no manifest.
+    """The path for each stage, empty where it has none.
 
     A mapping names stages as ``service/stage``, or as ``stage`` where that is enough.
 
     Raises
     ------
     InputError
-        If a stage has none, or a name fits no stage.
+        If a name fits no stage.
     """
     if manifest is None or isinstance(manifest, str):
         return [manifest or ""] * len(stages)
     names = [(stage, stage.rpartition("/")[2]) for stage in stages]
     for key in manifest:
         if not any(key in pair for pair in names):
-            raise InputError(f"{option} {key}", "there is no such stage", suggestion(key, stages, "stages"))
-    found = [next((manifest[name] for name in pair if name in manifest), None) for pair in names]
-    for stage, path in zip(stages, found):
-        if path is None:
-            raise InputError(option, f"stage {stage} has none", f"add {stage}: path")
-    return [path for path in found if path is not None]
+            raise InputError(
+                f"{option} {key}", "the scenario has no such stage", suggestion(str(key), stages, "stages")
+            )
+    return [next((manifest[name] for name in pair if name in manifest), "") for pair in names]
 
 
 def only_manifest(options: Any, name: str, beside: tuple[str, ...] = (), free: tuple[str, ...] = ()) -> None:
-    """Refuse other options beside a manifest, which says it all.
+    """Refuse other options beside a manifest of all stages, which says it all; by stage, they are for the other stages.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def only_manifest(options: Any, name: str, beside: tuple[str, ...] = (), free: t
             if getattr(options, other) is not None:
                 raise InputError(other, f"it is given without {name}", f"add {name}: path, or leave it out")
         return
-    for field in fields(options):
+    for field in fields(options) if isinstance(getattr(options, name), str) else ():
         default = field.default if field.default_factory is MISSING else field.default_factory()
         if field.name not in (name, *beside, *free) and getattr(options, field.name) != default:
             raise InputError(field.name, f"it is given beside {name}", f"say it in the {name}, or leave it out there")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from optimizer.autoscalers.hpa.spec import SYNC_PERIOD_S
 from optimizer.autoscalers.hpa.sync import Memory, sync
@@ -32,7 +33,8 @@ class KedaOptions:
         As in a ScaledObject. ``min_replicas`` is 1, unlike KEDA's 0: requests that come while no replica is ready fail
         in the simulation, and are not held.
     manifest
-        A ScaledObject (YAML) for all stages, or one by stage. Then only ``measures`` and ``begins`` are given beside.
+        A ScaledObject (YAML) for all stages: then only ``measures`` and ``begins`` stand beside it. Or one by stage:
+        a stage that is left out goes by the options.
     measures
         What triggers on queries measure, by the trigger's name (or type): one of `SIGNALS`.
     begins
@@ -50,7 +52,7 @@ class KedaOptions:
     measures: Mapping[str, str] | None = field(default=None)
     begins: str = "2024-01-01T00:00:00"
 
-    path_options = ("manifest",)
+    FILES: ClassVar[tuple[str, ...]] = ("manifest",)
 
     def __post_init__(self) -> None:
         if self.signal not in SIGNALS:
@@ -81,8 +83,7 @@ class KedaOptions:
 
     def by_path(self) -> dict[str, ScaledObject]:
         """ScaledObjects by the path of their manifest; under an empty one that of the options."""
-        if self.manifest is not None:
-            return {path: read_scaled_object(path, self.measures) for path in manifest_paths(self.manifest)}
+        read = {path: read_scaled_object(path, self.measures) for path in manifest_paths(self.manifest)}
         trigger = Threshold(self.signal, self.threshold, self.activation)
         scaled = ScaledObject(
             triggers=(trigger,),
@@ -91,7 +92,7 @@ class KedaOptions:
             polling_interval_s=self.polling_interval_s,
             cooldown_s=self.cooldown_s,
         )
-        return {"": scaled}
+        return {"": scaled} | read
 
 
 class _Stage:
@@ -126,7 +127,7 @@ class _Stage:
         replicas = self._state.replicas
         pods = Pods(load.ready, load.busy, max(0, replicas - load.ready))
         readings = [reading(trigger, value, pods) for trigger, value in zip(self._scaled.triggers, values)]
-        synced = sync(self._hpa, readings, replicas, load.ready + load.unready, self._memory, at_s)
+        synced = sync(self._hpa, readings, replicas, replicas, self._memory, at_s)
         self._memory = synced.memory
         self._state = Activation(synced.replicas, self._state.active_s)
         self._told = ", ".join(f"{value:.1f}" for value in values)

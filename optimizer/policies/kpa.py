@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from optimizer.autoscalers.kpa_manifest import read_cluster_config, read_revision
 from optimizer.autoscalers.kpa_revision import BUCKET_S, Revision
@@ -26,8 +27,8 @@ class KpaOptions(KpaSettings):
     min_scale
         1, unlike Knative's 0: requests that come while no replica is ready fail in the simulation, and are not held.
     manifest
-        A Knative Service or KServe InferenceService (YAML) for all stages, or one by stage. Then no other option but
-        ``cluster_config`` is given.
+        A Knative Service or KServe InferenceService (YAML) for all stages: then no other option but ``cluster_config``
+        is given. Or one by stage: a stage that is left out goes by the options.
     cluster_config
         The cluster's ConfigMap ``config-autoscaler`` (YAML), whose defaults the manifests override.
     """
@@ -36,7 +37,7 @@ class KpaOptions(KpaSettings):
     manifest: str | Mapping[str, str] | None = None
     cluster_config: str | None = None
 
-    path_options = ("manifest", "cluster_config")
+    FILES: ClassVar[tuple[str, ...]] = ("manifest", "cluster_config")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,9 +47,7 @@ class KpaOptions(KpaSettings):
     def by_path(self) -> dict[str, KpaSettings]:
         """Settings of each manifest, by its path; under an empty one those that the options say."""
         cluster = read_cluster_config(self.cluster_config)
-        if self.manifest is None:
-            return {"": self}
-        return {path: read_revision(path, cluster) for path in manifest_paths(self.manifest)}
+        return {"": self} | {path: read_revision(path, cluster) for path in manifest_paths(self.manifest)}
 
 
 class _Stage:

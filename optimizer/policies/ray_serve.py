@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from optimizer.autoscalers.manifests import only_manifest
 from optimizer.autoscalers.ray_serve import IDLE, Deployment, bounded, decide
@@ -28,7 +29,7 @@ class RayServeOptions(ServeSettings):
 
     manifest: str | None = None
 
-    path_options = ("manifest",)
+    FILES: ClassVar[tuple[str, ...]] = ("manifest",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

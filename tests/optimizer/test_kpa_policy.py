@@ -100,9 +100,9 @@ def test_manifests_by_stage_lie_beside_the_scenario(tmp_path: Path) -> None:
     policy = make_policy(spec, context(FAST, STEADY), base=tmp_path)
     answers = run(policy, FAST, np.full((2, 3), 1.0))
     assert FAST.by_stage(np.asarray(answers[-1].replicas).sum(axis=1)).tolist() == [4, 6, 4]
-    one = {"name": "kpa", "manifest": {"retrieve": "a.yaml"}}
-    with pytest.raises(InputError, match="stage shop/rank has none"):
-        make_policy(one, context(FAST, STEADY), base=tmp_path)
+    one = {"name": "kpa", "manifest": {"retrieve": "a.yaml"}, "min_scale": 2}
+    others = run(make_policy(one, context(FAST, STEADY), base=tmp_path), FAST, np.full((2, 3), 1.0))
+    assert FAST.by_stage(np.asarray(others[-1].replicas).sum(axis=1)).tolist() == [4, 2, 2]
 
 
 @pytest.mark.parametrize(

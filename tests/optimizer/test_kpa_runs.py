@@ -17,7 +17,7 @@ from tests.simulator.mini import load_mini
 @pytest.mark.parametrize(
     "spec",
     [
-        {"name": "kpa", "target": 2.0},
+        {"name": "kpa", "target": 0.5},
         {"name": "ray_serve", "target_ongoing_requests": 1.0, "downscale_delay_s": 40.0},
         {"name": "keda", "threshold": 1.0},
     ],

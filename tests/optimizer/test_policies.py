@@ -12,6 +12,8 @@ from simulator.policy import Allocation, FleetFacts
 from tests.optimizer.factory import context, facts, observation, run
 
 NAMES = list(available_policies())
+AUTOSCALERS = ("hpa", "kpa", "ray_serve", "keda")
+"""They know no throughput, and keep a replica of each stage."""
 DAY = 600.0 + 500.0 * np.sin(np.linspace(0.0, 2.0 * np.pi, 24))[None, :] * np.array([[1.0], [0.7]])
 
 
@@ -46,7 +48,7 @@ def test_a_day(name: str) -> None:
         seen = fleet.stage_demand(DAY[:, max(0, slot - 1)])
         per_stage = np.bincount(fleet.variant_stage, replicas.sum(axis=1), len(fleet.stages))
         assert (per_stage >= 1).all()
-        if name not in ("hpa", "clairvoyant_mip"):
+        if name not in (*AUTOSCALERS, "clairvoyant_mip"):
             assert (served(fleet, replicas) >= seen * (1.0 - 1e-4)).all(), (name, slot)
     again = run(make_policy(name, context(fleet, DAY)), fleet, DAY)
     assert all((a.replicas == b.replicas).all() and a.note == b.note for a, b in zip(answers, again))
@@ -84,7 +86,7 @@ def test_no_demand_costs_little(name: str) -> None:
     fleet = facts()
     rates = np.zeros((2, 12))
     answers = run(make_policy(name, context(fleet, rates)), fleet, rates)
-    most = len(fleet.stages) if name == "hpa" else 0
+    most = len(fleet.stages) if name in AUTOSCALERS else 0
     assert answers[-1].replicas.sum() == most
 
 
