@@ -138,11 +138,11 @@ def _validate(specs: Sequence[PolicySpec], base: Path | None) -> None:
 def announce_compilation(scenario: Scenario, listener: Listener) -> None:
     """Say so where the event loop that a scenario runs on must be compiled first."""
     from simulator.fleet_plan import fleet_plan, number
-    from simulator.journey_arrays import needs_whole
-    from simulator.kernel.compiled import is_cached
+    from simulator.journey_arrays import path_of
+    from simulator.kernel.compiled import LOOPS, is_cached
 
     plan = fleet_plan(scenario, number(scenario), scenario.seed)
-    if not is_cached("advance_whole" if needs_whole(plan) else "advance"):
+    if not is_cached(LOOPS[path_of(plan)]):
         listener.note("compiling the request path, once per installation (tens of seconds)")
 
 

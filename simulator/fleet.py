@@ -11,11 +11,12 @@ import numpy as np
 from simulator.caches import clear, grow_flights, has_room, preload
 from simulator.fleet_arrays import add_numbers, arrivals_of, build_fleet, grow_replicas, rebuild_plain_pools
 from simulator.journey_arrays import (
+    Path,
     add_journeys,
     build_whole,
     grow_classes,
     lines_of,
-    needs_whole,
+    path_of,
     places_of_links,
     reach,
 )
@@ -34,7 +35,7 @@ from simulator.kernel.state import (
     READY,
     STARTING,
 )  # fmt: skip
-from simulator.kernel.whole_loop import advance_whole
+from simulator.kernel.whole_loop import advance_lean, advance_whole
 from simulator.latency_tables import flatten
 from simulator.lookups import set_lookup, set_tier_rate
 from simulator.plan import FleetPlan, LookupPlan, RecordPlan
@@ -57,9 +58,8 @@ class Fleet:
         The trace, block by block, with users and items where the plan has caches, shares of users or routers that ask.
     record
         Which requests to keep one by one; none unless given.
-    whole
-        Whether to take the whole path; by itself where the plan needs it. (On a plan that does not, both paths do the
-        same.)
+    path
+        What to run it on; the smallest that knows all that the plan names, unless given. (Larger ones do the same.)
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Fleet:
     state
         Everything that changes, `simulator.kernel.state.Fleet`; to read.
     whole
-        What the whole path has beside it, `simulator.kernel.journey_state.Whole`; None on the plain path.
+        What the lean and the whole path have beside it, `simulator.kernel.journey_state.Whole`; None on the plain one.
     """
 
     def __init__(
@@ -77,21 +77,22 @@ class Fleet:
         blocks: Iterator[TraceBlock],
         record: RecordPlan | None = None,
         *,
-        whole: bool | None = None,
+        path: Path | None = None,
     ) -> None:
         self.plan = plan
         self.now_s = 0.0
         self._is_served = False
         self._blocks = blocks
-        is_whole = needs_whole(plan) if whole is None else whole
+        path = path or path_of(plan)
+        is_whole = path != "plain"
         tables, self._latencies = flatten(plan.tables)
-        self._lines = lines_of(plan) if is_whole else 0
+        self._lines = lines_of(plan) if path == "whole" else 0
         self.state = build_fleet(plan, tables, self._lines, record or RecordPlan())
         self.whole = None
         if is_whole:
             self._weight = np.array([table.weight for table in plan.tables])
             self._pools = PoolLayout(plan.stages, len(plan.sites), float(self._weight.max()))
-            self.whole = build_whole(plan, self._pools.state, len(self.replicas), len(self.state.tasks))
+            self.whole = build_whole(plan, self._pools.state, len(self.replicas), len(self.state.tasks), path)
             self._node_site = plan.node_site if len(plan.node_site) else np.zeros(len(plan.nic_bytes_per_s), np.int64)
             self._rebuild_pools(range(len(plan.stages)))
             self._set_reach()
@@ -118,7 +119,8 @@ class Fleet:
     def _advance(self, until_s: float) -> int:
         if self.whole is None:
             return int(advance(until_s, self._arrivals, self.state, self._latencies))
-        return int(advance_whole(until_s, self._arrivals, self.state, self.whole, self._latencies))
+        loop = advance_whole if self.whole.wide else advance_lean
+        return int(loop(until_s, self._arrivals, self.state, self.whole, self._latencies))
 
     def finish(self) -> None:
         """Serve what is in flight to the end, with no replica coming or going."""

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
 from simulator.caches import build_caches
-from simulator.kernel.journey_state import HEDGE, JOURNEY, LINE, LINK, PART, PLACE, TODO, Whole
+from simulator.kernel.journey_state import HEDGE, JOURNEY, LEAN, LINE, LINK, PART, PLACE, TODO, WIDE, Whole
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.state import NONE
 from simulator.latency_tables import flatten_interference
 from simulator.lookups import lookup_state
 from simulator.plan import ROUTERS, FleetPlan, LinkPlan, StagePlan
 
-__all__ = ["add_journeys", "build_whole", "grow_classes", "lines_of", "needs_whole", "places_of_links", "reach"]
+__all__ = ["Path", "add_journeys", "build_whole", "grow_classes", "lines_of", "path_of", "places_of_links", "reach"]
 
 PLAIN_ROUTERS = ROUTERS[:2]
 
 
-def _is_plain(stage: StagePlan) -> bool:
+Path = Literal["plain", "lean", "whole"]
+"""Which part of the request path is compiled; where several know a plan, all do the same."""
+
+
+def _is_wide(stage: StagePlan) -> bool:
     return (
-        stage.router in PLAIN_ROUTERS
-        and stage.split_items == 0
-        and math.isinf(stage.expire_s)
-        and stage.retries == 0
-        and stage.hedge_after_s == 0
+        stage.router not in PLAIN_ROUTERS
+        or math.isfinite(stage.expire_s)
+        or stage.retries > 0
+        or stage.hedge_after_s > 0
     )
 
 
-def needs_whole(plan: FleetPlan) -> bool:
-    """Whether a plan names anything that the plain path does not know."""
-    return not (
-        all(map(_is_plain, plan.stages))
-        and len(plan.sites) == 1
-        and plan.sites[0].access_in is None
-        and plan.sites[0].access_out is None
-        and all(service.cache is None and len(service.class_shares) == 1 for service in plan.services)
-        and not any(plan.lookups)
-        and all(table.interference is None for table in plan.tables)
-    )
+def path_of(plan: FleetPlan) -> Path:
+    """The smallest path that knows all that a plan names."""
+    if (
+        any(map(_is_wide, plan.stages))
+        or len(plan.sites) > 1
+        or plan.sites[0].access_in is not None
+        or plan.sites[0].access_out is not None
+        or any(len(service.class_shares) > 1 for service in plan.services)
+    ):
+        return "whole"
+    if (
+        any(stage.split_items > 0 for stage in plan.stages)
+        or any(service.cache is not None for service in plan.services)
+        or any(plan.lookups)
+        or any(table.interference is not None for table in plan.tables)
+    ):
+        return "lean"
+    return "plain"
 
 
 def places_of_links(plan: FleetPlan) -> dict[tuple[int, int], int]:
@@ -80,7 +91,7 @@ def _cumulative(shares: list[tuple[float, ...]], most: int) -> np.ndarray:
     return table
 
 
-def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whole:
+def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int, path: Path) -> Whole:
     """All arrays, with no request yet."""
     sites, stages = len(plan.sites), len(plan.stages)
     classes = max(len(service.class_shares) for service in plan.services)
@@ -108,6 +119,7 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int) -> Whol
         home_share=_cumulative([service.home_shares for service in plan.services], homes),
         class_share=_cumulative([service.class_shares for service in plan.services], classes),
         running=np.zeros(0, np.int64),
+        wide=WIDE if path == "whole" else LEAN,
         pools=pools,
         lookups=lookup_state(plan),
         interferences=flatten_interference(plan.tables),

@@ -11,7 +11,7 @@ from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT
 from simulator.kernel.compiled import inlined
 from simulator.kernel.counting import count_completed, record_row
 from simulator.kernel.flight import end_flight, find_flight, start_flight
-from simulator.kernel.journey_state import Whole
+from simulator.kernel.journey_state import Whole, is_wide
 from simulator.kernel.links import carry
 from simulator.kernel.routing import free_number
 from simulator.kernel.state import FAILED, NOBODY, NONE, Fleet
@@ -34,12 +34,13 @@ def _leave_home(fleet: Fleet, whole: Whole, number: int, leaves_s: float, now: f
     if journey.is_background:
         end_request(fleet, whole, number, NONE, now)
         return
-    link = whole.links[whole.links.shape[0] - whole.link_of.shape[0] + journey.home]
-    if link.is_there:
-        if not link.is_up:
-            end_request(fleet, whole, number, FAILED, now)
-            return
-        leaves_s = carry(link, leaves_s, fleet.services[fleet.requests[number].service].bytes_out)
+    if is_wide(whole):
+        link = whole.links[whole.links.shape[0] - whole.link_of.shape[0] + journey.home]
+        if link.is_there:
+            if not link.is_up:
+                end_request(fleet, whole, number, FAILED, now)
+                return
+            leaves_s = carry(link, leaves_s, fleet.services[fleet.requests[number].service].bytes_out)
     count_completed(fleet, fleet.requests[number], leaves_s + fleet.clock[0].hop_delay_s)
     journey.has_ended = 1
     if journey.tasks_about == 0:

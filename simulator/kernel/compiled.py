@@ -16,7 +16,10 @@ from typing import Any
 import numba
 from numba.core import config as _config
 
-__all__ = ["cache_folder", "compiled", "inlined", "is_cached"]
+__all__ = ["LOOPS", "cache_folder", "compiled", "inlined", "is_cached"]
+
+LOOPS = {"plain": "advance", "lean": "advance_lean", "whole": "advance_whole"}
+"""The event loop of each path."""
 
 
 def _sources_hash() -> str:
@@ -37,7 +40,7 @@ def cache_folder() -> Path:
 
 
 def is_cached(loop: str) -> bool:
-    """True where an event loop (``advance`` or ``advance_whole``) need not be compiled again, or runs uncompiled."""
+    """True where an event loop of `LOOPS` need not be compiled again, or runs uncompiled."""
     return bool(vars(_config)["DISABLE_JIT"]) or any(cache_folder().glob(f"**/*.{loop}-*.nbc"))
 
 

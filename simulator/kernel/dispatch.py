@@ -9,11 +9,11 @@ import numpy as np
 from simulator.kernel.compiled import inlined
 from simulator.kernel.draws import draw_number
 from simulator.kernel.gathering import join_queue
-from simulator.kernel.journey_state import Whole
+from simulator.kernel.journey_state import Whole, is_wide
 from simulator.kernel.lines import await_hedge, line_up
 from simulator.kernel.links import carry
 from simulator.kernel.pools import least_other
-from simulator.kernel.routers import choose
+from simulator.kernel.routers import choose, choose_near
 from simulator.kernel.routing import receive
 from simulator.kernel.state import NO_SLOT, NOBODY, NONE, READY, REJECTED, Fleet
 from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, lose, told_apart
@@ -25,11 +25,14 @@ __all__ = ["hedge", "join", "pass_on_held", "route_task"]
 def _choose(fleet: Fleet, whole: Whole, task: int) -> int:
     """Slot of the replica that the router picks for a task, `NO_SLOT` where no ready one is in reach."""
     part = whole.parts[task]
-    journey = whole.journeys[part.request]
-    number = draw_number(part.stage, part.part, told_apart(part), journey.branch)
-    request_id = fleet.requests[part.request].id
-    seed = fleet.clock[0].noise_seed
-    position = choose(whole.pools, part.stage, journey.site, journey.user, seed, request_id, number)
+    if is_wide(whole):
+        journey = whole.journeys[part.request]
+        number = draw_number(part.stage, part.part, told_apart(whole, part), journey.branch)
+        request_id = fleet.requests[part.request].id
+        seed = fleet.clock[0].noise_seed
+        position = choose(whole.pools, part.stage, journey.site, journey.user, seed, request_id, number)
+    else:
+        position = choose_near(whole.pools, part.stage)
     return NO_SLOT if position < 0 else whole.pools.members[np.uint32(position)].slot
 
 
@@ -40,14 +43,14 @@ def _payload_bytes(fleet: Fleet, whole: Whole, task: int) -> float:
 
 
 @inlined
-def join(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
+def join(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     """A task has come to the node of its replica: it passes the card and joins the queue."""
     part = whole.parts[task]
-    replica = fleet.replicas[part.slot]
+    replica = fleet.replicas[slot]
     free_s = receive(fleet.nodes[replica.node], now, _payload_bytes(fleet, whole, task))
     fleet.tasks[task].ready_s = free_s + fleet.clock[0].hop_delay_s
     fleet.tasks[task].units = part.items if replica.counts_items else 1
-    join_queue(fleet, whole, part.slot, task)
+    join_queue(fleet, whole, slot, task)
 
 
 @inlined
@@ -61,16 +64,19 @@ def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     part = whole.parts[task]
     stage = fleet.stages[part.stage]
     replica = fleet.replicas[slot]
-    part.slot = slot
-    part.life = replica.life
     replica.queue_length += 1
     stage.queue += 1
     change_load(whole, replica, 1)
+    if not is_wide(whole):
+        join(fleet, whole, task, slot, now)
+        return
+    part.slot = slot
+    part.life = replica.life
     if stage.hedge_after_s > 0.0 and not part.is_twin:
         await_hedge(fleet, whole, task, now + stage.hedge_after_s)
     site = whole.journeys[part.request].site
     if site == replica.site:
-        join(fleet, whole, task, now)
+        join(fleet, whole, task, slot, now)
     else:
         place = whole.link_of[site, replica.site]
         line_up(fleet, whole, place, task, carry(whole.links[place], now, _payload_bytes(fleet, whole, task)))
@@ -90,7 +96,8 @@ def _assign(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> Non
 def _hold(fleet: Fleet, whole: Whole, task: int) -> None:
     """Keep a task at the router, behind those of its class."""
     part = whole.parts[task]
-    stage_index, priority = part.stage, whole.journeys[part.request].priority
+    stage_index = part.stage
+    priority = whole.journeys[part.request].priority if is_wide(whole) else 0
     fleet.tasks[task].next = NOBODY
     if whole.held_head[stage_index, priority] == NOBODY:
         whole.held_head[stage_index, priority] = task
@@ -118,7 +125,7 @@ def route_task(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
 def _class_of_next_held(whole: Whole, stage_index: int) -> int:
     """The highest class of which a stage holds tasks, of those it holds."""
     priority = 0
-    while whole.held_head[stage_index, priority] == NOBODY:
+    while is_wide(whole) and whole.held_head[stage_index, priority] == NOBODY:
         priority += 1
     return priority
 

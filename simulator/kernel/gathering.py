@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.kernel.batching import enqueue
 from simulator.kernel.compiled import inlined
-from simulator.kernel.journey_state import Whole
+from simulator.kernel.journey_state import Whole, is_wide
 from simulator.kernel.state import NOBODY, REJECTED, Fleet
 from simulator.kernel.tasks import change_load, end_request, end_task, is_void, release_if_empty
 
@@ -18,7 +18,7 @@ __all__ = ["gather", "join_queue"]
 @inlined
 def join_queue(fleet: Fleet, whole: Whole, slot: int, task: int) -> None:
     """Append a task to a replica's queue, and to those of its class there."""
-    if whole.class_head.shape[1] > 1:
+    if is_wide(whole) and whole.class_head.shape[1] > 1:
         replica = fleet.replicas[slot]
         place = whole.places[task]
         priority = whole.journeys[whole.parts[task].request].priority
@@ -88,7 +88,7 @@ def _gather_in_order(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple
     while task != NOBODY and fleet.tasks[task].ready_s <= now:
         following = fleet.tasks[task].next
         own = fleet.tasks[task].units
-        if (has_void and is_void(whole, task)) or _is_late(fleet, whole, stage, task, now):
+        if (has_void and is_void(whole, task)) or (is_wide(whole) and _is_late(fleet, whole, stage, task, now)):
             _drop(fleet, whole, stage, task, now)
             dropped += 1
             dropped_units += own
@@ -155,7 +155,7 @@ def gather(fleet: Fleet, whole: Whole, slot: int, now: float) -> int:
     The tasks that are ready, class after class and in order of joining, as far as the cap allows. Those met on the way
     that are void or too late are dropped.
     """
-    if whole.class_head.shape[1] == 1:
+    if not is_wide(whole) or whole.class_head.shape[1] == 1:
         units, dropped = _gather_in_order(fleet, whole, slot, now)
     else:
         units, dropped = _gather_by_class(fleet, whole, slot, now)

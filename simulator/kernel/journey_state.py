@@ -12,17 +12,23 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.kernel.cache_state import Caches
+from simulator.kernel.compiled import inlined
 from simulator.kernel.interference import Interferences
 from simulator.kernel.lookup import Lookups
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.structs import struct
 
 __all__ = [
-    "ANSWER", "HEDGE", "INCOMING", "JOURNEY", "LINE", "LINK", "PART", "PLACE", "TODO", "TWIN", "Whole",
+    "ANSWER", "HEDGE", "INCOMING", "JOURNEY", "LEAN", "LINE", "LINK", "PART", "PLACE", "TODO", "TWIN", "WIDE", "Whole",
+    "is_wide",
 ]  # fmt: skip
 
 ANSWER, INCOMING = 0xFFFF, 0xFFFE
 """In place of a stage: an answer on its way home, a request on its way in."""
+
+LEAN: tuple[int, ...] = ()
+WIDE: tuple[int, ...] = (1,)
+"""`Whole.wide`. The length of a tuple is known to the compiler, which leaves out of the lean path what `is_wide` guards."""
 
 TWIN = 32
 """Added to the losses of a twin in the number of its draws, where at most one less of them are told apart."""
@@ -74,6 +80,7 @@ class Whole(NamedTuple):
     `Fleet.events` is ``len(replicas) + i``. ``class_head``, ``class_tail`` ``[slot, class]`` of queues,
     ``held_head``, ``held_tail`` ``[stage, class]`` of what routers hold. ``home_share[service, site]`` and
     ``class_share[service, class]`` are cumulative. ``running[device]`` counts batches.
+    ``wide`` is `LEAN` or `WIDE`.
     """
 
     parts: np.ndarray
@@ -91,7 +98,14 @@ class Whole(NamedTuple):
     home_share: np.ndarray
     class_share: np.ndarray
     running: np.ndarray
+    wide: tuple[int, ...]
     pools: Pools
     lookups: Lookups
     interferences: Interferences
     caches: Caches
+
+
+@inlined
+def is_wide(whole: Whole) -> bool:
+    """Whether a plan may have several sites, links, classes, retries, hedges, expiry, or a router of the whole path."""
+    return len(whole.wide) > 0

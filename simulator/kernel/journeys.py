@@ -9,7 +9,7 @@ from simulator.kernel.cache import AHEAD_ROWS, key_of, prepare
 from simulator.kernel.compiled import inlined
 from simulator.kernel.dispatch import route_task
 from simulator.kernel.draws import hashed
-from simulator.kernel.journey_state import ANSWER, INCOMING, Whole
+from simulator.kernel.journey_state import ANSWER, INCOMING, Whole, is_wide
 from simulator.kernel.lines import line_up
 from simulator.kernel.links import carry
 from simulator.kernel.state import FAILED, NONE, REJECTED, Arrivals, Fleet
@@ -32,39 +32,6 @@ def _share_of(cumulative: np.ndarray, service: int, user: int, salt: int) -> int
 
 
 @inlined
-def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
-    """Take a row of the trace into the fleet: it sets out to its home."""
-    number = take_number(fleet)
-    now = arrivals.arrival_s[row]
-    service = arrivals.service[row]
-    request, journey = fleet.requests[number], whole.journeys[number]
-    request.id = fleet.clock[0].first_id + row
-    request.arrival_s = now
-    request.service = service
-    request.items = arrivals.items[row]
-    request.bytes_in = arrivals.bytes_in[row]
-    user = arrivals.user[row]
-    journey.user = user
-    journey.item_id = arrivals.item[row]
-    journey.home = _share_of(whole.home_share, service, user, _HOME_SALT)
-    journey.priority = _share_of(whole.class_share, service, user, _CLASS_SALT)
-    journey.branch = 0
-    journey.is_background = 0
-    journey.has_ended = 0
-    journey.is_in_flight = 0
-    journey.tasks_about = 0
-    fleet.services[service].arrived += 1
-    link = whole.links[journey.home]
-    if not link.is_there:
-        come_home(fleet, whole, number, now)
-    elif link.is_up:
-        task = begin_task(fleet, whole, number, INCOMING)
-        line_up(fleet, whole, journey.home, task, carry(link, now, request.bytes_in))
-    else:
-        end_request(fleet, whole, number, FAILED, now)
-
-
-@inlined
 def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
     """Have at hand what the requests some rows from here will look at in the caches."""
     if whole.caches.level.shape[0] == 0 or row + AHEAD_ROWS[0] >= arrivals.arrival_s.shape[0]:
@@ -73,20 +40,8 @@ def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
         ahead = row + AHEAD_ROWS[step]
         service, user = arrivals.service[ahead], arrivals.user[ahead]
         key = key_of(whole.caches.cache[service].key, user, arrivals.item[ahead])
-        prepare(whole.caches, service, _share_of(whole.home_share, service, user, _HOME_SALT), key, step)
-
-
-@inlined
-def come_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
-    """A request has come to its home: its result is there, or it goes on to its first stage."""
-    journey = whole.journeys[number]
-    journey.site = journey.home
-    service = fleet.requests[number].service
-    journey.stage = fleet.services[service].first_stage
-    if whole.caches.cache[service].levels > 0:
-        look_at_home(fleet, whole, number, now)
-    else:
-        todo(whole, number)
+        home = _share_of(whole.home_share, service, user, _HOME_SALT) if is_wide(whole) else 0
+        prepare(whole.caches, service, home, key, step)
 
 
 @inlined
@@ -96,7 +51,7 @@ def enter_stage(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     request = fleet.requests[number]
     stage_index = journey.stage
     stage = fleet.stages[stage_index]
-    if now > request.arrival_s + stage.expire_s:
+    if is_wide(whole) and now > request.arrival_s + stage.expire_s:
         stage.expired += 1
         end_request(fleet, whole, number, REJECTED, now)
         return
@@ -122,10 +77,64 @@ def enter_stage(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
 
 
 @inlined
+def come_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
+    """A request has come to its home: its result is there, or it goes on to its first stage."""
+    journey = whole.journeys[number]
+    if is_wide(whole):
+        journey.site = journey.home
+    service = fleet.requests[number].service
+    journey.stage = fleet.services[service].first_stage
+    if whole.caches.cache[service].levels > 0:
+        look_at_home(fleet, whole, number, now)
+    elif is_wide(whole):
+        todo(whole, number)
+    else:
+        enter_stage(fleet, whole, number, now)
+
+
+@inlined
+def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
+    """Take a row of the trace into the fleet: it sets out to its home."""
+    number = take_number(fleet)
+    now = arrivals.arrival_s[row]
+    service = arrivals.service[row]
+    request, journey = fleet.requests[number], whole.journeys[number]
+    request.id = fleet.clock[0].first_id + row
+    request.arrival_s = now
+    request.service = service
+    request.items = arrivals.items[row]
+    request.bytes_in = arrivals.bytes_in[row]
+    user = arrivals.user[row]
+    if is_wide(whole) or whole.caches.level.shape[0] > 0:
+        journey.user = user
+        journey.item_id = arrivals.item[row]
+    if is_wide(whole):
+        journey.home = _share_of(whole.home_share, service, user, _HOME_SALT)
+        journey.priority = _share_of(whole.class_share, service, user, _CLASS_SALT)
+    journey.branch = 0
+    journey.is_background = 0
+    journey.has_ended = 0
+    journey.is_in_flight = 0
+    journey.tasks_about = 0
+    fleet.services[service].arrived += 1
+    if not is_wide(whole):
+        come_home(fleet, whole, number, now)
+        return
+    link = whole.links[journey.home]
+    if not link.is_there:
+        come_home(fleet, whole, number, now)
+    elif link.is_up:
+        task = begin_task(fleet, whole, number, INCOMING)
+        line_up(fleet, whole, journey.home, task, carry(link, now, request.bytes_in))
+    else:
+        end_request(fleet, whole, number, FAILED, now)
+
+
+@inlined
 def answer(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     """A request's last stage has ended: its answer goes home."""
     journey = whole.journeys[number]
-    if journey.site == journey.home:
+    if not is_wide(whole) or journey.site == journey.home:
         arrive_home(fleet, whole, number, now)
         return
     place = whole.link_of[journey.site, journey.home]

@@ -10,7 +10,7 @@ from simulator.kernel.counting import record_step
 from simulator.kernel.draws import draw, draw_number
 from simulator.kernel.gathering import gather
 from simulator.kernel.interference import slowdown_of
-from simulator.kernel.journey_state import ANSWER, Whole
+from simulator.kernel.journey_state import ANSWER, Whole, is_wide
 from simulator.kernel.lookup import look_up
 from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
 from simulator.kernel.tasks import change_load, end_task, is_void, release_if_empty, todo, told_apart
@@ -28,7 +28,7 @@ def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: in
         schedule_next(fleet, slot)
         return
     part = whole.parts[replica.batch_head]
-    number = draw_number(part.stage, part.part, told_apart(part), whole.journeys[part.request].branch)
+    number = draw_number(part.stage, part.part, told_apart(whole, part), whole.journeys[part.request].branch)
     u = draw(fleet.clock[0].noise_seed, fleet.requests[part.request].id, number, 0)
     slowdown = 1.0
     if replica.device_index != NONE:
@@ -46,15 +46,17 @@ def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float)
         replica, stage = fleet.replicas[slot], fleet.stages[part.stage]
         journey = whole.journeys[part.request]
         stage.budget_met += now - fleet.tasks[task].routed_s <= stage.budget_s
-        if part.twin != NOBODY:
-            whole.parts[part.twin].is_void = 1
-            whole.todo[0].has_void = 1
-        stage.hedges_won += part.is_twin
+        if is_wide(whole):
+            if part.twin != NOBODY:
+                whole.parts[part.twin].is_void = 1
+                whole.todo[0].has_void = 1
+            stage.hedges_won += part.is_twin
         journey.parts_left -= 1
         if journey.parts_left == 0:
             if fleet.clock[0].record_rows > 0 and not journey.is_background:
                 record_step(fleet, fleet.requests[part.request].id, slot, fleet.tasks[task].ready_s, now)
-            journey.site = replica.site
+            if is_wide(whole):
+                journey.site = replica.site
             journey.stage = ANSWER if stage.is_last else part.stage + 1
             todo(whole, part.request)
             if stage.is_last and whole.caches.level.shape[0] > 0:

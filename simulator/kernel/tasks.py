@@ -6,9 +6,9 @@ from typing import Any
 
 from simulator.kernel.compiled import inlined
 from simulator.kernel.counting import count_refused
-from simulator.kernel.journey_state import TWIN, Whole
+from simulator.kernel.journey_state import TWIN, Whole, is_wide
 from simulator.kernel.lines import leave_hedge_line, line_up, retry_line
-from simulator.kernel.pools import change_cost
+from simulator.kernel.pools import change_cost, change_near_cost
 from simulator.kernel.routing import free_number
 from simulator.kernel.state import DRAINING, FAILED, NOBODY, READY, Fleet
 
@@ -36,18 +36,21 @@ def begin_task(fleet: Fleet, whole: Whole, request: int, stage_index: int) -> in
     part.request = request
     part.stage = stage_index
     part.part = 0
-    part.attempt = 0
-    part.is_twin = 0
-    part.twin = NOBODY
     part.is_about = 1
-    part.is_void = 0
+    if is_wide(whole):
+        part.attempt = 0
+        part.is_twin = 0
+        part.twin = NOBODY
+        part.is_void = 0
     whole.journeys[request].tasks_about += 1
     return task
 
 
 @inlined
-def told_apart(part: Any) -> int:
+def told_apart(whole: Whole, part: Any) -> int:
     """The attempt that a task's draws are made for."""
+    if not is_wide(whole):
+        return 0
     return min(part.attempt, TWIN - 1) + TWIN * part.is_twin
 
 
@@ -55,17 +58,18 @@ def told_apart(part: Any) -> int:
 def is_void(whole: Whole, task: int) -> bool:
     """Whether nothing depends on a task any more."""
     part = whole.parts[task]
-    return part.is_void or whole.journeys[part.request].has_ended
+    return (is_wide(whole) and part.is_void) or whole.journeys[part.request].has_ended
 
 
 @inlined
 def end_task(fleet: Fleet, whole: Whole, task: int) -> None:
     """A task is about no more; with the last one of a request that has ended, the request's number is free."""
     part = whole.parts[task]
-    leave_hedge_line(fleet, whole, task)
-    if part.twin != NOBODY:
-        whole.parts[part.twin].twin = NOBODY
-        part.twin = NOBODY
+    if is_wide(whole):
+        leave_hedge_line(fleet, whole, task)
+        if part.twin != NOBODY:
+            whole.parts[part.twin].twin = NOBODY
+            part.twin = NOBODY
     part.is_about = 0
     request = part.request
     journey = whole.journeys[request]
@@ -113,7 +117,10 @@ def change_load(whole: Whole, replica: Any, change: int) -> None:
     """Count tasks that a replica holds, and let its pool know."""
     replica.outstanding += change
     if replica.state == READY:
-        change_cost(whole.pools, replica.stage, replica.position, change)
+        if is_wide(whole):
+            change_cost(whole.pools, replica.stage, replica.position, change)
+        else:
+            change_near_cost(whole.pools, replica.stage, replica.position, change)
 
 
 @inlined
@@ -144,6 +151,10 @@ def lose(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
         end_task(fleet, whole, task)
         return
     stage.lost += 1
+    if not is_wide(whole):
+        end_request(fleet, whole, part.request, FAILED, now)
+        end_task(fleet, whole, task)
+        return
     if part.twin == NOBODY and not part.is_twin and part.attempt < stage.retries:
         leave_hedge_line(fleet, whole, task)
         part.attempt += 1

@@ -9,14 +9,14 @@ from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.dispatch import hedge, join, pass_on_held, route_task
 from simulator.kernel.event_tree import NEVER, bits, first_source, seconds
 from simulator.kernel.flight import has_room
-from simulator.kernel.journey_state import ANSWER, Whole
+from simulator.kernel.journey_state import ANSWER, Whole, is_wide
 from simulator.kernel.journeys import admit, answer, come_home, enter_stage, touch_ahead
 from simulator.kernel.lines import leave_hedge_line, take_first
 from simulator.kernel.serving import complete_whole_batch, start_whole_batch
 from simulator.kernel.state import ADVANCED, NEED_BLOCK, NEED_ROOM, NOBODY, NONE, Arrivals, Fleet, Latencies
 from simulator.kernel.tasks import end_task, is_void, leave_queue, lose
 
-__all__ = ["advance_whole"]
+__all__ = ["advance_lean", "advance_whole"]
 
 
 @inlined
@@ -31,7 +31,7 @@ def _come_off_link(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
         leave_queue(fleet, whole, task, now)
         lose(fleet, whole, task, now)
     else:
-        join(fleet, whole, task, now)
+        join(fleet, whole, task, part.slot, now)
 
 
 @inlined
@@ -92,9 +92,8 @@ def _has_room(fleet: Fleet, whole: Whole, source: int) -> bool:
     return free_numbers >= todo.most_new and has_room(whole.caches)
 
 
-@compiled
-def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole, latencies: Latencies) -> int:
-    """Serve every event up to and including ``until_s``; returns why it stopped (`state.ADVANCED` and its siblings)."""
+@inlined
+def _advance(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole, latencies: Latencies) -> int:
     clock = fleet.clock[0]
     until = bits(until_s)
     rows = arrivals.arrival_s.shape[0]
@@ -125,7 +124,7 @@ def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole
             if not _has_room(fleet, whole, source):
                 why = NEED_ROOM
                 break
-            if source >= replicas:
+            if is_wide(whole) and source >= replicas:
                 _line_event(fleet, whole, source - replicas, now)
             elif fleet.replicas[source].running:
                 complete_whole_batch(fleet, whole, source, now)
@@ -134,3 +133,15 @@ def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole
         _finish_event(fleet, whole, now)
     clock.cursor = row
     return why
+
+
+@compiled
+def advance_whole(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole, latencies: Latencies) -> int:
+    """Serve every event up to and including ``until_s``; returns why it stopped (`state.ADVANCED` and its siblings)."""
+    return _advance(until_s, arrivals, fleet, whole, latencies)
+
+
+@compiled
+def advance_lean(until_s: float, arrivals: Arrivals, fleet: Fleet, whole: Whole, latencies: Latencies) -> int:
+    """`advance_whole` where `Whole.wide` is `LEAN`."""
+    return _advance(until_s, arrivals, fleet, whole, latencies)

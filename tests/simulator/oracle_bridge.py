@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from simulator.fleet import Fleet
+from simulator.journey_arrays import Path
 from simulator.latency_tables import Interference, LatencyTable
 from simulator.plan import (
     BatchRule,
@@ -160,7 +161,7 @@ def run_on_fleet(
     controls: Sequence[AnyControl],
     *,
     rows: int = 64,
-    whole: bool | None = None,
+    path: Path | None = None,
     watch: Callable[[Fleet], None] = lambda _: None,
 ) -> tuple[Fleet, dict[int, float]]:
     """Serve the arrivals; the fleet with all outcomes recorded, and when each drained slot was released.
@@ -168,7 +169,7 @@ def run_on_fleet(
     `watch` sees the fleet before every control.
     """
     plan, tables = plan_of(world, controls)
-    fleet = Fleet(plan, blocks_of(arrivals, rows), RecordPlan(rows=len(arrivals)), whole=whole)
+    fleet = Fleet(plan, blocks_of(arrivals, rows), RecordPlan(rows=len(arrivals)), path=path)
     for each in world.preloads:
         fleet.preload(each.service, each.level, np.array(each.keys, np.int64), each.site)
     released_s: dict[int, float] = {}

@@ -13,6 +13,7 @@ import pytest
 
 from simulator.fleet import Fleet
 from simulator.histogram import bin_edges
+from simulator.journey_arrays import Path
 from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT, Caches
 from simulator.kernel.lookup import Lookups
 from simulator.kernel.state import COMPLETED, FAILED, REJECTED
@@ -49,7 +50,7 @@ def dressed_world(seed: int) -> World:
     return whole_world(rng, requests=int(rng.integers(1, 150)), features=features)
 
 
-def assert_agrees(scenario: World, where: str, *, whole: bool | None = None, rows: int = 37) -> Finished:
+def assert_agrees(scenario: World, where: str, *, path: Path | None = None, rows: int = 37) -> Finished:
     """One world on both."""
     counted: list[list[tuple[int, ...]]] = []
 
@@ -59,7 +60,7 @@ def assert_agrees(scenario: World, where: str, *, whole: bool | None = None, row
     world, arrivals, controls = scenario
     oracle = simulate(world, arrivals, controls)
     where = f"{where} ({', '.join(sorted(world.features)) or 'plain'})"
-    fleet, released_s = run_on_fleet(world, arrivals, controls, rows=rows, whole=whole, watch=watch)
+    fleet, released_s = run_on_fleet(world, arrivals, controls, rows=rows, path=path, watch=watch)
     assert_same_requests(fleet, oracle, where)
     assert released_s == pytest.approx(oracle.released_s, rel=0, abs=TOLERANCE_S), where
     assert fleet.in_flight().sum() == 0, where
@@ -174,7 +175,7 @@ def test_plain_worlds_agree(first: int) -> None:
 @pytest.mark.parametrize("first", range(0, PLAIN_WORLDS_WHOLE, 50))
 def test_plain_worlds_agree_on_the_whole_path(first: int) -> None:
     for seed in range(first, first + 50):
-        assert_agrees(plain_world(seed), f"plain world {seed}", whole=True)
+        assert_agrees(plain_world(seed), f"plain world {seed}", path="whole")
 
 
 def test_whole_worlds_agree() -> None:

@@ -26,7 +26,7 @@ def test_plain_worlds_take_both_paths_alike(first: int) -> None:
         rng = np.random.default_rng([4711, seed])
         world, arrivals, controls = random_world(rng, requests=int(rng.integers(1, 200)))
         plain, plain_released_s = run_on_fleet(world, arrivals, controls)
-        whole, whole_released_s = run_on_fleet(world, arrivals, controls, whole=True)
+        whole, whole_released_s = run_on_fleet(world, arrivals, controls, path="whole")
         assert plain.whole is None
         assert whole.whole is not None
         assert plain_released_s == whole_released_s

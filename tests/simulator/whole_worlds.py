@@ -149,7 +149,7 @@ def serve(world: WholeWorld) -> Fleet:
     """Serve a world's trace, with what its seed has the control plane do; what must hold, holds at every such time."""
     rng = np.random.default_rng([8, world.seed])
     requests = len(world.block)
-    fleet = Fleet(world.plan, _blocks(world.block, int(rng.integers(20, 200))), RecordPlan(requests), whole=True)
+    fleet = Fleet(world.plan, _blocks(world.block, int(rng.integers(20, 200))), RecordPlan(requests), path="whole")
     fleet.activate(*[fleet.add_replica(*replica) for replica in world.replicas])
     for time_s in np.sort(rng.uniform(0, world.block.arrival_s[-1] + 0.2, world.failures)):
         fleet.advance(float(time_s))
