@@ -11,11 +11,11 @@ from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT
 from simulator.kernel.compiled import inlined
 from simulator.kernel.counting import count_completed, record_row
 from simulator.kernel.flight import end_flight, find_flight, start_flight
-from simulator.kernel.journey_state import Whole, is_wide
+from simulator.kernel.journey_state import Whole, has_caches, is_wide
 from simulator.kernel.links import carry
 from simulator.kernel.routing import free_number
 from simulator.kernel.state import FAILED, NOBODY, NONE, Fleet
-from simulator.kernel.tasks import end_request, take_number, todo
+from simulator.kernel.tasks import end_request, is_background, take_number, todo
 
 __all__ = ["arrive_home", "end_those_waiting", "look_at_home"]
 
@@ -30,28 +30,28 @@ def _record(fleet: Fleet, request_id: int, found: int) -> None:
 @inlined
 def _leave_home(fleet: Fleet, whole: Whole, number: int, leaves_s: float, now: float) -> None:
     """The result of a request is at home: the request is completed, and its answer leaves."""
-    journey = whole.journeys[number]
-    if journey.is_background:
+    request = fleet.requests[number]
+    if is_background(whole, number):
         end_request(fleet, whole, number, NONE, now)
         return
     if is_wide(whole):
+        journey = whole.journeys[number]
         link = whole.links[whole.links.shape[0] - whole.link_of.shape[0] + journey.home]
         if link.is_there:
             if not link.is_up:
                 end_request(fleet, whole, number, FAILED, now)
                 return
-            leaves_s = carry(link, leaves_s, fleet.services[fleet.requests[number].service].bytes_out)
-    count_completed(fleet, fleet.requests[number], leaves_s + fleet.clock[0].hop_delay_s)
-    journey.has_ended = 1
-    if journey.tasks_about == 0:
+            leaves_s = carry(link, leaves_s, fleet.services[request.service].bytes_out)
+    count_completed(fleet, request, leaves_s + fleet.clock[0].hop_delay_s)
+    request.has_ended = 1
+    if request.tasks_about == 0:
         free_number(fleet, number)
 
 
 @inlined
-def _start_flight(whole: Whole, number: int, place: int, where: int) -> None:
-    journey = whole.journeys[number]
-    journey.is_in_flight = 1
-    start_flight(whole.caches, place, where, journey.key)
+def _start_flight(fleet: Fleet, whole: Whole, number: int, place: int, where: int) -> None:
+    fleet.requests[number].is_in_flight = 1
+    start_flight(whole.caches, place, where, whole.journeys[number].key)
 
 
 @inlined
@@ -80,8 +80,8 @@ def _send_in_background(fleet: Fleet, whole: Whole, cause: int, place: int, ahea
     journey.is_background = 1
     service = fleet.requests[number].service
     fleet.services[service].background_started += 1
-    _start_flight(whole, number, place, whole.caches.cache[service].first + journey.home)
-    todo(whole, number)
+    _start_flight(fleet, whole, number, place, whole.caches.cache[service].first + journey.home)
+    todo(fleet, whole, number, fleet.services[service].first_stage)
 
 
 @inlined
@@ -99,9 +99,9 @@ def _miss(fleet: Fleet, whole: Whole, number: int) -> None:
             whole.caches.level[level_of(whole.caches, request.service, journey.home, 0)].coalesced += 1
             _wait(whole, number, place)
         else:
-            _start_flight(whole, number, place, where)
+            _start_flight(fleet, whole, number, place, where)
     if found == RECORD_MISS:
-        todo(whole, number)
+        todo(fleet, whole, number, fleet.services[request.service].first_stage)
     _record(fleet, request.id, found)
 
 
@@ -135,20 +135,21 @@ def look_at_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
 @inlined
 def _land(fleet: Fleet, whole: Whole, number: int) -> int:
     """The first of those that wait for a request, which ends."""
-    journey = whole.journeys[number]
-    if not journey.is_in_flight:
+    request = fleet.requests[number]
+    if not request.is_in_flight:
         return NOBODY
-    journey.is_in_flight = 0
-    cache = whole.caches.cache[fleet.requests[number].service]
+    request.is_in_flight = 0
+    journey = whole.journeys[number]
+    cache = whole.caches.cache[request.service]
     return end_flight(whole.caches, cache.first + journey.home, journey.key)
 
 
 @inlined
 def arrive_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     """A request's result is at home: it fills the caches, and the request is completed, then those that wait for it."""
-    journey = whole.journeys[number]
     service = fleet.requests[number].service
-    if whole.caches.cache[service].levels > 0:
+    if has_caches(whole) and whole.caches.cache[service].levels > 0:
+        journey = whole.journeys[number]
         fill(whole.caches, service, journey.home, journey.key, journey.is_absent, now)
     waiting = _land(fleet, whole, number)
     _leave_home(fleet, whole, number, now, now)
@@ -164,13 +165,13 @@ def end_those_waiting(fleet: Fleet, whole: Whole, now: float) -> None:
     todo = whole.todo[0]
     while todo.ended != NOBODY:
         number = todo.ended
-        journey = whole.journeys[number]
+        journey, request = whole.journeys[number], fleet.requests[number]
         todo.ended = journey.next
         waiting = _land(fleet, whole, number)
         while waiting != NOBODY:
             following = whole.journeys[waiting].next
             end_request(fleet, whole, waiting, journey.status, now)
             waiting = following
-        journey.tasks_about -= 1
-        if journey.tasks_about == 0:
+        request.tasks_about -= 1
+        if request.tasks_about == 0:
             free_number(fleet, number)

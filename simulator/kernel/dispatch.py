@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from simulator.kernel.compiled import inlined
-from simulator.kernel.draws import draw_number
 from simulator.kernel.gathering import join_queue
 from simulator.kernel.journey_state import Whole, is_wide
 from simulator.kernel.lines import await_hedge, line_up
@@ -16,7 +15,7 @@ from simulator.kernel.pools import least_other
 from simulator.kernel.routers import choose, choose_near
 from simulator.kernel.routing import receive
 from simulator.kernel.state import NO_SLOT, NOBODY, NONE, READY, REJECTED, Fleet
-from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, lose, told_apart
+from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, items_of, lose, task_number
 
 __all__ = ["hedge", "join", "pass_on_held", "route_task"]
 
@@ -24,32 +23,31 @@ __all__ = ["hedge", "join", "pass_on_held", "route_task"]
 @inlined
 def _choose(fleet: Fleet, whole: Whole, task: int) -> int:
     """Slot of the replica that the router picks for a task, `NO_SLOT` where no ready one is in reach."""
-    part = whole.parts[task]
+    its = fleet.tasks[task]
     if is_wide(whole):
-        journey = whole.journeys[part.request]
-        number = draw_number(part.stage, part.part, told_apart(whole, part), journey.branch)
-        request_id = fleet.requests[part.request].id
+        journey = whole.journeys[its.request]
+        number = task_number(fleet, whole, task)
+        request_id = fleet.requests[its.request].id
         seed = fleet.clock[0].noise_seed
-        position = choose(whole.pools, part.stage, journey.site, journey.user, seed, request_id, number)
+        position = choose(whole.pools, its.stage, journey.site, journey.user, seed, request_id, number)
     else:
-        position = choose_near(whole.pools, part.stage)
+        position = choose_near(whole.pools, its.stage)
     return NO_SLOT if position < 0 else whole.pools.members[np.uint32(position)].slot
 
 
 @inlined
 def _payload_bytes(fleet: Fleet, whole: Whole, task: int) -> float:
-    part = whole.parts[task]
-    return fleet.requests[part.request].bytes_in + part.items * fleet.stages[part.stage].item_bytes
+    its = fleet.tasks[task]
+    return fleet.requests[its.request].bytes_in + items_of(fleet, whole, task) * fleet.stages[its.stage].item_bytes
 
 
 @inlined
 def join(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     """A task has come to the node of its replica: it passes the card and joins the queue."""
-    part = whole.parts[task]
     replica = fleet.replicas[slot]
     free_s = receive(fleet.nodes[replica.node], now, _payload_bytes(fleet, whole, task))
     fleet.tasks[task].ready_s = free_s + fleet.clock[0].hop_delay_s
-    fleet.tasks[task].units = part.items if replica.counts_items else 1
+    fleet.tasks[task].units = items_of(fleet, whole, task) if replica.counts_items else 1
     join_queue(fleet, whole, slot, task)
 
 
@@ -61,8 +59,8 @@ def _is_full(replica: Any) -> bool:
 @inlined
 def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     """A replica takes a task, which sets out to it."""
-    part = whole.parts[task]
-    stage = fleet.stages[part.stage]
+    its = fleet.tasks[task]
+    stage = fleet.stages[its.stage]
     replica = fleet.replicas[slot]
     replica.queue_length += 1
     stage.queue += 1
@@ -70,11 +68,12 @@ def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     if not is_wide(whole):
         join(fleet, whole, task, slot, now)
         return
+    part = whole.parts[task]
     part.slot = slot
     part.life = replica.life
     if stage.hedge_after_s > 0.0 and not part.is_twin:
         await_hedge(fleet, whole, task, now + stage.hedge_after_s)
-    site = whole.journeys[part.request].site
+    site = whole.journeys[its.request].site
     if site == replica.site:
         join(fleet, whole, task, slot, now)
     else:
@@ -86,7 +85,7 @@ def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
 def _assign(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     """Give a task to a replica, or reject its request where the queue there is full."""
     if _is_full(fleet.replicas[slot]):
-        end_request(fleet, whole, whole.parts[task].request, REJECTED, now)
+        end_request(fleet, whole, fleet.tasks[task].request, REJECTED, now)
         end_task(fleet, whole, task)
     else:
         _give(fleet, whole, task, slot, now)
@@ -95,9 +94,8 @@ def _assign(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> Non
 @inlined
 def _hold(fleet: Fleet, whole: Whole, task: int) -> None:
     """Keep a task at the router, behind those of its class."""
-    part = whole.parts[task]
-    stage_index = part.stage
-    priority = whole.journeys[part.request].priority if is_wide(whole) else 0
+    stage_index = fleet.tasks[task].stage
+    priority = whole.journeys[fleet.tasks[task].request].priority if is_wide(whole) else 0
     fleet.tasks[task].next = NOBODY
     if whole.held_head[stage_index, priority] == NOBODY:
         whole.held_head[stage_index, priority] = task
@@ -111,7 +109,7 @@ def _hold(fleet: Fleet, whole: Whole, task: int) -> None:
 @inlined
 def route_task(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """Bring a task to its stage's router: a replica takes it, or it is held, refused or lost."""
-    stage = fleet.stages[whole.parts[task].stage]
+    stage = fleet.stages[fleet.tasks[task].stage]
     slot = _choose(fleet, whole, task)
     if slot == NO_SLOT:
         lose(fleet, whole, task, now)
@@ -137,7 +135,7 @@ def pass_on_held(fleet: Fleet, whole: Whole, stage_index: int, now: float) -> No
     while stage.held > 0:
         priority = _class_of_next_held(whole, stage_index)
         task = whole.held_head[stage_index, priority]
-        void = is_void(whole, task)
+        void = is_void(fleet, whole, task)
         slot = NO_SLOT if void else _choose(fleet, whole, task)
         if slot != NO_SLOT and fleet.replicas[slot].outstanding >= stage.max_outstanding:
             return
@@ -153,21 +151,21 @@ def pass_on_held(fleet: Fleet, whole: Whole, stage_index: int, now: float) -> No
 @inlined
 def hedge(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """A task has not completed for long: the least outstanding other replica gets a twin of it, if it takes it."""
-    part = whole.parts[task]
-    stage = fleet.stages[part.stage]
+    its, part = fleet.tasks[task], whole.parts[task]
+    stage = fleet.stages[its.stage]
     replica = fleet.replicas[part.slot]
     own = replica.position if replica.life == part.life and replica.state == READY else NONE
-    position = least_other(whole.pools, part.stage, whole.journeys[part.request].site, own)
+    position = least_other(whole.pools, its.stage, whole.journeys[its.request].site, own)
     if position == NONE:
         return
     slot = whole.pools.members[np.uint32(position)].slot
     if _is_full(fleet.replicas[slot]):
         return
-    twin = begin_task(fleet, whole, part.request, part.stage)
+    twin = begin_task(fleet, whole, its.request, its.stage, its.part, part.items)
     other = whole.parts[twin]
-    other.part, other.attempt, other.items = part.part, part.attempt, part.items
+    other.attempt = part.attempt
     other.is_twin = 1
     other.twin, part.twin = task, twin
-    fleet.tasks[twin].routed_s = fleet.tasks[task].routed_s
+    fleet.tasks[twin].routed_s = its.routed_s
     stage.hedged += 1
     _give(fleet, whole, twin, slot, now)

@@ -77,13 +77,13 @@ def lose_link(fleet: Fleet, whole: Whole, place: int, now: float) -> None:
     link, line = whole.links[place], whole.lines[place]
     while line.head != NOBODY:
         task = take_first(fleet, whole, place)
-        part = whole.parts[task]
+        its = fleet.tasks[task]
         link.lost += 1
-        if part.stage < INCOMING:
+        if its.stage < INCOMING:
             leave_queue(fleet, whole, task, now)
             lose(fleet, whole, task, now)
         else:
-            end_request(fleet, whole, part.request, FAILED, now)
+            end_request(fleet, whole, its.request, FAILED, now)
             end_task(fleet, whole, task)
 
 

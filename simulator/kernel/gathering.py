@@ -21,7 +21,7 @@ def join_queue(fleet: Fleet, whole: Whole, slot: int, task: int) -> None:
     if is_wide(whole) and whole.class_head.shape[1] > 1:
         replica = fleet.replicas[slot]
         place = whole.places[task]
-        priority = whole.journeys[whole.parts[task].request].priority
+        priority = whole.journeys[fleet.tasks[task].request].priority
         place.previous = replica.tail if replica.head != NOBODY else NOBODY
         place.class_next = NOBODY
         if whole.class_head[slot, priority] == NOBODY:
@@ -52,15 +52,15 @@ def _is_late(fleet: Fleet, whole: Whole, stage: Any, task: int, now: float) -> b
     """Whether a task's request is past the time until which the stage takes it."""
     if stage.expire_s == np.inf:
         return False
-    return now > fleet.requests[whole.parts[task].request].arrival_s + stage.expire_s
+    return now > fleet.requests[fleet.tasks[task].request].arrival_s + stage.expire_s
 
 
 @inlined
 def _drop(fleet: Fleet, whole: Whole, stage: Any, task: int, now: float) -> None:
     """End a task that is void or late."""
-    if not is_void(whole, task):
+    if not is_void(fleet, whole, task):
         stage.expired += 1
-        end_request(fleet, whole, whole.parts[task].request, REJECTED, now)
+        end_request(fleet, whole, fleet.tasks[task].request, REJECTED, now)
     end_task(fleet, whole, task)
 
 
@@ -88,7 +88,7 @@ def _gather_in_order(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple
     while task != NOBODY and fleet.tasks[task].ready_s <= now:
         following = fleet.tasks[task].next
         own = fleet.tasks[task].units
-        if (has_void and is_void(whole, task)) or (is_wide(whole) and _is_late(fleet, whole, stage, task, now)):
+        if (has_void and is_void(fleet, whole, task)) or (is_wide(whole) and _is_late(fleet, whole, stage, task, now)):
             _drop(fleet, whole, stage, task, now)
             dropped += 1
             dropped_units += own
@@ -125,7 +125,7 @@ def _gather_by_class(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple
         while not is_full and task != NOBODY and fleet.tasks[task].ready_s <= now:
             following = whole.places[task].class_next
             own = fleet.tasks[task].units
-            if is_void(whole, task) or _is_late(fleet, whole, stage, task, now):
+            if is_void(fleet, whole, task) or _is_late(fleet, whole, stage, task, now):
                 _leave(fleet, whole, replica, slot, priority, task)
                 _drop(fleet, whole, stage, task, now)
                 dropped += 1

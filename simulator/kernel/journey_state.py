@@ -20,7 +20,7 @@ from simulator.kernel.structs import struct
 
 __all__ = [
     "ANSWER", "HEDGE", "INCOMING", "JOURNEY", "LEAN", "LINE", "LINK", "PART", "PLACE", "TODO", "TWIN", "WIDE", "Whole",
-    "is_wide",
+    "has_caches", "is_wide",
 ]  # fmt: skip
 
 ANSWER, INCOMING = 0xFFFF, 0xFFFE
@@ -28,17 +28,17 @@ ANSWER, INCOMING = 0xFFFF, 0xFFFE
 
 LEAN: tuple[int, ...] = ()
 WIDE: tuple[int, ...] = (1,)
-"""`Whole.wide`. The length of a tuple is known to the compiler, which leaves out of the lean path what `is_wide` guards."""
+"""`Whole.wide`. The length of a tuple is known to the compiler, which leaves what `is_wide` guards out of the lean path."""
 
 TWIN = 32
 """Added to the losses of a twin in the number of its draws, where at most one less of them are told apart."""
 
 PART = struct(
-    request="u4", slot="u4", life="i4", items="i4", twin="u4", attempt="i4", stage="u2", part="i2",
-    is_about="i1", is_void="i1", is_twin="i1", awaits_hedge="i1",
+    slot="u4", life="i4", items="i4", twin="u4", attempt="i4", is_about="i1", is_void="i1", is_twin="i1",
+    awaits_hedge="i1",
 )  # fmt: skip
-"""What a task is and where: part ``part`` of a request at a stage, ``attempt`` losses so far, at a replica that is gone
-if its ``life`` is another."""
+"""What the wide path knows of a task beside `TASK`: its items, ``attempt`` losses so far, and the replica it is at,
+which is gone if its ``life`` is another."""
 
 PLACE = struct(previous="u4", class_next="u4")
 """Where there are classes, a task's place in a queue: who is before it, and the next of its class."""
@@ -47,13 +47,12 @@ HEDGE = struct(due_s="f8", next="u4", previous="u4")
 """A task's place in its stage's hedge line."""
 
 JOURNEY = struct(
-    user="i8", item_id="i8", key="i8", next="u4", tasks_about="i4", parts_left="i2", home="u2", site="u2", stage="u2",
-    branch="i2", priority="i1", has_ended="i1", is_background="i1", is_in_flight="i1", is_absent="i1", status="i1",
+    user="i8", item_id="i8", key="i8", next="u4", home="u2", site="u2", stage="u2", branch="i2", priority="i1",
+    is_background="i1", is_absent="i1", status="i1",
 )  # fmt: skip
-"""Where a request is and what it waits for: ``parts_left`` of its stage are not complete, ``tasks_about`` are
-somewhere, void ones among them. ``next`` links it in `TODO`, or with others that wait for the same result. ``key`` is
-that of the result cache, ``is_in_flight`` where others may wait for it, ``is_absent`` where none but it can bring it;
-``status`` is how it ended, unless well."""
+"""Where a request is, and whose: the lean path writes it for result caches alone. ``next`` links it with others that
+wait for the same result, and on the wide path in `TODO`, with ``stage``; ``key`` is that of the result cache, ``is_absent``
+where none but it can bring it; ``status`` is how it ended, unless well."""
 
 LINE = struct(head="u4", tail="u4")
 """Tasks that wait for a time, first come first due: on a link, for a retry, or whether to be hedged."""
@@ -66,7 +65,7 @@ LINK = struct(
 
 TODO = struct(head="u4", tail="u4", ended="u4", pass_stage="i8", most_parts="i8", most_new="i8", has_void="i1")
 """What an event leaves to be done at its own time, in order: a stage whose held tasks are to be passed on (`NONE`: no
-stage), then requests that go on, to `JOURNEY.stage`, then the end of what waits for requests that have ``ended``.
+stage), then requests that go on, each to a stage, then the end of what waits for requests that have ``ended``.
 ``most_parts``: tasks of a request at a stage, at most; ``most_new``: numbers that an arrival may take, at most.
 ``has_void``: a task was left void somewhere, so that queues must be looked through for such."""
 
@@ -103,6 +102,12 @@ class Whole(NamedTuple):
     lookups: Lookups
     interferences: Interferences
     caches: Caches
+
+
+@inlined
+def has_caches(whole: Whole) -> bool:
+    """Whether any service has a result cache."""
+    return whole.caches.level.shape[0] > 0
 
 
 @inlined

@@ -9,7 +9,7 @@ from simulator.kernel.cache import AHEAD_ROWS, key_of, prepare
 from simulator.kernel.compiled import inlined
 from simulator.kernel.dispatch import route_task
 from simulator.kernel.draws import hashed
-from simulator.kernel.journey_state import ANSWER, INCOMING, Whole, is_wide
+from simulator.kernel.journey_state import ANSWER, INCOMING, Whole, has_caches, is_wide
 from simulator.kernel.lines import line_up
 from simulator.kernel.links import carry
 from simulator.kernel.state import FAILED, NONE, REJECTED, Arrivals, Fleet
@@ -34,7 +34,7 @@ def _share_of(cumulative: np.ndarray, service: int, user: int, salt: int) -> int
 @inlined
 def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
     """Have at hand what the requests some rows from here will look at in the caches."""
-    if whole.caches.level.shape[0] == 0 or row + AHEAD_ROWS[0] >= arrivals.arrival_s.shape[0]:
+    if not has_caches(whole) or row + AHEAD_ROWS[0] >= arrivals.arrival_s.shape[0]:
         return
     for step in range(3):
         ahead = row + AHEAD_ROWS[step]
@@ -45,11 +45,9 @@ def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
 
 
 @inlined
-def enter_stage(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
+def enter_stage(fleet: Fleet, whole: Whole, number: int, stage_index: int, now: float) -> None:
     """A request has come to its stage: too late, or it is split and its tasks are routed one after another."""
-    journey = whole.journeys[number]
     request = fleet.requests[number]
-    stage_index = journey.stage
     stage = fleet.stages[stage_index]
     if is_wide(whole) and now > request.arrival_s + stage.expire_s:
         stage.expired += 1
@@ -64,32 +62,25 @@ def enter_stage(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
         parts = (items + stage.split_items - 1) // stage.split_items
         share = items // parts
         more = items - share * parts
-    journey.parts_left = parts
+    request.parts_left = parts
     for j in range(parts):
-        task = begin_task(fleet, whole, number, stage_index)
-        part = whole.parts[task]
-        part.part = j
-        part.items = share + (j < more)
+        task = begin_task(fleet, whole, number, stage_index, j, share + (j < more))
         fleet.tasks[task].routed_s = now
         route_task(fleet, whole, task, now)
-        if journey.has_ended:
+        if request.has_ended:
             break
 
 
 @inlined
 def come_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     """A request has come to its home: its result is there, or it goes on to its first stage."""
-    journey = whole.journeys[number]
     if is_wide(whole):
-        journey.site = journey.home
+        whole.journeys[number].site = whole.journeys[number].home
     service = fleet.requests[number].service
-    journey.stage = fleet.services[service].first_stage
-    if whole.caches.cache[service].levels > 0:
+    if has_caches(whole) and whole.caches.cache[service].levels > 0:
         look_at_home(fleet, whole, number, now)
-    elif is_wide(whole):
-        todo(whole, number)
     else:
-        enter_stage(fleet, whole, number, now)
+        todo(fleet, whole, number, fleet.services[service].first_stage)
 
 
 @inlined
@@ -98,34 +89,36 @@ def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
     number = take_number(fleet)
     now = arrivals.arrival_s[row]
     service = arrivals.service[row]
-    request, journey = fleet.requests[number], whole.journeys[number]
+    request = fleet.requests[number]
     request.id = fleet.clock[0].first_id + row
     request.arrival_s = now
     request.service = service
     request.items = arrivals.items[row]
     request.bytes_in = arrivals.bytes_in[row]
-    user = arrivals.user[row]
-    if is_wide(whole) or whole.caches.level.shape[0] > 0:
+    request.has_ended = 0
+    request.is_in_flight = 0
+    request.tasks_about = 0
+    if is_wide(whole) or has_caches(whole):
+        user = arrivals.user[row]
+        journey = whole.journeys[number]
         journey.user = user
         journey.item_id = arrivals.item[row]
-    if is_wide(whole):
-        journey.home = _share_of(whole.home_share, service, user, _HOME_SALT)
-        journey.priority = _share_of(whole.class_share, service, user, _CLASS_SALT)
-    journey.branch = 0
-    journey.is_background = 0
-    journey.has_ended = 0
-    journey.is_in_flight = 0
-    journey.tasks_about = 0
+        journey.branch = 0
+        journey.is_background = 0
+        if is_wide(whole):
+            journey.home = _share_of(whole.home_share, service, user, _HOME_SALT)
+            journey.priority = _share_of(whole.class_share, service, user, _CLASS_SALT)
     fleet.services[service].arrived += 1
     if not is_wide(whole):
         come_home(fleet, whole, number, now)
         return
-    link = whole.links[journey.home]
+    home = whole.journeys[number].home
+    link = whole.links[home]
     if not link.is_there:
         come_home(fleet, whole, number, now)
     elif link.is_up:
-        task = begin_task(fleet, whole, number, INCOMING)
-        line_up(fleet, whole, journey.home, task, carry(link, now, request.bytes_in))
+        task = begin_task(fleet, whole, number, INCOMING, 0, 0)
+        line_up(fleet, whole, home, task, carry(link, now, request.bytes_in))
     else:
         end_request(fleet, whole, number, FAILED, now)
 
@@ -133,14 +126,17 @@ def admit(fleet: Fleet, whole: Whole, arrivals: Arrivals, row: int) -> None:
 @inlined
 def answer(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     """A request's last stage has ended: its answer goes home."""
+    if not is_wide(whole):
+        arrive_home(fleet, whole, number, now)
+        return
     journey = whole.journeys[number]
-    if not is_wide(whole) or journey.site == journey.home:
+    if journey.site == journey.home:
         arrive_home(fleet, whole, number, now)
         return
     place = whole.link_of[journey.site, journey.home]
     if place == NONE or not whole.links[place].is_up:
         end_request(fleet, whole, number, FAILED, now)
         return
-    task = begin_task(fleet, whole, number, ANSWER)
+    task = begin_task(fleet, whole, number, ANSWER, 0, 0)
     bytes_out = fleet.services[fleet.requests[number].service].bytes_out
     line_up(fleet, whole, place, task, carry(whole.links[place], now, bytes_out))

@@ -56,7 +56,7 @@ def take_first(fleet: Fleet, whole: Whole, line_index: int) -> int:
 def await_hedge(fleet: Fleet, whole: Whole, task: int, due_s: float) -> None:
     """Append a task to its stage's hedge line."""
     hedge = whole.hedges[task]
-    line_index = hedge_line(fleet, whole, whole.parts[task].stage)
+    line_index = hedge_line(fleet, whole, fleet.tasks[task].stage)
     line = whole.lines[line_index]
     hedge.due_s = due_s
     hedge.next = NOBODY
@@ -79,7 +79,7 @@ def leave_hedge_line(fleet: Fleet, whole: Whole, task: int) -> None:
         return
     part.awaits_hedge = 0
     hedge = whole.hedges[task]
-    line_index = hedge_line(fleet, whole, part.stage)
+    line_index = hedge_line(fleet, whole, fleet.tasks[task].stage)
     line = whole.lines[line_index]
     if hedge.next != NOBODY:
         whole.hedges[hedge.next].previous = hedge.previous

@@ -7,13 +7,13 @@ from simulator.kernel.cache import prepare
 from simulator.kernel.compiled import inlined
 from simulator.kernel.completing import end_batch
 from simulator.kernel.counting import record_step
-from simulator.kernel.draws import draw, draw_number
+from simulator.kernel.draws import draw
 from simulator.kernel.gathering import gather
 from simulator.kernel.interference import slowdown_of
-from simulator.kernel.journey_state import ANSWER, Whole, is_wide
+from simulator.kernel.journey_state import ANSWER, Whole, has_caches, is_wide
 from simulator.kernel.lookup import look_up
 from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
-from simulator.kernel.tasks import change_load, end_task, is_void, release_if_empty, todo, told_apart
+from simulator.kernel.tasks import change_load, end_task, is_background, is_void, release_if_empty, task_number, todo
 
 __all__ = ["complete_whole_batch", "start_whole_batch"]
 
@@ -27,9 +27,9 @@ def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: in
     if replica.batch_count == 0:
         schedule_next(fleet, slot)
         return
-    part = whole.parts[replica.batch_head]
-    number = draw_number(part.stage, part.part, told_apart(whole, part), whole.journeys[part.request].branch)
-    u = draw(fleet.clock[0].noise_seed, fleet.requests[part.request].id, number, 0)
+    first = replica.batch_head
+    request_id = fleet.requests[fleet.tasks[first].request].id
+    u = draw(fleet.clock[0].noise_seed, request_id, task_number(fleet, whole, first), 0)
     slowdown = 1.0
     if replica.device_index != NONE:
         whole.running[replica.device_index] += 1
@@ -41,26 +41,28 @@ def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: in
 @inlined
 def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float) -> None:
     """A task of a batch that ends: with the last one of its stage, its request goes on."""
-    if not is_void(whole, task):
-        part = whole.parts[task]
-        replica, stage = fleet.replicas[slot], fleet.stages[part.stage]
-        journey = whole.journeys[part.request]
-        stage.budget_met += now - fleet.tasks[task].routed_s <= stage.budget_s
+    if not is_void(fleet, whole, task):
+        its = fleet.tasks[task]
+        number = its.request
+        replica, stage = fleet.replicas[slot], fleet.stages[its.stage]
+        request = fleet.requests[number]
+        stage.budget_met += now - its.routed_s <= stage.budget_s
         if is_wide(whole):
+            part = whole.parts[task]
             if part.twin != NOBODY:
                 whole.parts[part.twin].is_void = 1
                 whole.todo[0].has_void = 1
             stage.hedges_won += part.is_twin
-        journey.parts_left -= 1
-        if journey.parts_left == 0:
-            if fleet.clock[0].record_rows > 0 and not journey.is_background:
-                record_step(fleet, fleet.requests[part.request].id, slot, fleet.tasks[task].ready_s, now)
+        request.parts_left -= 1
+        if request.parts_left == 0:
+            if fleet.clock[0].record_rows > 0 and not is_background(whole, number):
+                record_step(fleet, request.id, slot, its.ready_s, now)
             if is_wide(whole):
-                journey.site = replica.site
-            journey.stage = ANSWER if stage.is_last else part.stage + 1
-            todo(whole, part.request)
-            if stage.is_last and whole.caches.level.shape[0] > 0:
-                prepare(whole.caches, fleet.requests[part.request].service, journey.home, journey.key, 0)
+                whole.journeys[number].site = replica.site
+            if stage.is_last and has_caches(whole):
+                journey = whole.journeys[number]
+                prepare(whole.caches, request.service, journey.home, journey.key, 0)
+            todo(fleet, whole, number, ANSWER if stage.is_last else its.stage + 1)
     end_task(fleet, whole, task)
 
 

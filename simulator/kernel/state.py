@@ -79,11 +79,16 @@ CLOCK = struct(
 )  # fmt: skip
 """Position in the trace, how many numbers are free, which requests are recorded, and what is the same for all."""
 
-REQUEST = struct(arrival_s="f8", id="i8", items="i4", bytes_in="i4", service="u4")
-"""A request in flight, as its trace says."""
+REQUEST = struct(
+    arrival_s="f8", id="i8", items="i4", bytes_in="i4", service="u2", tasks_about="i2", parts_left="i2",
+    has_ended="i1", is_in_flight="i1",
+)  # fmt: skip
+"""A request in flight, as its trace says. The plain path leaves the rest alone: ``parts_left`` of its stage are not
+complete, ``tasks_about`` are somewhere, void ones among them; ``is_in_flight`` where others may wait for its result."""
 
-TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4")
-"""A task: ``next`` links it in a queue or batch, ``routed_s`` is when it came to its stage."""
+TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4", request="u4", stage="u2", part="i2")
+"""A task: ``next`` links it in a queue or batch, ``routed_s`` is when it came to its stage. The plain path leaves the
+rest alone: it is part ``part`` of a request at a stage."""
 
 REPLICA = struct(
     fill_s="f8", free_s="f8", max_wait_s="f8", queue_units="i8", head="u4", tail="u4", queue_length="i4",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from simulator.kernel.compiled import inlined
 from simulator.kernel.counting import count_refused
-from simulator.kernel.journey_state import TWIN, Whole, is_wide
+from simulator.kernel.draws import draw_number
+from simulator.kernel.journey_state import TWIN, Whole, has_caches, is_wide
 from simulator.kernel.lines import leave_hedge_line, line_up, retry_line
 from simulator.kernel.pools import change_cost, change_near_cost
 from simulator.kernel.routing import free_number
 from simulator.kernel.state import DRAINING, FAILED, NOBODY, READY, Fleet
 
 __all__ = [
-    "begin_task", "change_load", "end_request", "end_task", "is_void", "leave_queue", "lose", "release_if_empty",
-    "take_number", "todo", "told_apart",
+    "begin_task", "change_load", "end_request", "end_task", "is_background", "is_void", "items_of", "leave_queue",
+    "lose", "release_if_empty", "take_number", "take_todo", "task_number", "todo",
 ]  # fmt: skip
 
 
@@ -27,89 +30,136 @@ def take_number(fleet: Fleet) -> int:
 
 
 @inlined
-def begin_task(fleet: Fleet, whole: Whole, request: int, stage_index: int) -> int:
+def begin_task(fleet: Fleet, whole: Whole, request: int, stage_index: int, part_number: int, items: int) -> int:
     """A new task of a request: under the request's own number, unless another task has that still."""
     task = request
-    if whole.parts[request].is_about:
+    is_taken = whole.parts[request].is_about != 0 if is_wide(whole) else part_number > 0
+    if is_taken:
         task = take_number(fleet)
-    part = whole.parts[task]
-    part.request = request
-    part.stage = stage_index
-    part.part = 0
-    part.is_about = 1
+    its = fleet.tasks[task]
+    its.request = request
+    its.stage = stage_index
+    its.part = part_number
+    its.units = items
     if is_wide(whole):
+        part = whole.parts[task]
+        part.items = items
+        part.is_about = 1
         part.attempt = 0
         part.is_twin = 0
         part.twin = NOBODY
         part.is_void = 0
-    whole.journeys[request].tasks_about += 1
+    fleet.requests[request].tasks_about += 1
     return task
 
 
 @inlined
-def told_apart(whole: Whole, part: Any) -> int:
-    """The attempt that a task's draws are made for."""
-    if not is_wide(whole):
-        return 0
-    return min(part.attempt, TWIN - 1) + TWIN * part.is_twin
+def items_of(fleet: Fleet, whole: Whole, task: int) -> int:
+    """Candidates of a task; on the lean path, before it joins a queue, where its units take their place."""
+    if is_wide(whole):
+        return whole.parts[task].items
+    return fleet.tasks[task].units
 
 
 @inlined
-def is_void(whole: Whole, task: int) -> bool:
+def is_background(whole: Whole, number: int) -> bool:
+    """Whether a request was sent to fill a cache, and nobody waits for its answer."""
+    return has_caches(whole) and whole.journeys[number].is_background
+
+
+@inlined
+def task_number(fleet: Fleet, whole: Whole, task: int) -> np.uint64:
+    """What a task's draws are made for (`draw_number`); losses and twins are told apart."""
+    its = fleet.tasks[task]
+    attempt, branch = 0, 0
+    if is_wide(whole):
+        part = whole.parts[task]
+        attempt = min(part.attempt, TWIN - 1) + TWIN * part.is_twin
+    if has_caches(whole):
+        branch = whole.journeys[its.request].branch
+    return draw_number(its.stage, its.part, attempt, branch)
+
+
+@inlined
+def is_void(fleet: Fleet, whole: Whole, task: int) -> bool:
     """Whether nothing depends on a task any more."""
-    part = whole.parts[task]
-    return (is_wide(whole) and part.is_void) or whole.journeys[part.request].has_ended
+    return (is_wide(whole) and whole.parts[task].is_void) or fleet.requests[fleet.tasks[task].request].has_ended
 
 
 @inlined
 def end_task(fleet: Fleet, whole: Whole, task: int) -> None:
     """A task is about no more; with the last one of a request that has ended, the request's number is free."""
-    part = whole.parts[task]
     if is_wide(whole):
+        part = whole.parts[task]
+        part.is_about = 0
         leave_hedge_line(fleet, whole, task)
         if part.twin != NOBODY:
             whole.parts[part.twin].twin = NOBODY
             part.twin = NOBODY
-    part.is_about = 0
-    request = part.request
-    journey = whole.journeys[request]
-    journey.tasks_about -= 1
-    if task != request:
+    number = fleet.tasks[task].request
+    request = fleet.requests[number]
+    request.tasks_about -= 1
+    if task != number:
         free_number(fleet, task)
-    if journey.has_ended and journey.tasks_about == 0:
-        free_number(fleet, request)
+    if request.has_ended and request.tasks_about == 0:
+        free_number(fleet, number)
 
 
 @inlined
 def end_request(fleet: Fleet, whole: Whole, number: int, status: int, now: float) -> None:
     """A request is rejected or fails; its tasks are void from now on. Its number stays while others wait for it."""
-    journey = whole.journeys[number]
-    journey.has_ended = 1
-    journey.status = status
-    if journey.tasks_about > 1:  # one is at hand, and ends with the request
+    request = fleet.requests[number]
+    request.has_ended = 1
+    if request.tasks_about > 1:  # one is at hand, and ends with the request
         whole.todo[0].has_void = 1
-    if journey.is_in_flight:
-        journey.tasks_about += 1
+    if request.is_in_flight:
+        request.tasks_about += 1
+        journey = whole.journeys[number]
+        journey.status = status
         journey.next = whole.todo[0].ended
         whole.todo[0].ended = number
-    if journey.is_background:
-        fleet.services[fleet.requests[number].service].background_ended += 1
+    if is_background(whole, number):
+        fleet.services[request.service].background_ended += 1
     else:
-        count_refused(fleet, fleet.requests[number], status, now)
-    if journey.tasks_about == 0:
+        count_refused(fleet, request, status, now)
+    if request.tasks_about == 0:
         free_number(fleet, number)
 
 
 @inlined
-def todo(whole: Whole, number: int) -> None:
-    """Let a request go on when the event at hand is done, after those that do so already."""
+def _let_follow(fleet: Fleet, whole: Whole, number: int, following: int) -> None:
+    """Link a request that goes on to the next. (On the wide path void tasks may have its number meanwhile.)"""
+    if is_wide(whole):
+        whole.journeys[number].next = following
+    else:
+        fleet.tasks[number].next = following
+
+
+@inlined
+def todo(fleet: Fleet, whole: Whole, number: int, stage_index: int) -> None:
+    """Let a request go on to a stage when the event at hand is done, after those that do so already."""
     todo = whole.todo[0]
-    whole.journeys[number].next = NOBODY
+    _let_follow(fleet, whole, number, NOBODY)
     if todo.head == NOBODY:
         todo.head = number
     else:
-        whole.journeys[todo.tail].next = number
+        _let_follow(fleet, whole, todo.tail, number)
     todo.tail = number
+    if is_wide(whole):
+        whole.journeys[number].stage = stage_index
+    else:
+        fleet.tasks[number].stage = stage_index
+
+
+@inlined
+def take_todo(fleet: Fleet, whole: Whole) -> tuple[int, int]:
+    """The first request that goes on, and the stage to which."""
+    number = whole.todo[0].head
+    if is_wide(whole):
+        whole.todo[0].head = whole.journeys[number].next
+        return number, whole.journeys[number].stage
+    whole.todo[0].head = fleet.tasks[number].next
+    return number, fleet.tasks[number].stage
 
 
 @inlined
@@ -135,7 +185,7 @@ def leave_queue(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """A task that is in transfer to a replica goes there no more."""
     part = whole.parts[task]
     replica = fleet.replicas[part.slot]
-    fleet.stages[part.stage].queue -= 1
+    fleet.stages[fleet.tasks[task].stage].queue -= 1
     if replica.life == part.life:
         replica.queue_length -= 1
         change_load(whole, replica, -1)
@@ -145,22 +195,23 @@ def leave_queue(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
 @inlined
 def lose(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """A task is lost: it is void, or its twin goes on, or it is tried again, or its request fails."""
-    part = whole.parts[task]
-    stage = fleet.stages[part.stage]
-    if is_void(whole, task):
+    its = fleet.tasks[task]
+    stage = fleet.stages[its.stage]
+    if is_void(fleet, whole, task):
         end_task(fleet, whole, task)
         return
     stage.lost += 1
     if not is_wide(whole):
-        end_request(fleet, whole, part.request, FAILED, now)
+        end_request(fleet, whole, its.request, FAILED, now)
         end_task(fleet, whole, task)
         return
+    part = whole.parts[task]
     if part.twin == NOBODY and not part.is_twin and part.attempt < stage.retries:
         leave_hedge_line(fleet, whole, task)
         part.attempt += 1
         stage.retried += 1
-        line_up(fleet, whole, retry_line(fleet, whole, part.stage), task, now + stage.retry_delay_s)
+        line_up(fleet, whole, retry_line(fleet, whole, its.stage), task, now + stage.retry_delay_s)
         return
     if part.twin == NOBODY:
-        end_request(fleet, whole, part.request, FAILED, now)
+        end_request(fleet, whole, its.request, FAILED, now)
     end_task(fleet, whole, task)

@@ -14,7 +14,7 @@ from simulator.kernel.journeys import admit, answer, come_home, enter_stage, tou
 from simulator.kernel.lines import leave_hedge_line, take_first
 from simulator.kernel.serving import complete_whole_batch, start_whole_batch
 from simulator.kernel.state import ADVANCED, NEED_BLOCK, NEED_ROOM, NOBODY, NONE, Arrivals, Fleet, Latencies
-from simulator.kernel.tasks import end_task, is_void, leave_queue, lose
+from simulator.kernel.tasks import end_task, is_void, leave_queue, lose, take_todo
 
 __all__ = ["advance_lean", "advance_whole"]
 
@@ -22,12 +22,12 @@ __all__ = ["advance_lean", "advance_whole"]
 @inlined
 def _come_off_link(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """A task has come to the site of its replica, or an answer home."""
-    part = whole.parts[task]
-    if part.stage == ANSWER:
-        arrive_home(fleet, whole, part.request, now)
+    its, part = fleet.tasks[task], whole.parts[task]
+    if its.stage == ANSWER:
+        arrive_home(fleet, whole, its.request, now)
         end_task(fleet, whole, task)
-    elif is_void(whole, task) or fleet.replicas[part.slot].life != part.life:
-        whole.todo[0].pass_stage = part.stage
+    elif is_void(fleet, whole, task) or fleet.replicas[part.slot].life != part.life:
+        whole.todo[0].pass_stage = its.stage
         leave_queue(fleet, whole, task, now)
         lose(fleet, whole, task, now)
     else:
@@ -37,7 +37,7 @@ def _come_off_link(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
 @inlined
 def _try_again(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     """The retry of a task is due."""
-    if is_void(whole, task):
+    if is_void(fleet, whole, task):
         end_task(fleet, whole, task)
     else:
         route_task(fleet, whole, task, now)
@@ -51,7 +51,7 @@ def _line_event(fleet: Fleet, whole: Whole, line_index: int, now: float) -> None
     if line_index >= lines - stages:
         task = whole.lines[line_index].head
         leave_hedge_line(fleet, whole, task)
-        if not is_void(whole, task):
+        if not is_void(fleet, whole, task):
             hedge(fleet, whole, task, now)
         return
     task = take_first(fleet, whole, line_index)
@@ -60,7 +60,7 @@ def _line_event(fleet: Fleet, whole: Whole, line_index: int, now: float) -> None
     elif line_index >= sites:
         _come_off_link(fleet, whole, task, now)
     else:
-        request = whole.parts[task].request
+        request = fleet.tasks[task].request
         end_task(fleet, whole, task)
         come_home(fleet, whole, request, now)
 
@@ -73,13 +73,11 @@ def _finish_event(fleet: Fleet, whole: Whole, now: float) -> None:
         pass_on_held(fleet, whole, np.uint32(todo.pass_stage), now)
         todo.pass_stage = NONE
     while todo.head != NOBODY:
-        number = todo.head
-        journey = whole.journeys[number]
-        todo.head = journey.next
-        if journey.stage == ANSWER:
+        number, stage_index = take_todo(fleet, whole)
+        if stage_index == ANSWER:
             answer(fleet, whole, number, now)
         else:
-            enter_stage(fleet, whole, number, now)
+            enter_stage(fleet, whole, number, stage_index, now)
     end_those_waiting(fleet, whole, now)
 
 

@@ -174,12 +174,12 @@ def _check_now(fleet: Fleet) -> None:
     about[NOBODY] = False
     tasks = np.flatnonzero(whole.parts["is_about"] & about)
     assert not whole.parts["is_about"][free].any()
-    owners = whole.parts["request"][tasks]
+    owners = state.tasks["request"][tasks]
     counted = np.bincount(owners, minlength=len(about))
     is_request = np.zeros(len(about), np.bool_)
     is_request[owners] = True
-    assert (whole.journeys["tasks_about"][is_request] == counted[is_request]).all()
-    alive = is_request & (whole.journeys["has_ended"] == 0) & (whole.journeys["is_background"] == 0)
+    assert (state.requests["tasks_about"][is_request] == counted[is_request]).all()
+    alive = is_request & (state.requests["has_ended"] == 0) & (whole.journeys["is_background"] == 0)
     in_flight = np.bincount(state.requests["service"][alive], minlength=len(state.services))
     assert (fleet.in_flight() == in_flight).all(), (fleet.in_flight(), in_flight)
     assert (state.stages["queue"] >= 0).all()
