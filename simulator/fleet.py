@@ -94,6 +94,7 @@ class Fleet:
             self._pools = PoolLayout(plan.stages, len(plan.sites), float(self._weight.max()))
             self.whole = build_whole(plan, self._pools.state, len(self.replicas), len(self.state.tasks), path)
             self._node_site = plan.node_site if len(plan.node_site) else np.zeros(len(plan.nic_bytes_per_s), np.int64)
+        if path == "whole":
             self._rebuild_pools(range(len(plan.stages)))
             self._set_reach()
         self._arrivals = arrivals_of(None, is_whole)
@@ -181,10 +182,10 @@ class Fleet:
         replica.released_s, replica.fill_s, replica.slowness, replica.device_index = np.inf, np.inf, 1.0, device
         if self.whole is not None:
             replica.site = self._node_site[node]
-            new = device + 1 - len(self.whole.running)
-            if new > 0:
-                running = np.concatenate([self.whole.running, np.zeros(2 * new, np.int64)])
-                self.whole = self.whole._replace(running=running)
+        new = device + 1 - len(self.state.running)
+        if new > 0:
+            running = np.concatenate([self.state.running, np.zeros(2 * new, np.int64)])
+            self.state = self.state._replace(running=running)
         return slot
 
     def activate(self, *slots: int) -> None:
@@ -263,13 +264,11 @@ class Fleet:
 
     def set_lookup(self, table: int, lookup: LookupPlan | None) -> None:
         """Batches of a latency table that start from now on read this; of a plan in which some table reads rows."""
-        assert self.whole is not None
-        set_lookup(self.whole.lookups, table, lookup)
+        set_lookup(self.state.lookups, table, lookup)
 
     def set_tier_rate(self, tier: int, bytes_per_s: float, node: int | None = None) -> None:
         """Let a tier serve what it is asked for from now on at this rate: a node's, or all of them."""
-        if self.whole is not None:  # else nothing reads from tiers
-            set_tier_rate(self.whole.lookups, tier, bytes_per_s, node)
+        set_tier_rate(self.state.lookups, tier, bytes_per_s, node)
 
     # --- caches ----------------------------------------------------------------------------------------
 
@@ -312,7 +311,7 @@ class Fleet:
 
     def _change_pools(self, slots: Iterable[int]) -> None:
         """Lay out the pools of some replicas' stages anew."""
-        if self.whole is None:
+        if self.whole is None or not self.whole.wide:
             self.state = rebuild_plain_pools(self.state)
         else:
             self._rebuild_pools(np.unique(self.replicas["stage"][list(slots)]).tolist())

@@ -27,6 +27,8 @@ from simulator.kernel.state import (
     Fleet,
     Record,
 )  # fmt: skip
+from simulator.latency_tables import flatten_interference
+from simulator.lookups import lookup_state
 from simulator.plan import ROUTERS, FleetPlan, RecordPlan
 from workloads.errors import InputError
 
@@ -107,6 +109,9 @@ def build_fleet(plan: FleetPlan, tables: np.ndarray, lines: int, record: RecordP
         services=_services(plan),
         histogram=np.zeros((len(plan.services), N_BINS), np.int64),
         tables=tables,
+        running=np.zeros(0, np.int64),
+        lookups=lookup_state(plan),
+        interferences=flatten_interference(plan.tables),
         record=_record(plan, record.rows),
     )
     return rebuild_plain_pools(add_numbers(fleet, FIRST_NUMBERS - 1))

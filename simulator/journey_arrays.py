@@ -11,8 +11,6 @@ from simulator.caches import build_caches
 from simulator.kernel.journey_state import HEDGE, JOURNEY, LEAN, LINE, LINK, PART, PLACE, TODO, WIDE, Whole
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.state import NONE
-from simulator.latency_tables import flatten_interference
-from simulator.lookups import lookup_state
 from simulator.plan import ROUTERS, FleetPlan, LinkPlan, StagePlan
 
 __all__ = ["Path", "add_journeys", "build_whole", "grow_classes", "lines_of", "path_of", "places_of_links", "reach"]
@@ -43,12 +41,7 @@ def path_of(plan: FleetPlan) -> Path:
         or any(len(service.class_shares) > 1 for service in plan.services)
     ):
         return "whole"
-    if (
-        any(stage.split_items > 0 for stage in plan.stages)
-        or any(service.cache is not None for service in plan.services)
-        or any(plan.lookups)
-        or any(table.interference is not None for table in plan.tables)
-    ):
+    if any(stage.split_items > 0 for stage in plan.stages) or any(service.cache for service in plan.services):
         return "lean"
     return "plain"
 
@@ -118,11 +111,8 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int, path: P
         held_tail=np.zeros((stages, classes), np.uint32),
         home_share=_cumulative([service.home_shares for service in plan.services], homes),
         class_share=_cumulative([service.class_shares for service in plan.services], classes),
-        running=np.zeros(0, np.int64),
         wide=WIDE if path == "whole" else LEAN,
         pools=pools,
-        lookups=lookup_state(plan),
-        interferences=flatten_interference(plan.tables),
         caches=build_caches([service.cache for service in plan.services], sites),
     )
 

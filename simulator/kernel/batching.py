@@ -9,8 +9,10 @@ import numpy as np
 from simulator.kernel.compiled import inlined
 from simulator.kernel.draws import draw, draw_number
 from simulator.kernel.event_tree import bits, event_of, set_event
+from simulator.kernel.interference import slowdown_of
 from simulator.kernel.latency import batch_latency
-from simulator.kernel.state import NOBODY, Fleet, Latencies
+from simulator.kernel.lookup import look_up
+from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
 
 __all__ = ["enqueue", "find_fill", "run_batch", "schedule_next", "start_batch"]
 
@@ -92,13 +94,16 @@ def find_fill(tasks: np.ndarray, replica: Any) -> float:
 
 
 @inlined
-def run_batch(
-    fleet: Fleet, latencies: Latencies, slot: int, now: float, compute_s: float, units: int, u: float, slowdown: float
-) -> None:
-    """Run the batch that an idle replica has taken at ``now``; compute begins at ``compute_s``."""
+def run_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float, units: int, u: float) -> None:
+    """Run the batch that an idle replica has taken at ``now``: it looks up its rows, then computes."""
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
     table = fleet.tables[replica.table]
+    slowdown = 1.0
+    if replica.device_index != NONE:
+        fleet.running[replica.device_index] += 1
+        slowdown = slowdown_of(fleet.interferences, replica.table, fleet.running[replica.device_index], units)
+    compute_s = look_up(fleet.lookups, fleet.nodes, replica.table, replica.node, units, now)
     latency_s, cores_busy, beyond = batch_latency(table, latencies, units, u)
     end_s = compute_s + latency_s * replica.slowness * slowdown
     set_event(fleet.events, slot, bits(end_s))
@@ -120,4 +125,4 @@ def start_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float) -> No
     replica.fill_s = find_fill(fleet.tasks, replica)
     head = fleet.requests[replica.batch_head]
     u = draw(fleet.clock[0].noise_seed, head.id, draw_number(replica.stage, 0, 0, 0), 0)
-    run_batch(fleet, latencies, slot, now, now, units, u, 1.0)
+    run_batch(fleet, latencies, slot, now, units, u)

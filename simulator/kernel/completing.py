@@ -10,7 +10,7 @@ from simulator.kernel.batching import schedule_next
 from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.counting import count_completed, record_step
 from simulator.kernel.routing import change_outstanding, free_number, pass_on, route
-from simulator.kernel.state import DRAINING, NOBODY, Fleet
+from simulator.kernel.state import DRAINING, NOBODY, NONE, Fleet
 
 __all__ = ["book_compute", "complete_batch", "end_batch", "settle"]
 
@@ -41,6 +41,8 @@ def end_batch(fleet: Fleet, slot: int, now: float) -> None:
     fleet.tables[replica.table].requests += replica.batch_count
     replica.running = 0
     replica.free_s = now
+    if replica.device_index != NONE:
+        fleet.running[replica.device_index] -= 1
 
 
 @inlined

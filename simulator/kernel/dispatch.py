@@ -12,8 +12,8 @@ from simulator.kernel.journey_state import Whole, is_wide
 from simulator.kernel.lines import await_hedge, line_up
 from simulator.kernel.links import carry
 from simulator.kernel.pools import least_other
-from simulator.kernel.routers import choose, choose_near
-from simulator.kernel.routing import receive
+from simulator.kernel.routers import choose
+from simulator.kernel.routing import choose_plain, receive
 from simulator.kernel.state import NO_SLOT, NOBODY, NONE, READY, REJECTED, Fleet
 from simulator.kernel.tasks import begin_task, change_load, end_request, end_task, is_void, items_of, lose, task_number
 
@@ -24,14 +24,13 @@ __all__ = ["hedge", "join", "pass_on_held", "route_task"]
 def _choose(fleet: Fleet, whole: Whole, task: int) -> int:
     """Slot of the replica that the router picks for a task, `NO_SLOT` where no ready one is in reach."""
     its = fleet.tasks[task]
-    if is_wide(whole):
-        journey = whole.journeys[its.request]
-        number = task_number(fleet, whole, task)
-        request_id = fleet.requests[its.request].id
-        seed = fleet.clock[0].noise_seed
-        position = choose(whole.pools, its.stage, journey.site, journey.user, seed, request_id, number)
-    else:
-        position = choose_near(whole.pools, its.stage)
+    if not is_wide(whole):
+        return choose_plain(fleet.stages[its.stage], fleet.members, fleet.costs)
+    journey = whole.journeys[its.request]
+    number = task_number(fleet, whole, task)
+    request_id = fleet.requests[its.request].id
+    seed = fleet.clock[0].noise_seed
+    position = choose(whole.pools, its.stage, journey.site, journey.user, seed, request_id, number)
     return NO_SLOT if position < 0 else whole.pools.members[np.uint32(position)].slot
 
 
@@ -64,7 +63,7 @@ def _give(fleet: Fleet, whole: Whole, task: int, slot: int, now: float) -> None:
     replica = fleet.replicas[slot]
     replica.queue_length += 1
     stage.queue += 1
-    change_load(whole, replica, 1)
+    change_load(fleet, whole, replica, 1)
     if not is_wide(whole):
         join(fleet, whole, task, slot, now)
         return

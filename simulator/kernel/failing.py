@@ -30,6 +30,8 @@ def _empty(fleet: Fleet, slot: int, now: float) -> tuple[int, int]:
         batch = replica.batch_head
         book_compute(replica, fleet.tables, now)
         replica.running = 0
+        if replica.device_index != NONE:
+            fleet.running[replica.device_index] -= 1
     set_event(fleet.events, slot, NEVER)
     replica.head = NOBODY
     replica.queue_units = 0
@@ -57,8 +59,6 @@ def lose_whole_replica(fleet: Fleet, whole: Whole, slot: int, now: float) -> Non
     """Whole path: the tasks of a replica that is gone are lost, those of its batch before those queued."""
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
-    if replica.running and replica.device_index != NONE:
-        whole.running[replica.device_index] -= 1
     batch, queue = _empty(fleet, slot, now)
     for priority in range(whole.class_head.shape[1]):
         whole.class_head[slot, priority] = NOBODY

@@ -161,7 +161,7 @@ def gather(fleet: Fleet, whole: Whole, slot: int, now: float) -> int:
         units, dropped = _gather_by_class(fleet, whole, slot, now)
     if dropped > 0:
         replica = fleet.replicas[slot]
-        change_load(whole, replica, -dropped)
+        change_load(fleet, whole, replica, -dropped)
         release_if_empty(replica, now)
         whole.todo[0].pass_stage = replica.stage
     return units

@@ -13,8 +13,6 @@ import numpy as np
 
 from simulator.kernel.cache_state import Caches
 from simulator.kernel.compiled import inlined
-from simulator.kernel.interference import Interferences
-from simulator.kernel.lookup import Lookups
 from simulator.kernel.pool_state import Pools
 from simulator.kernel.structs import struct
 
@@ -28,7 +26,7 @@ ANSWER, INCOMING = 0xFFFF, 0xFFFE
 
 LEAN: tuple[int, ...] = ()
 WIDE: tuple[int, ...] = (1,)
-"""`Whole.wide`. The length of a tuple is known to the compiler, which leaves what `is_wide` guards out of the lean path."""
+"""`Whole.wide`. The compiler knows the length of a tuple, and leaves what `is_wide` guards out of the lean path."""
 
 TWIN = 32
 """Added to the losses of a twin in the number of its draws, where at most one less of them are told apart."""
@@ -78,8 +76,8 @@ class Whole(NamedTuple):
     link but those out, then for each stage its retries, then for each stage its hedges; the source of line ``i`` in
     `Fleet.events` is ``len(replicas) + i``. ``class_head``, ``class_tail`` ``[slot, class]`` of queues,
     ``held_head``, ``held_tail`` ``[stage, class]`` of what routers hold. ``home_share[service, site]`` and
-    ``class_share[service, class]`` are cumulative. ``running[device]`` counts batches.
-    ``wide`` is `LEAN` or `WIDE`.
+    ``class_share[service, class]`` are cumulative.
+    ``wide`` is `LEAN` or `WIDE`; the lean path leaves ``pools`` alone, and uses those of `Fleet`.
     """
 
     parts: np.ndarray
@@ -96,11 +94,8 @@ class Whole(NamedTuple):
     held_tail: np.ndarray
     home_share: np.ndarray
     class_share: np.ndarray
-    running: np.ndarray
     wide: tuple[int, ...]
     pools: Pools
-    lookups: Lookups
-    interferences: Interferences
     caches: Caches
 
 

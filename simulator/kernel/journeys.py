@@ -79,8 +79,10 @@ def come_home(fleet: Fleet, whole: Whole, number: int, now: float) -> None:
     service = fleet.requests[number].service
     if has_caches(whole) and whole.caches.cache[service].levels > 0:
         look_at_home(fleet, whole, number, now)
-    else:
+    elif is_wide(whole):
         todo(fleet, whole, number, fleet.services[service].first_stage)
+    else:
+        enter_stage(fleet, whole, number, fleet.services[service].first_stage, now)
 
 
 @inlined

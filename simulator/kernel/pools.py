@@ -13,7 +13,7 @@ from simulator.kernel.compiled import inlined
 from simulator.kernel.cost_tree import EMPTY, PLACE_BITS, PLACE_MASK, least_cost, set_cost
 from simulator.kernel.pool_state import Pools
 
-__all__ = ["change_cost", "change_near_cost", "least_key", "least_other", "reachable", "reached_position"]
+__all__ = ["change_cost", "least_key", "least_other", "reachable", "reached_position"]
 
 _ONE_TASK = 1 << PLACE_BITS
 
@@ -40,17 +40,6 @@ def change_cost(pools: Pools, stage: int, position: int, change: int) -> None:
             plain = pools.groups[member.group - pool.group + pool.plain_group]
             key = _key(pools.costs, plain, place) + change * _ONE_TASK
             set_cost(pools.costs, plain.tree, plain.capacity, place, key)
-
-
-@inlined
-def change_near_cost(pools: Pools, stage: int, position: int, change: int) -> None:
-    """`change_cost` where there is one site, and a plain router that asks for nothing but the tree."""
-    pool = pools.pools[stage]
-    if pool.has_tree:
-        group = pools.groups[pool.group]
-        place = position - group.first
-        key = _key(pools.costs, group, place) + change * pools.members[position].step
-        set_cost(pools.costs, group.tree, group.capacity, place, key)
 
 
 @inlined

@@ -19,7 +19,7 @@ from simulator.kernel.pool_state import Pools
 from simulator.kernel.pools import least_key, reachable, reached_position
 from simulator.kernel.user_function import call_user_function
 
-__all__ = ["choose", "choose_near"]
+__all__ = ["choose"]
 
 LEAST_OUTSTANDING, ROUND_ROBIN, WEIGHTED, POWER_OF_TWO, CONSISTENT_HASH, LOCALITY, FUNCTION = range(7)
 """Places of the names in `simulator.plan.ROUTERS`."""
@@ -120,19 +120,6 @@ def _user_function(pools: Pools, pool: Any, user: int, seed: np.uint64, request_
     )
     pool.faults += is_fault
     return min(max(place, pool.first), pool.first + pool.count - 1)
-
-
-@inlined
-def choose_near(pools: Pools, stage: int) -> int:
-    """`choose` where there is one site and one of the plain routers."""
-    pool = pools.pools[stage]
-    if pool.router == ROUND_ROBIN:
-        if pool.count == 0:
-            return -1
-        number = pool.counter % pool.count
-        pool.counter += 1
-        return pool.first + number
-    return _member(pool, least_cost(pools.costs, pools.groups[pool.group].tree))
 
 
 @inlined

@@ -12,11 +12,11 @@ from simulator.kernel.cost_tree import EMPTY, PLACE_MASK, cost_key, least_cost, 
 from simulator.kernel.counting import count_refused
 from simulator.kernel.state import FAILED, NO_SLOT, NOBODY, READY, REJECTED, ROUND_ROBIN, Fleet
 
-__all__ = ["change_outstanding", "free_number", "pass_on", "pass_on_all", "receive", "refuse", "route"]
+__all__ = ["change_outstanding", "choose_plain", "free_number", "pass_on", "pass_on_all", "receive", "refuse", "route"]
 
 
 @inlined
-def _choose(stage: Any, members: np.ndarray, costs: np.ndarray) -> int:
+def choose_plain(stage: Any, members: np.ndarray, costs: np.ndarray) -> int:
     """Slot of the replica that the stage's router picks, `NO_SLOT` where the pool is empty."""
     if stage.router == ROUND_ROBIN:
         if stage.ready == 0:
@@ -114,7 +114,7 @@ def pass_on(fleet: Fleet, stage_index: int, now: float) -> None:
     """Send held requests, oldest first, to replicas below the limit; where no replica is left, they fail."""
     stage = fleet.stages[stage_index]
     while stage.held_head != NOBODY:
-        slot = _choose(stage, fleet.members, fleet.costs)
+        slot = choose_plain(stage, fleet.members, fleet.costs)
         if slot == NO_SLOT:
             refuse(fleet, _next_held(fleet.tasks, stage), FAILED, now)
         elif fleet.replicas[slot].outstanding < stage.max_outstanding:
@@ -135,7 +135,7 @@ def route(fleet: Fleet, number: int, stage_index: int, now: float) -> None:
     """Bring a request to a stage at ``now``: it is queued at a replica, held, rejected or failed."""
     stage = fleet.stages[stage_index]
     fleet.tasks[number].routed_s = now
-    slot = _choose(stage, fleet.members, fleet.costs)
+    slot = choose_plain(stage, fleet.members, fleet.costs)
     if slot == NO_SLOT:
         refuse(fleet, number, FAILED, now)
     elif stage.max_outstanding > 0 and (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from simulator.kernel.batching import find_fill, run_batch, schedule_next
 from simulator.kernel.cache import prepare
 from simulator.kernel.compiled import inlined
@@ -9,10 +11,8 @@ from simulator.kernel.completing import end_batch
 from simulator.kernel.counting import record_step
 from simulator.kernel.draws import draw
 from simulator.kernel.gathering import gather
-from simulator.kernel.interference import slowdown_of
 from simulator.kernel.journey_state import ANSWER, Whole, has_caches, is_wide
-from simulator.kernel.lookup import look_up
-from simulator.kernel.state import NOBODY, NONE, Fleet, Latencies
+from simulator.kernel.state import NOBODY, Fleet, Latencies
 from simulator.kernel.tasks import change_load, end_task, is_background, is_void, release_if_empty, task_number, todo
 
 __all__ = ["complete_whole_batch", "start_whole_batch"]
@@ -30,12 +30,7 @@ def start_whole_batch(fleet: Fleet, whole: Whole, latencies: Latencies, slot: in
     first = replica.batch_head
     request_id = fleet.requests[fleet.tasks[first].request].id
     u = draw(fleet.clock[0].noise_seed, request_id, task_number(fleet, whole, first), 0)
-    slowdown = 1.0
-    if replica.device_index != NONE:
-        whole.running[replica.device_index] += 1
-        slowdown = slowdown_of(whole.interferences, replica.table, whole.running[replica.device_index], units)
-    compute_s = look_up(whole.lookups, fleet.nodes, replica.table, replica.node, units, now)
-    run_batch(fleet, latencies, slot, now, compute_s, units, u, slowdown)
+    run_batch(fleet, latencies, slot, now, units, u)
 
 
 @inlined
@@ -67,17 +62,40 @@ def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float)
 
 
 @inlined
+def _let_all_go_on(fleet: Fleet, whole: Whole, slot: int, now: float) -> None:
+    """Lean path: tasks that are their requests' only ones are what `TODO` links, in order, as the batch does."""
+    replica = fleet.replicas[slot]
+    stage = fleet.stages[replica.stage]
+    next_stage = ANSWER if stage.is_last else replica.stage + 1
+    task = replica.batch_head
+    whole.todo[0].head = task
+    while task != NOBODY:
+        its = fleet.tasks[task]
+        stage.budget_met += now - its.routed_s <= stage.budget_s
+        if fleet.clock[0].record_rows > 0 and not is_background(whole, task):
+            record_step(fleet, fleet.requests[task].id, slot, its.ready_s, now)
+        if stage.is_last and has_caches(whole):
+            journey = whole.journeys[task]
+            prepare(whole.caches, fleet.requests[task].service, journey.home, journey.key, 0)
+        its.stage = next_stage
+        fleet.requests[task].tasks_about = 0
+        whole.todo[0].tail = task
+        task = its.next
+
+
+@inlined
 def complete_whole_batch(fleet: Fleet, whole: Whole, slot: int, now: float) -> None:
     """End a replica's batch and plan the next; requests all of whose tasks are complete are left to go on."""
     replica = fleet.replicas[slot]
     end_batch(fleet, slot, now)
-    if replica.device_index != NONE:
-        whole.running[replica.device_index] -= 1
-    change_load(whole, replica, -replica.batch_count)
+    change_load(fleet, whole, replica, -replica.batch_count)
     schedule_next(fleet, slot)
     release_if_empty(replica, now)
     whole.todo[0].pass_stage = replica.stage
     task = replica.batch_head
+    if not is_wide(whole) and fleet.stages[replica.stage].split_items == 0:
+        _let_all_go_on(fleet, whole, slot, now)
+        task = np.uint32(NOBODY)
     while task != NOBODY:
         following = fleet.tasks[task].next
         _complete_task(fleet, whole, slot, task, now)

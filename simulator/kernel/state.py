@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simulator.kernel.interference import Interferences
+from simulator.kernel.lookup import Lookups
 from simulator.kernel.structs import struct
 
 __all__ = [
@@ -172,7 +174,7 @@ class Fleet(NamedTuple):
     """Everything that the plain path carries, but for the trace and the latencies.
 
     ``events`` is an `event_tree`; ``members[offset]`` and ``costs`` are the pools (see `STAGE`); ``free`` is a stack
-    of the `CLOCK.free_numbers` unused numbers.
+    of the `CLOCK.free_numbers` unused numbers. ``running[device]`` counts batches.
     """
 
     clock: np.ndarray
@@ -188,4 +190,7 @@ class Fleet(NamedTuple):
     services: np.ndarray
     histogram: np.ndarray
     tables: np.ndarray
+    running: np.ndarray
+    lookups: Lookups
+    interferences: Interferences
     record: Record

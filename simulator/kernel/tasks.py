@@ -11,8 +11,8 @@ from simulator.kernel.counting import count_refused
 from simulator.kernel.draws import draw_number
 from simulator.kernel.journey_state import TWIN, Whole, has_caches, is_wide
 from simulator.kernel.lines import leave_hedge_line, line_up, retry_line
-from simulator.kernel.pools import change_cost, change_near_cost
-from simulator.kernel.routing import free_number
+from simulator.kernel.pools import change_cost
+from simulator.kernel.routing import change_outstanding, free_number
 from simulator.kernel.state import DRAINING, FAILED, NOBODY, READY, Fleet
 
 __all__ = [
@@ -163,14 +163,14 @@ def take_todo(fleet: Fleet, whole: Whole) -> tuple[int, int]:
 
 
 @inlined
-def change_load(whole: Whole, replica: Any, change: int) -> None:
+def change_load(fleet: Fleet, whole: Whole, replica: Any, change: int) -> None:
     """Count tasks that a replica holds, and let its pool know."""
-    replica.outstanding += change
-    if replica.state == READY:
-        if is_wide(whole):
+    if is_wide(whole):
+        replica.outstanding += change
+        if replica.state == READY:
             change_cost(whole.pools, replica.stage, replica.position, change)
-        else:
-            change_near_cost(whole.pools, replica.stage, replica.position, change)
+    else:
+        change_outstanding(fleet, replica, change)
 
 
 @inlined
@@ -188,7 +188,7 @@ def leave_queue(fleet: Fleet, whole: Whole, task: int, now: float) -> None:
     fleet.stages[fleet.tasks[task].stage].queue -= 1
     if replica.life == part.life:
         replica.queue_length -= 1
-        change_load(whole, replica, -1)
+        change_load(fleet, whole, replica, -1)
         release_if_empty(replica, now)
 
 

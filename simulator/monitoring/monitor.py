@@ -129,19 +129,19 @@ def _link_label(link: np.void, sites: tuple[str, ...]) -> str:
 
 def _of_tiers(fleet: Fleet) -> list[_Counter]:
     """Embedding rows read from each tier; the load is the mean over a tier's instances."""
-    if fleet.whole is None or not fleet.plan.tiers:
+    if not fleet.plan.tiers:
         return []
-    kinds = fleet.whole.lookups.kinds
+    kinds = fleet.state.lookups.kinds
     labels = tuple(tier.name for tier in fleet.plan.tiers)
     nodes = len(fleet.plan.nic_bytes_per_s)
     spans = [(int(k["first"]), int(k["first"]) + (nodes if k["step"] else 1)) for k in kinds]
 
     def busy() -> np.ndarray:
-        busy_s = _whole(fleet).lookups.tiers["busy_s"]
+        busy_s = fleet.state.lookups.tiers["busy_s"]
         return np.array([busy_s[first:end].sum() / (end - first) for first, end in spans])
 
     def read() -> np.ndarray:
-        read_bytes = _whole(fleet).lookups.tiers["bytes"]
+        read_bytes = fleet.state.lookups.tiers["bytes"]
         return np.array([read_bytes[first:end].sum() for first, end in spans])
 
     return [

@@ -78,8 +78,8 @@ def test_replicas_of_a_node_queue_for_its_memory_and_all_for_the_remote_store() 
     fleet, done = run(with_rows(LookupPlan((0.0, 32.0))), [0.0] * 3, 0, 0, 1)
     assert done == [2.0, 3.0, 4.0]
     assert fleet.whole is not None
-    assert fleet.whole.lookups.tiers["bytes"].tolist() == [0.0, 0.0, 96.0]
-    assert fleet.whole.lookups.tiers["busy_s"].tolist() == [0.0, 0.0, 3.0]
+    assert fleet.state.lookups.tiers["bytes"].tolist() == [0.0, 0.0, 96.0]
+    assert fleet.state.lookups.tiers["busy_s"].tolist() == [0.0, 0.0, 3.0]
 
 
 def test_tiers_are_read_at_once_and_the_last_decides() -> None:
@@ -122,7 +122,7 @@ def test_what_has_failed_slows_nobody_down() -> None:
     assert done_s(fleet)[0::2] == [1.0, 2.0]
     assert fleet.state.services["failed"].tolist() == [1]
     assert fleet.whole is not None
-    assert fleet.whole.running.tolist()[0] == 0
+    assert fleet.state.running.tolist()[0] == 0
 
 
 # --- routers ----------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_whatever_fails_nothing_is_lost_and_devices_come_to_rest(first: int, mon
         fleet = serve(dressed(draw_world(seed)))
         check(fleet)
         assert fleet.whole is not None
-        assert not fleet.whole.running.any()
+        assert not fleet.state.running.any()
         assert not (fleet.whole.pools.outstanding < 0).any()
-        read_bytes += fleet.whole.lookups.tiers["bytes"].sum()
+        read_bytes += fleet.state.lookups.tiers["bytes"].sum()
     assert read_bytes > 0

@@ -123,7 +123,7 @@ def assert_same_counts(fleet: Fleet, oracle: Finished, where: str) -> None:
             assert kernel_link["bytes"] == pytest.approx(link.server.size_bytes), f"{where} bytes"
             assert kernel_link["busy_s"] == pytest.approx(link.server.busy_s), f"{where} busy_s"
     assert_same_caches(fleet.whole.caches, oracle, where)
-    assert_same_tiers(fleet.whole.lookups, oracle, where)
+    assert_same_tiers(fleet.state.lookups, oracle, where)
 
 
 def assert_same_caches(caches: Caches, oracle: Finished, where: str) -> None:
