@@ -137,7 +137,7 @@ class Fleet:
     def received_bytes(self) -> float:
         """Bytes that the nodes' cards have received by now."""
         nodes = self.state.nodes
-        backlog = np.maximum(nodes["nic_free_s"] - self.now_s, 0.0) * nodes["nic_bytes_per_s"]
+        backlog = np.maximum(nodes["nic_free_s"] - self.now_s, 0.0) / nodes["nic_s_per_byte"]
         return float((nodes["nic_bytes"] - backlog).sum())
 
     def _next_block(self) -> None:

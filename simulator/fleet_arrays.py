@@ -94,7 +94,7 @@ def _record(plan: FleetPlan, rows: int) -> Record:
 def build_fleet(plan: FleetPlan, tables: np.ndarray, lines: int, record: RecordPlan) -> Fleet:
     """All arrays, with no replica and no request yet; ``lines`` sources of events beside replicas."""
     nodes = np.zeros(len(plan.nic_bytes_per_s), NODE)
-    nodes["nic_bytes_per_s"] = plan.nic_bytes_per_s
+    nodes["nic_s_per_byte"] = 1.0 / plan.nic_bytes_per_s
     fleet = Fleet(
         clock=_clock(plan, record),
         requests=np.zeros(1, REQUEST),

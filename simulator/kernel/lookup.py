@@ -57,7 +57,7 @@ def look_up(lookups: Lookups, nodes: np.ndarray, table: int, node: int, units: i
         wanted = units * lookup.sharded_bytes_per_unit
         if wanted > 0.0:
             card = nodes[node]
-            card.nic_free_s = max(now, card.nic_free_s) + wanted / card.nic_bytes_per_s
+            card.nic_free_s = max(now, card.nic_free_s) + wanted * card.nic_s_per_byte
             card.nic_bytes += wanted
             end_s = max(end_s, card.nic_free_s)
         end_s += units * lookup.decode_s_per_unit

@@ -59,7 +59,7 @@ def refuse(fleet: Fleet, number: int, status: int, now: float) -> None:
 @inlined
 def receive(node: Any, now: float, payload_bytes: float) -> float:
     """Pass a payload through a node's card, first come first served; when the node has it."""
-    free_s = max(now, node.nic_free_s) + payload_bytes / node.nic_bytes_per_s
+    free_s = max(now, node.nic_free_s) + payload_bytes * node.nic_s_per_byte
     node.nic_free_s = free_s
     node.nic_bytes += payload_bytes
     return free_s

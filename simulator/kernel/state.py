@@ -115,7 +115,7 @@ costs from ``2 * offset`` (`cost_tree`). ``queue`` tasks wait, those that the ro
 them; ``wait_s`` and ``compute_s`` sum over tasks. The whole path alone uses what comes after ``is_last``, and holds
 tasks in ``Whole.held_head`` (``held`` of them); ``budget_met`` (on both paths) to ``hedges_won`` count tasks."""
 
-NODE = struct(nic_bytes_per_s="f8", nic_free_s="f8", nic_bytes="f8")
+NODE = struct(nic_s_per_byte="f8", nic_free_s="f8", nic_bytes="f8")
 """A network card: when it is free, and what it was given to receive."""
 
 SERVICE = struct(
