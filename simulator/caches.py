@@ -124,7 +124,7 @@ def clear(caches: Caches, site: int | None = None) -> None:
         ring["next"] = anchor + np.roll(np.arange(size), -1)
         ring["previous"] = anchor + np.roll(np.arange(size), 1)
         ring["filled_s"] = -np.inf
-        level.filled = level.scouted = 0
+        level.filled = 0
         level.scout = anchor
         caches.chain[int(level.chain_offset) :][: int(level.chains)] = anchor
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from simulator.kernel.cache_state import KEY_ITEM, KEY_USER, Caches
 from simulator.kernel.compiled import compiled, inlined
-from simulator.kernel.lru import find, put_absent, remove, scout, touch_chain, touch_entry, use
+from simulator.kernel.lru import find, put_absent, remove, touch_chain, touch_entry, use
 
 __all__ = ["AHEAD_ROWS", "MISS", "fill", "holds", "key_of", "level_of", "look_up", "prepare", "replay"]
 
@@ -33,8 +33,6 @@ def level_of(caches: Caches, service: int, home: int, number: int) -> int:
 @inlined
 def prepare(caches: Caches, service: int, home: int, key: int, step: int) -> None:
     """Have at hand what a look-up will need soon: first where it begins, in the next steps one entry there and another.
-
-    And what will go from full levels. (Its writes also keep the compiler from making vectors of a loop of two.)
     """
     for number in range(caches.cache[service].levels):
         level = caches.level[level_of(caches, service, home, number)]
@@ -42,7 +40,6 @@ def prepare(caches: Caches, service: int, home: int, key: int, step: int) -> Non
             touch_chain(caches, level, key)
         else:
             touch_entry(caches, level, key, step == 2)
-        scout(caches, level)
 
 
 @inlined

@@ -33,7 +33,7 @@ minus infinity. Entries whose keys meet in the hash table are a ``chain``, and `
 LEVEL = struct(
     hit_s="f8", ttl_s="f8", refresh_after_s="f8", chain_offset="u8", chains="u8", hash_shift="u8", anchor="u8",
     entries="i8", filled="i8", hits="i8", misses="i8", expired="i8", evicted="i8", coalesced="i8", refreshed="i8",
-    prefetched="i8", number="i4", serves_one="i1", scout="u4", scouted="i4",
+    prefetched="i8", number="i4", serves_one="i1", scout="u4",
 )  # fmt: skip
 """A level: which ``number`` of its service it is, whether it ``serves_one`` site, its rules, where its hash table and
 its ring of ``entries`` lie, how many are ``filled``, the ``scout`` (`lru.scout`), and its counters.

@@ -15,11 +15,11 @@ from simulator.kernel.cache_state import Caches
 from simulator.kernel.compiled import inlined
 from simulator.kernel.touch import touch
 
-__all__ = ["find", "hash_of", "put_absent", "remove", "scout", "touch_chain", "touch_entry", "use"]
+__all__ = ["find", "hash_of", "put_absent", "remove", "touch_chain", "touch_entry", "use"]
 
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
-_SCOUTED = 16
+_SCOUTED, _SMALL = 16, 1024
 _HALF = np.uint64(32)
 
 
@@ -51,15 +51,19 @@ def touch_entry(caches: Caches, level: Any, key: int, is_second: bool) -> None:
 
 
 @inlined
-def scout(caches: Caches, level: Any) -> None:
-    """Have another one of those that go next at hand: a step from the scout, which is some ahead.
+def _scout(caches: Caches, level: Any, entry: int) -> None:
+    """Have those at hand that go some evictions from now, while ``entry`` goes; small levels are at hand anyhow.
 
-    Where the scout itself was used or went, it finds itself among the most recent, and begins at the anchor again.
+    The scout is `_SCOUTED` ahead; where it has been used it steps back, and where it is caught up with it goes ahead.
     """
-    if level.scouted < _SCOUTED:
-        level.scouted = 0 if level.scout == level.anchor else level.scouted + 1
-        level.scout = caches.entry[level.scout].previous
-        touch(caches.entry, level.scout)
+    if level.entries < _SMALL:
+        return
+    if level.scout == entry or level.scout == level.anchor:  # noqa: PLR1714 (numba knows no tuple of two kinds)
+        level.scout = entry
+        for _ in range(_SCOUTED):
+            level.scout = caches.entry[level.scout].previous
+    level.scout = caches.entry[level.scout].previous
+    touch(caches.entry, level.scout)
 
 
 @inlined
@@ -91,6 +95,8 @@ def _link_after(entries: np.ndarray, before: int, entry: int) -> None:
 @inlined
 def use(caches: Caches, level: Any, entry: int) -> None:
     """Make an entry the most recent."""
+    if entry == level.scout:
+        level.scout = caches.entry[entry].previous
     _unlink(caches.entry, entry)
     _link_after(caches.entry, level.anchor, entry)
 
@@ -132,7 +138,7 @@ def _make_room(caches: Caches, level: Any) -> int:
     if caches.entry[entry].filled_s == -np.inf:
         level.filled += 1
         return entry
-    level.scouted -= 1
+    _scout(caches, level, entry)
     _leave_chain(caches, level, entry)
     level.evicted += 1
     return entry
