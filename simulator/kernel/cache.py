@@ -32,14 +32,13 @@ def level_of(caches: Caches, service: int, home: int, number: int) -> int:
 
 @inlined
 def prepare(caches: Caches, service: int, home: int, key: int, step: int) -> None:
-    """Have at hand what a look-up will need soon: first where it begins, in the next steps one entry there and another.
-    """
+    """Have at hand what a look-up will need soon: in step 0 where it begins, in step 1 the first entry there."""
     for number in range(caches.cache[service].levels):
         level = caches.level[level_of(caches, service, home, number)]
         if step == 0:
             touch_chain(caches, level, key)
         else:
-            touch_entry(caches, level, key, step == 2)
+            touch_entry(caches, level, key)
 
 
 @inlined
@@ -108,7 +107,7 @@ def put_all(caches: Caches, at: int, keys: np.ndarray, filled_s: float) -> None:
         put(caches, at, keys[row], filled_s)
 
 
-AHEAD_ROWS = (12, 8, 4)
+AHEAD_ROWS = (10, 5)
 """How many rows ahead the steps of `prepare` are."""
 
 
@@ -123,7 +122,7 @@ def replay(caches: Caches, keys: np.ndarray, time_s: np.ndarray, level: np.ndarr
     now = 0.0
     for row in range(rows):
         if row + AHEAD_ROWS[0] < rows:
-            for step in range(3):
+            for step in range(2):
                 prepare(caches, 0, 0, keys[row + AHEAD_ROWS[step]], step)
         if time_s.shape[0] > 0:
             now = time_s[row]

@@ -49,7 +49,7 @@ JOURNEY = struct(
     is_background="i1", is_absent="i1", status="i1",
 )  # fmt: skip
 """Where a request is, and whose: the lean path writes it for result caches alone. ``next`` links it with others that
-wait for the same result, and on the wide path in `TODO`, with ``stage``; ``key`` is that of the result cache, ``is_absent``
+wait for the same result, and on the wide path in `TODO`, with ``stage``; ``key`` is the result cache's, ``is_absent``
 where none but it can bring it; ``status`` is how it ended, unless well."""
 
 LINE = struct(head="u4", tail="u4")

@@ -36,7 +36,7 @@ def touch_ahead(whole: Whole, arrivals: Arrivals, row: int) -> None:
     """Have at hand what the requests some rows from here will look at in the caches."""
     if not has_caches(whole) or row + AHEAD_ROWS[0] >= arrivals.arrival_s.shape[0]:
         return
-    for step in range(3):
+    for step in range(2):
         ahead = row + AHEAD_ROWS[step]
         service, user = arrivals.service[ahead], arrivals.user[ahead]
         key = key_of(whole.caches.cache[service].key, user, arrivals.item[ahead])

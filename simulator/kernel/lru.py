@@ -42,12 +42,9 @@ def touch_chain(caches: Caches, level: Any, key: int) -> None:
 
 
 @inlined
-def touch_entry(caches: Caches, level: Any, key: int, is_second: bool) -> None:
-    """Have the first or second entry there at hand soon."""
-    entry = caches.chain[_chain_of(level, key)]
-    if is_second:
-        entry = caches.entry[entry].chain
-    touch(caches.entry, entry)
+def touch_entry(caches: Caches, level: Any, key: int) -> None:
+    """Have the first entry there at hand soon."""
+    touch(caches.entry, caches.chain[_chain_of(level, key)])
 
 
 @inlined
@@ -58,7 +55,7 @@ def _scout(caches: Caches, level: Any, entry: int) -> None:
     """
     if level.entries < _SMALL:
         return
-    if level.scout == entry or level.scout == level.anchor:  # noqa: PLR1714 (numba knows no tuple of two kinds)
+    if level.scout == entry or level.scout == level.anchor:
         level.scout = entry
         for _ in range(_SCOUTED):
             level.scout = caches.entry[level.scout].previous

@@ -140,7 +140,7 @@ STEP = struct(slot="i8", ready_s="f8", start_s="f8", end_s="f8", batch_units="i8
 
 
 class Arrivals(NamedTuple):
-    """A block of the trace, ``[row]``; `CLOCK.cursor` is the next row. ``user`` and ``item`` are the whole path's."""
+    """A block of the trace, ``[row]``; `CLOCK.cursor` is the next row. The plain path has no ``user`` and ``item``."""
 
     arrival_s: np.ndarray
     service: np.ndarray

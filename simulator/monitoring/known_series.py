@@ -20,7 +20,7 @@ __all__ = ["known_series", "refuse_unknown_alerts"]
 def known_series(scenario: Scenario) -> dict[str, tuple[str, ...]]:
     """Labels of each series, by its name: those of `simulator.monitoring.series` and of the monitor."""
     from simulator.fleet_plan import fleet_plan, number
-    from simulator.journey_arrays import needs_whole
+    from simulator.journey_arrays import path_of
 
     numbering = number(scenario)
     plan = fleet_plan(scenario, numbering, scenario.seed)
@@ -37,17 +37,21 @@ def known_series(scenario: Scenario) -> dict[str, tuple[str, ...]]:
     known |= dict.fromkeys(("open_nodes", "usable_nodes"), nodes)
     known |= dict.fromkeys(("cost_usd_per_hour", "training_gpu_s"), ("fleet",))
     known["queue_requests"] = stages
-    return known | _of_the_whole_path(scenario, plan, stages) if needs_whole(plan) else known
+    known |= dict.fromkeys(("tier_load", "tier_bytes_per_s"), tiers) if (tiers := _tiers(plan)) else {}
+    return known if path_of(plan) == "plain" else known | _beyond_the_plain_path(scenario, stages)
 
 
-def _of_the_whole_path(scenario: Scenario, plan: FleetPlan, stages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _tiers(plan: FleetPlan) -> tuple[str, ...]:
+    return tuple(tier.name for tier in plan.tiers)
+
+
+def _beyond_the_plain_path(scenario: Scenario, stages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     of_tasks = ("lost_rps", "retried_rps", "hedged_rps", "hedges_won_rps", "expired_rps")
     of_caches = ("hits", "misses", "expired", "coalesced", "refreshed", "prefetched")
     found = {
         stages: of_tasks,
         _caches(scenario): tuple(f"cache_{name}_rps" for name in of_caches),
         _links(scenario): ("link_load", "link_bytes_per_s", "link_lost_rps"),
-        tuple(tier.name for tier in plan.tiers): ("tier_load", "tier_bytes_per_s"),
     }
     return {name: labels for labels, names in found.items() if labels for name in names}
 

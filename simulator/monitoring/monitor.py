@@ -29,7 +29,7 @@ class _Counter:
 
 
 class Monitor:
-    """Counters of the whole path: tasks tried again, caches, links, tiers. The plain path has none of these.
+    """Counters beside those of requests and replicas: tasks tried again, caches, links, tiers.
 
     Parameters
     ----------
@@ -151,6 +151,6 @@ def _of_tiers(fleet: Fleet) -> list[_Counter]:
 
 
 def _whole(fleet: Fleet) -> Whole:
-    """The whole path's arrays as they are now; growing replaces some."""
+    """What the lean and the whole path have, as it is now; growing replaces some."""
     assert fleet.whole is not None
     return fleet.whole

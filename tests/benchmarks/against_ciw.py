@@ -1,8 +1,13 @@
-"""M/M/c at load 0.8 on the data plane and in Ciw: speed, and both mean waits beside Erlang C."""
+"""Exponential queues at load 0.8 on the data plane and in Ciw: speed, and both mean waits.
+
+Either one queue before all servers (M/M/c), beside Erlang C, or a queue before each, of which every request joins the
+one with the fewest: least outstanding, as replicas are mostly routed to.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +32,7 @@ class Comparison:
     ciw: Timing
     ours_wait: tuple[float, float]
     ciw_wait: tuple[float, float]
-    erlang_c_wait: float
+    erlang_c_wait: float | None
 
     @property
     def ours_rps(self) -> float:
@@ -40,10 +45,13 @@ class Comparison:
         return self.ciw_requests / self.ciw.cpu_s
 
 
-def measure(servers: int, requests: int, repeats: int) -> Comparison:
-    """Serve `requests` in Ciw and `MORE` times as many on the data plane, `repeats` times with other seeds."""
-    ours, ours_waits = _ours(servers, requests * MORE, repeats)
-    ciw, ciw_waits = _ciw(servers, requests, repeats)
+def measure(servers: int, requests: int, repeats: int, *, queue_each: bool = False) -> Comparison:
+    """Serve `requests` in Ciw and `MORE` times as many on the data plane, `repeats` times with other seeds.
+
+    ``queue_each``: each server has a queue of its own.
+    """
+    ours, ours_waits = _ours(servers, requests * MORE, repeats, queue_each)
+    ciw, ciw_waits = _ciw(servers, requests, repeats, queue_each)
     return Comparison(
         requests * MORE,
         requests,
@@ -51,12 +59,12 @@ def measure(servers: int, requests: int, repeats: int) -> Comparison:
         ciw,
         theory.batch_means_interval(ours_waits, confidence=0.95),
         theory.batch_means_interval(ciw_waits, confidence=0.95),
-        theory.mmc_mean_wait_s(LOAD * servers, 1.0, servers),
+        None if queue_each else theory.mmc_mean_wait_s(LOAD * servers, 1.0, servers),
     )
 
 
-def _ours(servers: int, requests: int, repeats: int) -> tuple[Timing, np.ndarray]:
-    queue = PlainQueue(exponential(), servers, max_outstanding=1)
+def _ours(servers: int, requests: int, repeats: int, queue_each: bool) -> tuple[Timing, np.ndarray]:
+    queue = PlainQueue(exponential(), servers, max_outstanding=0 if queue_each else 1)
     rate_rps = LOAD * servers
 
     def run() -> None:
@@ -70,14 +78,36 @@ def _ours(servers: int, requests: int, repeats: int) -> tuple[Timing, np.ndarray
     return timing, np.concatenate(runs)
 
 
-def _ciw(servers: int, requests: int, repeats: int) -> tuple[Timing, np.ndarray]:
+def _network(servers: int, queue_each: bool) -> Any:
+    """The queue in Ciw; requests with a choice pass a node before it, which takes no time."""
     import ciw
 
-    network = ciw.create_network(
-        arrival_distributions=[ciw.dists.Exponential(LOAD * servers)],
-        service_distributions=[ciw.dists.Exponential(1.0)],
-        number_of_servers=[servers],
+    if not queue_each:
+        return ciw.create_network(
+            arrival_distributions=[ciw.dists.Exponential(LOAD * servers)],
+            service_distributions=[ciw.dists.Exponential(1.0)],
+            number_of_servers=[servers],
+        )
+
+    class LeastOutstanding(ciw.routing.JoinShortestQueue):  # type: ignore[misc]
+        """Ciw's own counts those that wait alone, so that an idle server is no better than one with nobody behind."""
+
+        def get_queue_size(self, node_index: int) -> int:
+            return int(self.simulation.nodes[node_index].number_of_individuals)
+
+    choice = LeastOutstanding(destinations=list(range(2, servers + 2)), tie_break="order")
+    return ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(LOAD * servers), *[None] * servers],
+        service_distributions=[ciw.dists.Deterministic(0.0), *[ciw.dists.Exponential(1.0)] * servers],
+        number_of_servers=[float("inf"), *[1] * servers],
+        routing=ciw.routing.NetworkRouting(routers=[choice, *[ciw.routing.Leave() for _ in range(servers)]]),
     )
+
+
+def _ciw(servers: int, requests: int, repeats: int, queue_each: bool) -> tuple[Timing, np.ndarray]:
+    import ciw
+
+    network = _network(servers, queue_each)
     seeds = iter(range(repeats))
     simulations: list[ciw.Simulation] = []
 
@@ -93,6 +123,7 @@ def _ciw(servers: int, requests: int, repeats: int) -> tuple[Timing, np.ndarray]
     )
     waits: list[float] = []
     for simulation in simulations:
-        records = sorted(simulation.get_all_records(), key=lambda record: record.arrival_date)
+        passed = (r for r in simulation.get_all_records() if not queue_each or r.node > 1)
+        records = sorted(passed, key=lambda record: record.arrival_date)
         waits += [record.waiting_time for record in records]
     return timing, np.array(waits)

@@ -67,13 +67,13 @@ def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
     heap_rps = against_heap.measure(ONE_STAGE, sizes.heap_requests, sizes.slow_repeats).rps
     figures["python_heap_rps"] = round(heap_rps)
     figures["ratio_python_heap"] = round(float(figures["one_stage_rps"]) / heap_rps, 1)
-    say("M/M/c beside Ciw")
+    say("exponential queues beside Ciw")
     figures |= _ciw(sizes)
     say("start-up")
     figures["import_seconds"] = round(start_up.import_s(sizes.repeats), 4)
     if sizes.compiles:
-        for name, funnel_name in (("compile", "ONE_STAGE"), ("compile_whole", "THREE_STAGES")):
-            first = start_up.first_requests(funnel_name, sizes.slow_repeats)
+        for name, path in (("compile", "plain"), ("compile_lean", "lean"), ("compile_whole", "whole")):
+            first = start_up.first_requests(path, sizes.slow_repeats)
             figures[f"{name}_cold_s"] = round(first.cold_s, 2)
             figures[f"{name}_cached_s"] = round(first.cached_s, 3)
     if sizes.scenario is not None:
@@ -102,22 +102,23 @@ def _funnel(name: str, funnel: Funnel, sizes: Sizes) -> Figures:
 
 def _ciw(sizes: Sizes) -> Figures:
     figures: Figures = {}
-    for servers in (32, 8):
-        both = against_ciw.measure(servers, sizes.ciw_requests, sizes.slow_repeats)
-        name = f"mm{servers}"
+    for name, servers, queue_each in (("join32", 32, True), ("mm32", 32, False), ("mm8", 8, False)):
+        requests = sizes.ciw_requests // (5 if queue_each else 1)
+        both = against_ciw.measure(servers, requests, sizes.slow_repeats, queue_each=queue_each)
         figures |= {
             f"{name}_rps": round(both.ours_rps),
             f"{name}_ciw_rps": round(both.ciw_rps),
             f"ratio_ciw_{name}": round(both.ours_rps / both.ciw_rps, 1),
             f"{name}_requests": both.ours_requests,
             f"{name}_ciw_requests": both.ciw_requests,
-            f"{name}_wait_erlang_c": round(both.erlang_c_wait, 5),
             f"{name}_wait": round(both.ours_wait[0], 5),
             f"{name}_wait_half_width": round(both.ours_wait[1], 5),
             f"{name}_wait_ciw": round(both.ciw_wait[0], 5),
             f"{name}_wait_ciw_half_width": round(both.ciw_wait[1], 5),
         }
-    return {"ratio_ciw": figures["ratio_ciw_mm32"]} | figures
+        if both.erlang_c_wait is not None:
+            figures[f"{name}_wait_erlang_c"] = round(both.erlang_c_wait, 5)
+    return {"ratio_ciw": figures["ratio_ciw_join32"]} | figures
 
 
 def _whole_run(scenario: Path) -> Figures:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator import journey_arrays
 from simulator.fleet import Fleet
 from simulator.plan import RecordPlan
 from tests.benchmarks.funnels import Funnel, batch_sizes
@@ -54,9 +55,15 @@ class OraclePath:
         return self.requests / self.timing.cpu_s
 
 
-def serve(funnel: Funnel, blocks: Iterator[TraceBlock], duration_s: float, record: RecordPlan | None = None) -> Fleet:
+def serve(
+    funnel: Funnel,
+    blocks: Iterator[TraceBlock],
+    duration_s: float,
+    record: RecordPlan | None = None,
+    path: journey_arrays.Path | None = None,
+) -> Fleet:
     """Serve a trace, stopping at every control interval as a run does."""
-    fleet = Fleet(funnel.plan(), blocks, record)
+    fleet = Fleet(funnel.plan(), blocks, record, path=path)
     funnel.activate(fleet)
     for end_s in np.arange(CONTROL_INTERVAL_S, duration_s, CONTROL_INTERVAL_S):
         fleet.advance(float(end_s))

@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from statistics import median
 
+from simulator.journey_arrays import Path
+
 __all__ = ["FirstRequests", "first_requests", "import_s"]
 
 _IMPORT = "import time; t = time.perf_counter(); import recfleet; print(time.perf_counter() - t)"
@@ -16,10 +18,10 @@ _IMPORT = "import time; t = time.perf_counter(); import recfleet; print(time.per
 _FIRST_REQUEST = """
 import time
 
-from tests.benchmarks.funnels import FUNNEL
+from tests.benchmarks.funnels import ONE_STAGE
 from tests.benchmarks.request_path import serve
 imported = time.process_time()
-serve(FUNNEL, FUNNEL.trace(10).blocks(), 1.0)
+serve(ONE_STAGE, ONE_STAGE.trace(10).blocks(), 1.0, path="PATH")
 print(time.process_time() - imported)
 """
 
@@ -40,15 +42,15 @@ def import_s(repeats: int) -> float:
     return median(float(_run(_IMPORT)) for _ in range(repeats))
 
 
-def first_requests(funnel: str, repeats: int) -> FirstRequests:
-    """Time one cold start of a funnel, by its name in `tests.benchmarks.funnels`, and the median of cached ones."""
+def first_requests(path: Path, repeats: int) -> FirstRequests:
+    """Time one cold start of a path of the data plane, and the median of cached ones."""
     with tempfile.TemporaryDirectory() as folder:
-        cold_s = _first_request_s(funnel, folder)
-        return FirstRequests(cold_s, median(_first_request_s(funnel, folder) for _ in range(repeats)))
+        cold_s = _first_request_s(path, folder)
+        return FirstRequests(cold_s, median(_first_request_s(path, folder) for _ in range(repeats)))
 
 
-def _first_request_s(funnel: str, cache_folder: str) -> float:
-    return float(_run(_FIRST_REQUEST.replace("FUNNEL", funnel), NUMBA_CACHE_DIR=cache_folder))
+def _first_request_s(path: Path, cache_folder: str) -> float:
+    return float(_run(_FIRST_REQUEST.replace("PATH", path), NUMBA_CACHE_DIR=cache_folder))
 
 
 def _run(code: str, **environment: str) -> str:

@@ -14,6 +14,7 @@ from simulator.plan import RecordPlan
 from tests.benchmarks import against_ciw, day, figures, growth, parts, request_path, theory_table
 from tests.benchmarks.funnels import CACHED, NOISE_SEED, ONE_STAGE, THREE_STAGES, Funnel
 from tests.benchmarks.heap_loop import HeapLoop
+from tests.oracle import theory
 from tests.oracle.model import as_arrays
 from tests.oracle.service_time import uniform
 from tests.oracle.simpy_oracle import run
@@ -74,9 +75,18 @@ def test_the_plain_loop_is_the_same_work_too(change: dict[str, float]) -> None:
 
 def test_both_sides_of_mmc_are_near_erlang_c() -> None:
     both = against_ciw.measure(8, 20_000, 1)
+    assert both.erlang_c_wait is not None
     for mean, half_width in (both.ours_wait, both.ciw_wait):
         assert abs(mean - both.erlang_c_wait) < 3 * half_width
         assert half_width < 0.5 * both.erlang_c_wait
+
+
+def test_both_sides_of_least_outstanding_wait_alike() -> None:
+    both = against_ciw.measure(6, 12_000, 1, queue_each=True)
+    (ours, our_half_width), (ciw, ciw_half_width) = both.ours_wait, both.ciw_wait
+    assert abs(ours - ciw) < 3 * math.hypot(our_half_width, ciw_half_width)
+    assert ciw_half_width < 0.5 * ours
+    assert ours > 1.2 * theory.mmc_mean_wait_s(against_ciw.LOAD * 6, 1.0, 6)  # one queue before all waits less
 
 
 def test_a_short_day() -> None:

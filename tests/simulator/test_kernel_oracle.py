@@ -13,7 +13,7 @@ import pytest
 
 from simulator.fleet import Fleet
 from simulator.histogram import bin_edges
-from simulator.journey_arrays import Path
+from simulator.journey_arrays import Path, path_of
 from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT, Caches
 from simulator.kernel.lookup import Lookups
 from simulator.kernel.state import COMPLETED, FAILED, REJECTED
@@ -24,10 +24,11 @@ from tests.oracle.model import OracleArrival, OracleWorld, as_arrays
 from tests.oracle.simpy_oracle import simulate
 from tests.oracle.whole_worlds import FEATURES, whole_world
 from tests.oracle.worlds import random_world
-from tests.simulator.oracle_bridge import run_on_fleet
+from tests.simulator.oracle_bridge import plan_of, run_on_fleet
 
 TOLERANCE_S = 1e-9
-PLAIN_WORLDS, PLAIN_WORLDS_WHOLE, WHOLE_WORLDS, UNCOMPILED_WORLDS = 150, 100, 250, 14
+PLAIN_WORLDS, PLAIN_WORLDS_WHOLE, LEAN_WORLDS, WHOLE_WORLDS, UNCOMPILED_WORLDS = 150, 100, 120, 250, 14
+LEAN_FEATURES = ("splits", "tiers", "interference", "caches", "stragglers", "replica failures")
 SLOW_WORLDS = 4000
 
 KERNEL_CACHE = {"miss": RECORD_MISS, "wait": RECORD_WAIT}
@@ -40,6 +41,13 @@ def plain_world(seed: int) -> World:
     rng = np.random.default_rng([20261122, seed])
     world, arrivals, controls = random_world(rng, requests=int(rng.integers(1, 300)))
     return world, arrivals, list(controls)
+
+
+def lean_world(seed: int) -> World:
+    """A world of what the lean path knows, or the plain one where it has neither splits nor caches."""
+    rng = np.random.default_rng([20261124, seed])
+    features = [name for name in LEAN_FEATURES if rng.random() < 0.6]
+    return whole_world(rng, requests=int(rng.integers(1, 200)), features=features)
 
 
 def dressed_world(seed: int) -> World:
@@ -172,10 +180,24 @@ def test_plain_worlds_agree(first: int) -> None:
     assert sum(len(each.outcomes) for each in served) > 50
 
 
+@pytest.mark.parametrize("path", ["lean", "whole"])
 @pytest.mark.parametrize("first", range(0, PLAIN_WORLDS_WHOLE, 50))
-def test_plain_worlds_agree_on_the_whole_path(first: int) -> None:
+def test_plain_worlds_agree_on_other_paths(first: int, path: Path) -> None:
     for seed in range(first, first + 50):
-        assert_agrees(plain_world(seed), f"plain world {seed}", path="whole")
+        assert_agrees(plain_world(seed), f"plain world {seed}", path=path)
+
+
+def test_lean_worlds_agree() -> None:
+    """Worlds of what the lean path knows; every third on the whole path too."""
+    taken: Counter[str] = Counter()
+    for seed in range(LEAN_WORLDS):
+        scenario = lean_world(seed)
+        taken[path_of(plan_of(scenario[0], scenario[2])[0])] += 1
+        assert_agrees(scenario, f"lean world {seed}", rows=1 + seed % 90)
+        if seed % 3 == 0:
+            assert_agrees(scenario, f"lean world {seed} on the whole path", path="whole")
+    assert set(taken) == {"plain", "lean"}
+    assert taken["lean"] > LEAN_WORLDS / 2
 
 
 def test_whole_worlds_agree() -> None:
@@ -191,16 +213,18 @@ def test_whole_worlds_agree() -> None:
 def test_many_whole_worlds_agree(first: int) -> None:
     for seed in range(first, first + 200):
         assert_agrees(dressed_world(seed), f"world {seed}")
+        assert_agrees(lean_world(seed), f"lean world {seed}")
 
 
 def test_uncompiled_source_agrees_with_the_oracle() -> None:
     """The same source as plain Python, in a process of its own."""
     code = (
         "from simulator.kernel.loop import advance\n"
-        "from tests.simulator.test_kernel_oracle import assert_agrees, dressed_world, plain_world\n"
+        "from tests.simulator.test_kernel_oracle import assert_agrees, dressed_world, lean_world, plain_world\n"
         "assert not hasattr(advance, 'signatures')\n"
         f"for seed in range(10000, {10000 + UNCOMPILED_WORLDS}):\n"
         "    assert_agrees(plain_world(seed), f'plain world {seed}')\n"
+        "    assert_agrees(lean_world(seed), f'lean world {seed}')\n"
         "    assert_agrees(dressed_world(seed), f'world {seed}')\n"
         "print(seed)\n"
     )

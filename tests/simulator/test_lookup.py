@@ -27,7 +27,7 @@ def plan_of(tiers: tuple[TierPlan, ...], lookups: tuple[LookupPlan | None, ...],
 
 def cards(nodes: int = 2) -> np.ndarray:
     card = np.zeros(nodes, NODE)
-    card["nic_bytes_per_s"] = 512.0
+    card["nic_s_per_byte"] = 1 / 512.0
     return card
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from simulator.fleet import Fleet
+from simulator.journey_arrays import Path
 from tests.oracle.worlds import random_world
 from tests.simulator.oracle_bridge import run_on_fleet
 from tests.simulator.whole_worlds import check, draw_world, serve
@@ -21,12 +22,13 @@ UNCOMPILED = "0 3 5 11"
 
 
 @pytest.mark.parametrize("first", range(0, PLAIN_WORLDS, 20))
-def test_plain_worlds_take_both_paths_alike(first: int) -> None:
+@pytest.mark.parametrize("path", ["lean", "whole"])
+def test_plain_worlds_take_all_paths_alike(first: int, path: Path) -> None:
     for seed in range(first, first + 20):
         rng = np.random.default_rng([4711, seed])
         world, arrivals, controls = random_world(rng, requests=int(rng.integers(1, 200)))
         plain, plain_released_s = run_on_fleet(world, arrivals, controls)
-        whole, whole_released_s = run_on_fleet(world, arrivals, controls, path="whole")
+        whole, whole_released_s = run_on_fleet(world, arrivals, controls, path=path)
         assert plain.whole is None
         assert whole.whole is not None
         assert plain_released_s == whole_released_s
