@@ -103,7 +103,7 @@ def _funnel(name: str, funnel: Funnel, sizes: Sizes) -> Figures:
 def _ciw(sizes: Sizes) -> Figures:
     figures: Figures = {}
     for name, servers, queue_each in (("join32", 32, True), ("mm32", 32, False), ("mm8", 8, False)):
-        requests = sizes.ciw_requests // (5 if queue_each else 1)
+        requests = max(sizes.ciw_requests // 5, 100) if queue_each else sizes.ciw_requests
         both = against_ciw.measure(servers, requests, sizes.slow_repeats, queue_each=queue_each)
         figures |= {
             f"{name}_rps": round(both.ours_rps),

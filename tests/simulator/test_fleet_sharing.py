@@ -77,7 +77,6 @@ def test_replicas_of_a_node_queue_for_its_memory_and_all_for_the_remote_store() 
     assert run(with_rows(LookupPlan((64.0, 0.0))), [0.0] * 3, 0, 0, 1)[1] == [2.5, 3.5, 2.5]
     fleet, done = run(with_rows(LookupPlan((0.0, 32.0))), [0.0] * 3, 0, 0, 1)
     assert done == [2.0, 3.0, 4.0]
-    assert fleet.whole is not None
     assert fleet.state.lookups.tiers["bytes"].tolist() == [0.0, 0.0, 96.0]
     assert fleet.state.lookups.tiers["busy_s"].tolist() == [0.0, 0.0, 3.0]
 
@@ -121,7 +120,6 @@ def test_what_has_failed_slows_nobody_down() -> None:
     fleet.finish()
     assert done_s(fleet)[0::2] == [1.0, 2.0]
     assert fleet.state.services["failed"].tolist() == [1]
-    assert fleet.whole is not None
     assert fleet.state.running.tolist()[0] == 0
 
 
