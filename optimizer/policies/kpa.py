@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from optimizer.autoscalers.kpa_manifest import read_cluster_config, read_revision
@@ -92,7 +92,7 @@ class Kpa(DeploymentPolicy):
         super().__init__(context, options)
         settings = options.by_path()
         paths = by_stage(options.manifest, self.facts.stages, "manifest")
-        self._settings = [replace(settings[path]) for path in paths]
+        self._settings = [settings[path] for path in paths]
 
     def make(self, stage: int, replicas: int, now_s: float) -> _Stage:
         """The stage's revision."""
