@@ -18,7 +18,7 @@ def lookup_state(plan: FleetPlan) -> Lookups:
     kinds["first"] = np.cumsum(instances) - instances
     kinds["step"] = [not tier.is_shared for tier in plan.tiers]
     tiers = np.zeros(int(instances.sum()), TIER)
-    tiers["bytes_per_s"] = np.repeat([tier.bytes_per_s for tier in plan.tiers], instances)
+    tiers["s_per_byte"] = np.repeat([1.0 / tier.bytes_per_s for tier in plan.tiers], instances)
     tiers["delay_s"] = np.repeat([tier.delay_s for tier in plan.tiers], instances)
     lookups = Lookups(
         lookup=np.zeros(len(plan.tables), LOOKUP),
@@ -46,7 +46,7 @@ def set_tier_rate(lookups: Lookups, tier: int, bytes_per_s: float, node: int | N
     """Let a tier serve what it is asked for from now on at this rate, on one node or on all."""
     kind = lookups.kinds[tier]
     if node is not None or kind.step == 0:
-        lookups.tiers["bytes_per_s"][kind.first + kind.step * (node or 0)] = bytes_per_s
+        lookups.tiers["s_per_byte"][kind.first + kind.step * (node or 0)] = 1.0 / bytes_per_s
         return
     end = lookups.kinds["first"][tier + 1] if tier + 1 < len(lookups.kinds) else len(lookups.tiers)
-    lookups.tiers["bytes_per_s"][kind.first : end] = bytes_per_s
+    lookups.tiers["s_per_byte"][kind.first : end] = 1.0 / bytes_per_s

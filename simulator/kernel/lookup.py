@@ -14,7 +14,7 @@ from simulator.kernel.structs import struct
 
 __all__ = ["LOOKUP", "TIER", "TIER_KIND", "Lookups", "look_up"]
 
-TIER = struct(bytes_per_s="f8", delay_s="f8", free_s="f8", bytes="f8", busy_s="f8")
+TIER = struct(s_per_byte="f8", delay_s="f8", free_s="f8", bytes="f8", busy_s="f8")
 """One place of rows, ``[instance]``: when it is free, and what it was asked for."""
 
 TIER_KIND = struct(first="i8", step="i8")
@@ -36,7 +36,7 @@ class Lookups(NamedTuple):
 @inlined
 def _read(tier: Any, wanted_bytes: float, now: float) -> float:
     """Queue a read at a tier; when its rows are there."""
-    busy_s = wanted_bytes / tier.bytes_per_s
+    busy_s = wanted_bytes * tier.s_per_byte
     tier.free_s = max(now, tier.free_s) + busy_s
     tier.bytes += wanted_bytes
     tier.busy_s += busy_s

@@ -76,7 +76,7 @@ _RANKING = {
         variants:
           - profile: bert_reranker-h200-bf16-graph
             max_batch: 512
-            max_wait_ms: 10
+            max_wait_ms: 20
             container_start_s: 20
             embedding:
               {rows: 200000000, row_bytes: 768, lookups_per_unit: 1, zipf_s: 0.9, device_gib: 40, dram_gib: 48,
