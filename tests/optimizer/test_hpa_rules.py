@@ -19,7 +19,14 @@ from optimizer.autoscalers.hpa.behaviour import (
     limit,
     store,
 )
-from optimizer.autoscalers.hpa.calculator import Proposal, Tolerance, by_average_value, by_utilisation, by_value
+from optimizer.autoscalers.hpa.calculator import (
+    Proposal,
+    Tolerance,
+    by_average_value,
+    by_pod_average,
+    by_utilisation,
+    by_value,
+)
 from optimizer.autoscalers.hpa.limits import Bounds, clamp, clamp_by_rules
 from optimizer.autoscalers.hpa.metrics import Failure, Metric, Source, Target, Total, combine, propose
 from optimizer.autoscalers.hpa.pods import Phase, Pod, Sample, group_pods
@@ -77,11 +84,14 @@ def test_each_pod_is_in_one_group() -> None:
         Pod("done", Phase.SUCCEEDED),
         Pod("never ready", ready=False, started_s=-1000.0, ready_changed_s=-980.0),
         Pod("was ready", ready=False, started_s=-1000.0, ready_changed_s=-900.0),
+        Pod("just a window ago", started_s=-100.0, ready_changed_s=-60.0),
+        Pod("ready just in time", ready=False, started_s=-1000.0, ready_changed_s=-970.0),
+        Pod("says nothing", ready=None),
     ]
     samples = {pod.name: Sample(1, 0.0, 60.0) for pod in pods if pod.name != "silent"}
     groups = group_pods(pods, samples, 0.0, is_cpu=True)
-    assert groups.ready == ("serves", "fresh sample", "was ready")
-    assert groups.unready == ("fresh", "waits", "never ready")
+    assert groups.ready == ("serves", "fresh sample", "was ready", "just a window ago", "ready just in time")
+    assert groups.unready == ("fresh", "waits", "never ready", "says nothing")
     assert groups.missing == ("silent",)
     assert groups.ignored == ("leaves", "broken", "done")
     of_another_metric = group_pods(pods, samples, 0.0, is_cpu=False)
@@ -121,10 +131,39 @@ def test_sums_need_pods_metrics_and_requests() -> None:
         (5, busy(4, 1000, missing=1), 8),  # as idle: 80 % of 50, ceil(1.6 * 5)
         (5, busy(4, 200, missing=1), 4),  # as fully busy: 36 % of 50, ceil(0.72 * 5)
         (5, busy(4, 400, missing=1), 5),  # which turns the direction: 52 % of 50
+        (5, busy(4, 480, unready=1), 5),  # before it shrinks the unready do not count: 48 % of 50
+        (25, busy(20, 675, missing=5), 25),  # as idle they bring it to 54 % of 50, within the tolerance
+        (3, busy(4, 700, missing=1), 6),  # 56 % of 50: ceil(1.12 * 5)
+        (9, busy(4, 700, missing=1), 9),  # which would be fewer than now, though more is called for
+        (2, busy(4, 300, missing=1), 2),  # 44 % of 50: ceil(0.88 * 5) would be more, though less is called for
+        (4, busy(2, 500, missing=2), 4),  # at the target nothing is assumed
     ],
 )
 def test_by_utilisation(current: int, usage: PodUsage, wanted: int) -> None:
     assert by_utilisation(current, usage, 50, TOLERANCE).replicas == wanted
+
+
+@pytest.mark.parametrize(
+    ("current", "usage", "wanted"),
+    [
+        (3, PodUsage(3, 60_000), 3),
+        (3, PodUsage(3, 90_000), 5),
+        (5, PodUsage(3, 30_000, missing_request_milli=(0, 0)), 4),  # as at the target: 14 of 20, ceil(0.7 * 5)
+        (5, PodUsage(3, 60_000, missing_request_milli=(0, 0)), 5),  # at the target nothing is assumed
+        (5, PodUsage(3, 150_000, missing_request_milli=(0, 0)), 8),  # as idle: 30 of 20, ceil(1.5 * 5)
+        (5, PodUsage(3, 150_000, unready=2), 8),
+        (3, PodUsage(3, 90_000, unknown=1, unknown_value_milli=10_000), 4),  # 25 of 20 each, of the 3 that count
+    ],
+)
+def test_by_pod_average(current: int, usage: PodUsage, wanted: int) -> None:
+    assert by_pod_average(current, usage, 20_000, TOLERANCE).replicas == wanted
+
+
+def test_utilisation_targets_above_all_that_is_requested() -> None:
+    """Missing pods then count as at the target: 150 and 200 of 200 make 83 %, ceil(0.83 * 3); else 58 %, two pods."""
+    usage = PodUsage(2, 3000, 2000, missing_request_milli=(1000,))
+    assert by_utilisation(3, usage, 200, TOLERANCE) == Proposal(3, 1500, 150)
+    assert by_utilisation(3, PodUsage(2, 1600, 2000, missing_request_milli=(1000,)), 200, TOLERANCE).replicas == 2
 
 
 @given(st.integers(1, 100), st.integers(0, 2000), st.integers(0, 2000), counts, st.integers(0, 20), st.integers(0, 20))
@@ -216,6 +255,19 @@ def test_a_recommendation_of_just_a_window_ago() -> None:
     assert stabilise_both_ways(9, 3, log, 0.0, 0.0, 300.0)[0] == 3
 
 
+def test_the_place_of_a_new_recommendation() -> None:
+    """That of the last one that neither window looks back to, else the end."""
+    log = tuple(Recommendation(n, -age_s) for n, age_s in ((1, 500.0), (2, 100.0), (3, 400.0), (4, 10.0)))
+
+    def placed(up_s: float, down_s: float) -> list[int]:
+        return [one.replicas for one in stabilise_both_ways(4, 9, log, 0.0, up_s, down_s)[1]]
+
+    assert placed(300.0, 60.0) == placed(60.0, 300.0) == [1, 2, 9, 4]
+    assert placed(450.0, 0.0) == [9, 2, 3, 4]
+    assert placed(500.0, 0.0) == [1, 2, 3, 4, 9]
+    assert [one.replicas for one in stabilise(9, log, 0.0, 300.0)[1]] == [1, 2, 9, 4]
+
+
 # --- limits ---------------------------------------------------------------------------------------------
 
 
@@ -256,6 +308,36 @@ def test_growth_counts_what_was_grown_in_the_period() -> None:
     assert limit(Direction.UP, 10, up, (), (Event(2, -30.0),), 0.0) == 16, "two were there when the period began"
     assert limit(Direction.UP, 100, Rules((RatePolicy(PERCENT, 1, 60.0),)), (), (), 0.0) == 101
     assert limit(Direction.DOWN, 5, Rules((RatePolicy(PERCENT, 50, 60.0),)), (), (), 0.0) == 2
+
+
+def test_select_and_the_reason_for_a_limit() -> None:
+    two = (RatePolicy(PODS, 1, 60.0), RatePolicy(PERCENT, 50, 60.0))
+    reached = {
+        (direction, select): limit(direction, 10, Rules(two, select), (), (), 0.0)
+        for direction in Direction
+        for select in Select
+    }
+    up, down = Direction.UP, Direction.DOWN
+    assert [reached[up, select] for select in (Select.MAX, Select.MIN, Select.DISABLED)] == [15, 11, 10]
+    assert [reached[down, select] for select in (Select.MAX, Select.MIN, Select.DISABLED)] == [5, 9, 10]
+
+    def why(desired: int, given_bounds: Bounds) -> tuple[int, str]:
+        found = clamp_by_rules(10, desired, given_bounds, Rules(two), Rules(two), (), (), 0.0)
+        return found.replicas, found.reason
+
+    assert why(99, Bounds(1, 50)) == (15, "ScaleUpLimit")
+    assert why(99, Bounds(1, 15)) == (15, "TooManyReplicas")
+    assert why(1, Bounds(1, 50)) == (5, "ScaleDownLimit")
+    assert why(1, Bounds(5, 50)) == (5, "TooFewReplicas")
+    assert why(12, Bounds(1, 50)) == (12, "DesiredWithinRange")
+    spent = (Event(8, -5.0),)
+    assert clamp_by_rules(10, 99, Bounds(1, 50), Rules(two), Rules(two), spent, (), 0.0).replicas == 10
+
+
+def test_the_place_of_a_new_event() -> None:
+    log = tuple(Event(n, -age_s) for n, age_s in ((1, 90.0), (2, 20.0), (3, 61.0), (4, 60.0)))
+    after = store(log, 9, 0.0, 60.0)
+    assert [(event.change, event.is_outdated) for event in after] == [(1, True), (2, False), (9, False), (4, False)]
 
 
 @given(events, st.integers(1, 40), st.sampled_from([15.0, 60.0, 120.0]))
@@ -344,6 +426,8 @@ def test_to_zero_and_back_is_remembered() -> None:
     assert (asleep.replicas, asleep.memory.is_scaled_to_zero) == (0, True)
     awake = sync(spec, [Total(25_000, None)], 0, 0, asleep.memory, 15.0, gate)
     assert (awake.replicas, awake.memory.is_scaled_to_zero) == (3, False)
+    raised = sync(HpaSpec(Bounds(2, 6), (RATE,)), [Total(5000, None)], 0, 0, asleep.memory, 15.0, gate)
+    assert (raised.replicas, raised.conditions["ScalingLimited"]) == (2, "TooFewReplicas"), "by its metrics"
     by_hand = sync(spec, [Total(25_000, None)], 0, 0, Memory(), 15.0, gate)
     assert (by_hand.replicas, by_hand.conditions["ScalingActive"]) == (0, "ScalingDisabled")
     assert sync(spec, [Total(25_000, None)], 0, 0, asleep.memory, 15.0).replicas == 0, "the gate is closed"
