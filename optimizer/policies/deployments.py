@@ -8,16 +8,17 @@ change of load within an interval is seen at its end, and a decision is carried 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from optimizer.policies.base import BuiltinPolicy
 from optimizer.preference import spread
-from optimizer.stage_load import LoadReader, StageLoad
+from optimizer.stage_load import LoadReader
 from simulator.policy import Allocation, Observation, PolicyContext
 
-__all__ = ["Autoscaler", "DeploymentPolicy", "ticks_between"]
+__all__ = ["Autoscaler", "DeploymentPolicy", "Reader", "ticks_between"]
 
 MOST_REPLICAS = 100_000
 """Of one stage; what an autoscaler wants beyond that finds no room in any cluster."""
@@ -26,12 +27,21 @@ MOST_REPLICAS = 100_000
 class Autoscaler(Protocol):
     """An autoscaler of one deployment."""
 
-    def advance(self, start_s: float, end_s: float, load: StageLoad) -> int:
-        """Carry out the ticks after ``start_s`` up to ``end_s``; the replicas wanted then."""
+    def advance(self, start_s: float, end_s: float, load: Any) -> int:
+        """Carry out the ticks after ``start_s`` up to ``end_s``, by what the policy's reader says of the stage; the
+        replicas wanted then."""
         ...
 
     def told(self) -> str:
         """What it goes by, for the decision log."""
+        ...
+
+
+class Reader(Protocol):
+    """Says of every stage what its autoscaler goes by."""
+
+    def read(self, observation: Observation) -> Sequence[Any]:
+        """One load a stage."""
         ...
 
 
@@ -52,9 +62,13 @@ class DeploymentPolicy(BuiltinPolicy):
     def __init__(self, context: PolicyContext, options: Any) -> None:
         super().__init__(context, options)
         self._autoscalers: list[Autoscaler] = []
-        self._loads = LoadReader(self.facts)
+        self._loads = self.reader()
         self._before_s = 0.0
         self._last: tuple[list[int], np.ndarray, np.ndarray] | None = None
+
+    def reader(self) -> Reader:
+        """What reads the stages' loads."""
+        return LoadReader(self.facts)
 
     def make(self, stage: int, replicas: int, now_s: float) -> Autoscaler:
         """The autoscaler of a stage that starts with ``replicas``."""

@@ -11,6 +11,7 @@ import numpy as np
 from optimizer.autoscalers.hpa.metrics import Failure, Metric, Reading, Source, Total
 from optimizer.autoscalers.hpa.usage import PodUsage
 from optimizer.autoscalers.hpa.whole import MOST_MILLI, within
+from optimizer.stage_load import LoadReader
 from simulator.policy import FleetFacts, Observation
 from workloads.errors import InputError
 
@@ -51,6 +52,8 @@ class StageView:
         Mean busy fraction of those.
     served_per_s
         Tasks whose batch ended.
+    in_flight
+        Mean tasks that wait or are in a batch; NaN where nobody asks.
     values
         Of the metrics asked for, by our name; NaN where there is none.
     """
@@ -59,6 +62,7 @@ class StageView:
     reporting: int
     busy: float
     served_per_s: float = 0.0
+    in_flight: float = math.nan
     values: Mapping[str, float] | None = None
 
 
@@ -79,6 +83,7 @@ KNOWN: dict[str, Known] = {
     "queue_length": Known(
         "requests that wait or are in transfer now", False, lambda o, stage, _: float(o.queue_requests[stage])
     ),
+    "outstanding": Known("tasks that wait or are in a batch", False, lambda o, stage, view: view.in_flight),
     "rejected_per_second": Known(
         "requests of the stage's service that were rejected",
         False,
@@ -119,16 +124,21 @@ class Viewer:
         stages = range(len(facts.stages))
         self._members = [np.flatnonzero(facts.variant_stage == stage).tolist() for stage in stages]
         self._wanted = wanted
+        self._unasked = [math.nan] * len(facts.stages)
+        self._loads = LoadReader(facts) if any("outstanding" in names for names in wanted) else None
 
-    def view(self, observation: Observation) -> list[StageView]:
+    def read(self, observation: Observation) -> list[StageView]:
         """One view a stage."""
+        in_flight = [load.in_flight for load in self._loads.read(observation)] if self._loads else self._unasked
         ready, busy = observation.ready.tolist(), observation.busy_fraction.tolist()
         return [
-            self._view(observation, stage, [pair for v in members for pair in zip(ready[v], busy[v])])
+            self._view(observation, stage, [pair for v in members for pair in zip(ready[v], busy[v])], in_flight[stage])
             for stage, members in enumerate(self._members)
         ]
 
-    def _view(self, observation: Observation, stage: int, pairs: list[tuple[int, float]]) -> StageView:
+    def _view(
+        self, observation: Observation, stage: int, pairs: list[tuple[int, float]], in_flight: float
+    ) -> StageView:
         """Of ready replicas and busy fraction on each node type of each variant."""
         seen = [(count, share) for count, share in pairs if math.isfinite(share)]
         reporting = sum(count for count, _ in seen)
@@ -137,7 +147,7 @@ class Viewer:
         if not self._wanted[stage]:
             return view
         served = float(observation.served_requests[self._members[stage]].sum())
-        view = replace(view, served_per_s=served / observation.facts.control_interval_s)
+        view = replace(view, served_per_s=served / observation.facts.control_interval_s, in_flight=in_flight)
         return replace(view, values={name: KNOWN[name].read(observation, stage, view) for name in self._wanted[stage]})
 
 

@@ -68,7 +68,7 @@ def test_without_stabilisation_it_shrinks_at_once() -> None:
 def test_bounds() -> None:
     stage = scaler(3, min_replicas=2, max_replicas=4, stabilisation_s=0.0)
     assert stage.advance(0.0, 60.0, busy(3, 1.0)) == 4
-    assert stage.told() == "wants 4 (TooManyReplicas)"
+    assert stage.told() == "100 % of 3 busy (TooManyReplicas)"
     assert stage.advance(60.0, 120.0, busy(4, 0.0)) == 2
 
 
@@ -115,8 +115,10 @@ def test_metrics_of_an_observation() -> None:
         queue_requests=np.array([1, 2, 12]),
         rejected=np.array([0, 30]),
         p99_s=np.array([0.05, 0.25]),
+        stage_waiting=np.array([0.0, 0.0, 7.0]),
+        stage_computing=np.array([0.0, 0.0, 33.0]),
     )
-    none, _, video = Viewer(fleet, [set(), set(), set(KNOWN)]).view(seen)
+    none, _, video = Viewer(fleet, [set(), set(), set(KNOWN)]).read(seen)
     assert none == StageView(0, 0, none.busy)
     assert none.values is None
     assert (video.ready, video.reporting, video.busy) == (8, 8, pytest.approx(0.5))
@@ -125,6 +127,7 @@ def test_metrics_of_an_observation() -> None:
             "requests_per_second": 300.0,
             "served_per_second": 120.0,
             "queue_length": 12.0,
+            "outstanding": 40.0,
             "rejected_per_second": 0.5,
             "gpu_utilization": 50.0,
             "latency_p50_ms": np.nan,
@@ -186,7 +189,7 @@ def wanted(spec: dict[str, Any], base: Path) -> list[int]:
     ready = np.zeros((4, 2), np.int64)
     ready[[0, 1, 2], 0] = 4
     policy.decide(observation(fleet, 1, RATES, ready=ready, busy_fraction=np.where(ready > 0, 1.0, np.nan)))
-    return [scaler.pods for scaler in policy._scalers]
+    return [scaler.pods for scaler in policy._autoscalers]
 
 
 def test_a_manifest_for_every_stage_or_for_some(folder: Path) -> None:
@@ -195,6 +198,7 @@ def test_a_manifest_for_every_stage_or_for_some(folder: Path) -> None:
     assert wanted(theirs, folder) == [6, 6, 6]
     some = {"manifest": {"video/rank": "rate.yaml"}, "target": 0.5, "max_replicas": 7}
     assert wanted(some, folder) == [7, 7, 6]
+    assert wanted({"manifest": {"retrieve": "rate.yaml"}, "max_replicas": 3}, folder) == [6, 3, 3]
     assert wanted({"manifest": {"video/rank": str(folder / "rate.yaml")}, "max_replicas": 3}, Path("/")) == [3, 3, 6]
 
 
@@ -206,9 +210,9 @@ def test_a_manifest_for_every_stage_or_for_some(folder: Path) -> None:
             {"manifest": "theirs.yaml"},
             "theirs.yaml metrics: a stage has no metric 'http_requests'; use one",
         ),
-        ({"manifest": "rate.yaml", "target": 0.5}, "option target: it says what the manifest says"),
-        ({"manifest": 5}, "option manifest: 5 is neither a path nor paths by stage"),
-        ({"manifest": {}}, "is neither a path nor paths by stage"),
+        ({"manifest": "rate.yaml", "target": 0.5}, "option target: it is given beside manifest"),
+        ({"manifest": 5}, "option manifest: 5 is no path"),
+        ({"manifest": {"video/rank": 5}}, "option manifest: {'video/rank': 5} is no path"),
         ({"metric_names": {"a": "queue_lenght"}}, "option metric_names a: there is no metric 'queue_lenght'; did you"),
         ({"metric_names": ["a"]}, "option metric_names: ['a'] is not a mapping"),
     ],
@@ -228,9 +232,9 @@ def test_a_manifest_of_a_stage_that_is_not_there(folder: Path) -> None:
 def test_what_limits_a_stage_is_in_the_note(folder: Path) -> None:
     fleet = facts()
     policy = make_policy({"name": "hpa", "max_replicas": 5}, context(fleet, RATES))
-    assert "shop/retrieve begins with 1" in policy.decide(observation(fleet, 0, RATES)).note
+    assert "shop/retrieve begins, wants 1" in policy.decide(observation(fleet, 0, RATES)).note
     ready = np.zeros((4, 2), np.int64)
     ready[0, 0] = 4
     note = policy.decide(observation(fleet, 1, RATES, ready=ready, busy_fraction=np.where(ready > 0, 1.0, np.nan))).note
-    assert "shop/retrieve 100 % of 4 busy, wants 5 (TooManyReplicas)" in note
-    assert "shop/rank wants 2 (FailedGetResourceMetric)" in note
+    assert "shop/retrieve 100 % of 4 busy (TooManyReplicas), wants 5" in note
+    assert "shop/rank nobody reports (FailedGetResourceMetric), wants 2" in note
