@@ -62,6 +62,7 @@ class AboveStanding:
             "stage_rps": above,
             "stage_waiting": observation.stage_waiting * share,
             "stage_computing": observation.stage_computing * share,
+            "queue_requests": np.rint(observation.queue_requests * share).astype(np.int64),
             "stage_history_rps": np.maximum(observation.stage_history_rps - standing_rps[:, None], 0.0),
             "usable_nodes": np.minimum(observation.usable_nodes, self._facts.node_count),
         }

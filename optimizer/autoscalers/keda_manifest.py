@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from optimizer.autoscalers.hpa.behaviour import PolicyType, RatePolicy, Rules, Select
 from optimizer.autoscalers.hpa.spec import DEFAULT_DOWN, DEFAULT_UP, Behaviour
+from optimizer.autoscalers.hpa.whole import MOST_REPLICAS
 from optimizer.autoscalers.keda import ScaledObject, Threshold, Trigger, Utilisation
 from optimizer.autoscalers.keda_cron import CronWindow, Schedule, parse_schedule
 from optimizer.autoscalers.manifests import Section, read_manifest
@@ -48,6 +49,8 @@ _QUERIES = {
     "prometheus": ("threshold", "activationThreshold"),
 }
 """Triggers on a query: fields of the threshold and of the activation threshold."""
+LONGEST_PERIOD_S, LONGEST_WINDOW_S = 1800, 3600
+"""Of a behaviour, as the HPA's API has it."""
 _SPEC_IGNORED = ("scaleTargetRef", "fallback")
 _SPEC_READ = (
     "pollingInterval",
@@ -238,19 +241,29 @@ def _rules(section: Section, default: Rules) -> Rules:
     policies = tuple(
         RatePolicy(
             PolicyType(_one_of(policy, "type", PolicyType)),
-            policy.whole("value"),
-            float(policy.whole("periodSeconds")),
+            _above_zero(policy, "value", MOST_REPLICAS),
+            float(_above_zero(policy, "periodSeconds", LONGEST_PERIOD_S)),
         )
         for policy in section.sections("policies")
     )
     select = _one_of(section, "selectPolicy", Select) if section.has("selectPolicy") else default.select
     window_s = float(section.whole("stabilizationWindowSeconds", int(default.window_s)))
+    if window_s > LONGEST_WINDOW_S:
+        fix = f"give seconds up to {LONGEST_WINDOW_S}"
+        raise section.error(("stabilizationWindowSeconds",), f"{window_s:g} is too long", fix)
     tolerance: Any = section.value.get("tolerance")
     if tolerance is not None:
         tolerance = (
             section.number("tolerance") if not isinstance(tolerance, str) else section.quoted_number("tolerance")
         )
     return Rules(policies or default.policies, Select(select), window_s, tolerance)
+
+
+def _above_zero(section: Section, key: str, most: int) -> int:
+    value = section.whole(key)
+    if not 0 < value <= most:
+        raise section.error((key,), f"{value} is not from 1 to {most}", "change it")
+    return value
 
 
 def _one_of(section: Section, key: str, known: type[StrEnum]) -> StrEnum:

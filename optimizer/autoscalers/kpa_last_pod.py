@@ -86,9 +86,9 @@ def last_pod(
 
 
 def _proxied(activity: Activity, now_s: float, *, in_path: bool) -> Activity:
-    if not in_path:
-        return replace(activity, proxied_s=None)
-    return activity if activity.proxied_s is not None else replace(activity, proxied_s=now_s)
+    if in_path == (activity.proxied_s is not None):
+        return activity
+    return replace(activity, proxied_s=now_s if in_path else None)
 
 
 def _may_go(rules: LastPodRules, activity: Activity, now_s: float) -> bool:

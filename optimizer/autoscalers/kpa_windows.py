@@ -56,18 +56,22 @@ class LinearWindow:
         self._buckets = buckets
         self._values: deque[tuple[int, float]] = deque()
         self._first = 0
+        self._total = 0.0
 
     def record(self, bucket: int, value: float) -> None:
         """Add a value to a bucket not before the last one."""
         values = self._values
         if not values or bucket - values[-1][0] >= self._buckets:
             values.clear()
-            self._first = bucket
+            self._first, self._total = bucket, 0.0
         elif values[-1][0] == bucket:
-            value += values.pop()[1]
+            before = values.pop()[1]
+            self._total -= before
+            value += before
         values.append((bucket, value))
+        self._total += value
         while values[0][0] <= bucket - self._buckets:
-            values.popleft()
+            self._total -= values.popleft()[1]
 
     def average(self, bucket: int) -> float | None:
         """The mean of the window that ends with a bucket not before the last value's; None before any value."""
@@ -80,7 +84,9 @@ class LinearWindow:
         return round(self._mean(bucket, oldest, last), DIGITS)
 
     def _mean(self, bucket: int, oldest: int, last: int) -> float:
-        return math.fsum(value for at, value in self._values if at >= oldest) / (last - oldest + 1)
+        whole = bucket == last
+        total = self._total if whole else math.fsum(value for at, value in self._values if at >= oldest)
+        return total / (last - oldest + 1)
 
 
 class ExponentialWindow(LinearWindow):

@@ -6,6 +6,7 @@ are not modelled, are refused with their place.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -92,9 +93,12 @@ class Section:
         """A number that stands in quotes, as in annotations and trigger metadata."""
         text = self.text(key, None if default is None else repr(default))
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            raise self.error((key,), f"{text!r} is not a number", 'give a number in quotes, as in "10"') from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.error((key,), f"{text!r} is not a number", 'give a number in quotes, as in "10"')
+        return number
 
     def refuse(self, keys: Iterable[str], why: str, fix: str) -> None:
         """An `InputError` at the first of the keys that is there."""

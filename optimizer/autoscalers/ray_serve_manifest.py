@@ -62,7 +62,9 @@ def _settings(deployment: Section) -> ServeSettings:
     if replicas not in (None, "auto"):
         if has_config:
             raise deployment.error(("num_replicas",), f"{replicas!r} beside autoscaling_config", "keep one of them")
-        fixed = max(1, deployment.whole("num_replicas"))
+        fixed = deployment.whole("num_replicas")
+        if fixed == 0:
+            raise deployment.error(("num_replicas",), "0 replicas serve nothing", "give at least 1, or auto")
         return _made(deployment, {"min_replicas": fixed, "max_replicas": fixed})
     if not has_config and replicas is None:
         return _made(deployment, dict(_PLAIN))

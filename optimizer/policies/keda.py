@@ -20,6 +20,8 @@ from workloads.errors import InputError
 
 __all__ = ["Keda", "KedaOptions"]
 
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+
 
 @dataclass(frozen=True)
 class KedaOptions:
@@ -79,6 +81,10 @@ class KedaOptions:
         except (TypeError, ValueError):
             fix = 'give one as in "2024-03-01T00:00:00+01:00"'
             raise InputError("begins", f"{self.begins!r} is no date and time", fix) from None
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise InputError(
+                "begins", f"{moment.year} is too far away", f"give a year from {FIRST_YEAR} to {LAST_YEAR}"
+            )
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
     def by_path(self) -> dict[str, ScaledObject]:
