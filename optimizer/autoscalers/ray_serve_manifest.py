@@ -42,6 +42,9 @@ def read_deployments(path: str) -> dict[str, ServeSettings]:
         If a deployment asks for something that is not modelled, or two have the same name.
     """
     whole = read_manifest(path)
+    if whole.has("kind"):
+        fix = "give the text of its spec.serveConfigV2 in a file of its own"
+        raise whole.error(("kind",), f"a {whole.text('kind')} of Kubernetes is not a Serve config file", fix)
     applications = whole.sections("applications")
     found: dict[str, ServeSettings] = {}
     for application in applications or [whole]:

@@ -90,6 +90,7 @@ def test_a_cron_window_on_the_trace_s_calendar(tmp_path: Path) -> None:
         ({"threshold": 0}, "option threshold: 0 is not a number above 0"),
         ({"min_replicas": 3, "max_replicas": 2}, "option max_replicas: 2 is below min_replicas 3"),
         ({"begins": "noon"}, "option begins: 'noon' is no date and time"),
+        ({"begins": "0001-01-01"}, "option begins: 1 is too far away"),
         ({"begins": 7}, "option begins: 7 is no date and time"),
         ({"measures": {"load": "in_flight"}}, "option measures: it is given without manifest"),
         ({"manifest": "a.yaml", "threshold": 3.0}, "option threshold: it is given beside manifest"),

@@ -96,6 +96,8 @@ def test_older_files_without_applications(tmp_path: Path) -> None:
         ("aggregation_function: max", "aggregation_function: median", "'median' is unknown; use mean, max, min"),
         ("min_replicas: 4}", "min_replicas: 3}", "4 does not divide"),
         ("num_replicas: auto", "num_replicas: 2", "2 beside autoscaling_config"),
+        ("num_replicas: 3", "num_replicas: 0", "0 replicas serve nothing"),
+        ("proxy_location: EveryNode", "kind: RayService", "give the text of its spec.serveConfigV2"),
         ("num_replicas: 3", "num_replicas: many", "'many' is not a whole number"),
         ("name: VideoRank", "name: Retrieve", "'Retrieve' has been read already"),
         ("    route_prefix: /", "    autoscaling_policy: {policy_function: a:b}", "'autoscaling_policy' is code"),
