@@ -98,7 +98,7 @@ class HpaOptions:
         if not isinstance(self.metric_names, Mapping):
             raise InputError("metric_names", f"{self.metric_names!r} is not a mapping", "give their_name: our_name")
         for theirs, ours in self.metric_names.items():
-            if ours not in KNOWN:
+            if not isinstance(ours, str) or ours not in KNOWN:
                 raise InputError(
                     f"metric_names {theirs}", f"there is no metric {ours!r}", suggestion(str(ours), KNOWN, "metrics")
                 )

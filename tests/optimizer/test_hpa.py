@@ -214,6 +214,7 @@ def test_a_manifest_for_every_stage_or_for_some(folder: Path) -> None:
         ({"manifest": 5}, "option manifest: 5 is no path"),
         ({"manifest": {"video/rank": 5}}, "option manifest: {'video/rank': 5} is no path"),
         ({"metric_names": {"a": "queue_lenght"}}, "option metric_names a: there is no metric 'queue_lenght'; did you"),
+        ({"metric_names": {"a": ["queue_length"]}}, "option metric_names a: there is no metric ['queue_length']"),
         ({"metric_names": ["a"]}, "option metric_names: ['a'] is not a mapping"),
     ],
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer.autoscalers.hpa.behaviour import PolicyType, RatePolicy, Rules, Select
@@ -157,6 +158,41 @@ def test_other_files(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(InputError) as caught:
         read(tmp_path, text)
     assert told in str(caught.value)
+
+
+VALUES = [None, [], {}, [1], {"a": 1}, "", "x", "1k", 0, 1, -1, 5, 1.5, True, 10**30, "é"]
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Of every value below, each before those within it."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, one in inner for place in ((*at, key), *places(one, (*at, key)))]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(places(yaml.safe_load(FULL))), st.sampled_from(VALUES), st.booleans())
+def test_with_any_value_replaced_it_is_read_or_refused_in_one_line(
+    tmp_path: Path, place: tuple[Any, ...], value: Any, is_dropped: bool
+) -> None:
+    document = yaml.safe_load(FULL)
+    section = document
+    for key in place[:-1]:
+        section = section[key]
+    if is_dropped:
+        del section[place[-1]]
+    else:
+        section[place[-1]] = value
+    spec, told = None, str(tmp_path / "hpa.yaml")
+    try:
+        spec = read(tmp_path, yaml.safe_dump(document))
+    except InputError as error:
+        told = str(error)
+    assert told.startswith(str(tmp_path / "hpa.yaml"))
+    assert "\n" not in told
+    if spec is not None:
+        assert 0 <= spec.bounds.least <= spec.bounds.most
+        assert spec.metrics
+        assert all(metric.amount > 0 for metric in spec.metrics)
 
 
 # --- quantities -----------------------------------------------------------------------------------------
