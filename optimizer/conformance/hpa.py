@@ -52,8 +52,10 @@ def _unlike(*compared: tuple[str, object, object]) -> str:
 
 
 def _calc(row: Row) -> str:
-    (metric,), (reading,) = read.metrics(row), read.readings(row)
-    current = row.integer("current_replicas")
+    metrics, readings = read.metrics(row), read.readings(row)
+    if len(metrics) != 1:
+        raise row.error("metric_kind", f"it has {len(metrics)} metrics, one was expected")
+    (metric,), (reading,), current = metrics, readings, row.integer("current_replicas")
     answer = propose(metric, reading, current, row.integer("status_replicas", current), read.controller(row).tolerance)
     if row.has("expected_error"):
         wanted = row.text("expected_error")

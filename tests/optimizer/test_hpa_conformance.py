@@ -70,6 +70,7 @@ def test_groups_and_errors_are_looked_at(rows: list[dict[str, str]], tmp_path: P
     [
         ({"kind": "dance"}, "column kind: 'dance' is not known"),
         ({"metric_kind": "mood"}, "column metric_kind: 'mood' is not known"),
+        ({"metric_kind": ""}, "column metric_kind: it has 0 metrics, one was expected"),
         ({"pod_phase": "Asleep;Running;Running"}, "column pod_phase: 'Asleep' is not a phase"),
         ({"pod_ready": "1"}, "column pod_ready: it has 1 items, pod_phase 3"),
         ({"target": ""}, "column target"),
