@@ -62,6 +62,41 @@ def test_the_seed_that_the_help_names_is_the_first_with_a_solution() -> None:
     assert codes == [1] * 10 + [0]
 
 
+def test_the_worked_case_says_how_often_it_has_a_solution_in_closed_form_and_simulated() -> None:
+    done = runner.invoke(app, ["--example", "--seed", "10"])
+    assert "0.01583 (closed form); simulated 0.01" in done.stdout
+    assert "95% interval" in done.stdout
+    found = json.loads(runner.invoke(app, ["--example", "--draws", "20000", "--json"]).stdout)["feasibility"]
+    assert found["closed_form"] == pytest.approx(0.0158262, rel=1e-5)
+    assert found["low"] < found["closed_form"] < found["high"]
+    assert found["draws"] == 20000
+    bounded = ["--example", "--initial", "300", "--ramp-up", "50", "--draws", "5000", "--json"]
+    found = json.loads(runner.invoke(app, bounded).stdout)["feasibility"]
+    assert found["closed_form"] is None
+    assert found["simulated"] < 0.01
+
+
+@pytest.mark.parametrize("objective", ["linear", "quadratic"])
+def test_several_resources_with_prices_and_a_budget(tmp_path: Path, objective: str) -> None:
+    file, out = tmp_path / "demand.csv", tmp_path / "plan.csv"
+    file.write_text("gpu,cpu,usd\n3,40,1\n5,20,2\n2,30,1\n")
+    options = ["--column", "gpu", "--column", "cpu", "--price-column", "usd", "--capacity", "6", "--capacity", "50"]
+    given = ["--demand", str(file), *options, "--objective", objective, "--ramp-down", "15"]
+    done = runner.invoke(app, [*given, "--json", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["resources"] == ["gpu", "cpu"]
+    assert result["allocation"] == [[3.0, 5.0, 2.0], [40.0, 25.0, 30.0]]
+    assert result["objective_value"] == pytest.approx(10.0 if objective == "linear" else 50.0, rel=1e-6)
+    assert pd.read_csv(out)["resource"].tolist() == ["gpu"] * 3 + ["cpu"] * 3
+    dear = runner.invoke(app, [*given, "--budget", "50"])
+    assert dear.exit_code == 1
+    assert "demand costs more than the budget in slots 1 (by 10.0)" in dear.stdout
+    assert runner.invoke(app, [*given, "--budget", "50", "--elastic"]).exit_code == 0
+    low = runner.invoke(app, ["--demand", str(file), *options[:6], "--capacity", "4", "--capacity", "50"])
+    assert "1 (by 1.0 of gpu)" in low.stdout
+
+
 def test_a_column_called_demand_wins(tmp_path: Path) -> None:
     file = tmp_path / "demand.csv"
     file.write_text("slot,demand\n0,300\n1,500\n")
@@ -87,6 +122,14 @@ def test_a_column_called_demand_wins(tmp_path: Path) -> None:
         ("demand\n1\n", ["--penalty", "2"], "add --elastic"),
         ("demand\n1\n", ["--elastic", "--penalty", "0"], "lp --penalty"),
         ("demand\n1\n", ["--example"], "one of them"),
+        ("demand\n1\n", ["--ramp-up", "-1"], "lp --ramp-up"),
+        ("demand\n1\n", ["--budget", "nan"], "lp --budget"),
+        ("demand\n1\n", ["--initial", "700"], "initial: 700 cannot fall"),
+        ("demand\n1\n", ["--objective", "cubic"], "choose one of linear, quadratic"),
+        ("demand\n1\n", ["--objective", "quadratic", "--solver", "cbc"], "choose one of pdlp, scip"),
+        ("demand\n1\n", ["--capacity", "700"], "2 of them for 1 resources"),
+        ("demand,p\n1,0\n", ["--column", "demand", "--price-column", "p"], "0 is not a finite number > 0"),
+        ("demand\n1\n", ["--column", "demand", "--column", "demand"], "comes twice"),
         ("demand\n1\n", ["--out", "/no/such/folder/plan.csv"], "cannot be written"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from optimizer.document_lp import document_lp, least_allocation
 from optimizer.worked_case import CAPACITY, SLOTS, feasibility_probability, worked_case_demand
+from workloads.errors import InputError
 
 demands = st.lists(st.floats(0.0, 1000.0), min_size=1, max_size=12).map(np.array)
 
@@ -174,5 +175,5 @@ def test_solver_agrees_on_which_draws_are_feasible() -> None:
     ],
 )
 def test_wrong_numbers_are_refused(demand: list[float], capacity: float, options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"demand|capacity|ramp_down|penalty"):
+    with pytest.raises(InputError, match=r"demand|capacity|ramp_down|penalty"):
         document_lp(np.array(demand), capacity, **options)  # type: ignore[arg-type]
