@@ -32,9 +32,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from optimizer.document.envelopes import least_allocation
-from optimizer.document.problem import DocumentProblem, Table, document_problem
+from optimizer.document.problem import ROUNDING, DocumentProblem, Table, document_problem
 from optimizer.document.read_back import without_noise
-from workloads.errors import InputError
+from workloads.errors import InputError, RecfleetError
 
 __all__ = ["SOLVERS", "DocumentLpResult", "document_lp", "least_allocation"]
 
@@ -94,7 +94,7 @@ class DocumentLpResult:
     def short_slots(self) -> list[tuple[int, float]]:
         """Slots (of any resource) whose demand exceeds what can be allocated, and by how much."""
         short = self.shortfall if self.shortfall.ndim == 1 else self.shortfall.sum(axis=0)
-        return [(int(t), float(short[t])) for t in np.flatnonzero(short > 1e-9 * self.demand.max(initial=0.0))]
+        return [(int(t), float(short[t])) for t in np.flatnonzero(short > ROUNDING * self.demand.max(initial=0.0))]
 
     @property
     def dear_slots(self) -> list[tuple[int, float]]:
@@ -177,8 +177,10 @@ def document_lp(
     name = _solver_for(problem, solver)
     given = np.asarray(demand, dtype=np.float64)
     solved = _solve(problem, name)
-    if solved is None or _is_infeasible(problem):
+    if _is_infeasible(problem):
         return _infeasible(problem, given, capacity, name)
+    if solved is None:
+        raise RecfleetError(f"{name} finds no solution where the closed form has one; choose another solver")
     allocation = without_noise(problem, solved)
     waste, shortfall, value = judged(problem, allocation)
     allocation, waste, shortfall = (part.reshape(given.shape) for part in (allocation, waste, shortfall))
@@ -190,7 +192,8 @@ def document_lp(
 
 def judged(problem: DocumentProblem, allocation: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Waste and shortfall ``[resource, slot]`` of an allocation, and its objective."""
-    shortfall = np.maximum(problem.demand - allocation, 0.0)
+    missing = problem.demand - allocation
+    shortfall = np.where(missing > ROUNDING * problem.largest[:, None], missing, 0.0)
     waste = np.maximum(allocation - problem.demand, 0.0)
     with np.errstate(over="ignore"):
         worth = problem.price * (waste**2 if problem.objective == "quadratic" else waste)
@@ -227,11 +230,11 @@ def _is_infeasible(problem: DocumentProblem) -> bool:
     """What the solver overlooks by its tolerance: demand that exceeds the capacity, or the budget, by less."""
     if problem.penalty is not None:
         return False
-    return bool((problem.need > problem.most).any() or problem.over_budget.any())
+    return bool(problem.uncoverable.any() or problem.over_budget.any())
 
 
 def _infeasible(problem: DocumentProblem, given: np.ndarray, capacity: Table, solver: str) -> DocumentLpResult:
-    shortfall = np.where(problem.need > problem.most, problem.demand - problem.most, 0.0).reshape(given.shape)
+    shortfall = problem.uncoverable.reshape(given.shape)
     nan = np.full(given.shape, np.nan)
     return DocumentLpResult(
         "infeasible", given, nan, nan, shortfall, capacity, problem.objective, math.nan, solver, problem.over_budget

@@ -45,7 +45,7 @@ class Solved:
     @property
     def short(self) -> list[Row]:
         """Rows with a shortfall that is more than rounding."""
-        noise = 1e-9 * float(self.result.demand.max(initial=0.0))
+        noise = 1e-12 * float(self.result.demand.max(initial=0.0))
         return [row for row in self.rows if row[5] > noise]
 
 

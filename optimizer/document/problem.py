@@ -10,9 +10,12 @@ import numpy as np
 from optimizer.document.envelopes import least_allocation, most_allocation
 from workloads.errors import InputError
 
-__all__ = ["OBJECTIVES", "DocumentProblem", "document_problem"]
+__all__ = ["OBJECTIVES", "ROUNDING", "DocumentProblem", "document_problem"]
 
 OBJECTIVES = ("linear", "quadratic")
+ROUNDING = 1e-12
+"""Part of the largest number by which sums of ramps may be off, and a constraint still counts as kept."""
+
 Table = float | list[float] | np.ndarray
 
 
@@ -64,6 +67,12 @@ class DocumentProblem:
         """``[resource]``, largest need or initial allocation: no solution worth having exceeds it."""
         top = self.need.max(axis=1)
         return top if self.initial is None else np.maximum(top, self.initial)
+
+    @property
+    def uncoverable(self) -> np.ndarray:
+        """``[resource, slot]`` demand beyond `most`; 0 where it can be covered."""
+        beyond = self.need - self.most > ROUNDING * self.largest[:, None]
+        return np.where(beyond, self.demand - self.most, 0.0)
 
     @property
     def over_budget(self) -> np.ndarray:
@@ -159,7 +168,7 @@ def _refuse_contradictions(problem: DocumentProblem) -> None:
     if problem.initial is None:
         return
     least = least_allocation(nothing, problem.ramp_down, problem.initial, problem.ramp_up)
-    for over in np.argwhere(least > problem.most)[:1]:
+    for over in np.argwhere(least - problem.most > ROUNDING * problem.largest[:, None])[:1]:
         raise InputError(
             "initial",
             f"{problem.initial[over[0]]:g} cannot fall by ramp_down in time for the capacity from slot {over[1]} on",

@@ -38,7 +38,7 @@ def test_every_constraint_is_kept_exactly(demand: np.ndarray, ramp_down: float, 
         assert demand.max() > capacity
         return
     covered = solved.shortfall == 0.0
-    assert (solved.allocation[covered] >= demand[covered]).all()
+    assert (solved.allocation[covered] >= demand[covered] * (1.0 - 1e-12)).all()
     assert (solved.allocation <= capacity).all()
     assert (solved.allocation[1:] >= solved.allocation[:-1] - ramp_down).all()
     assert not np.signbit(solved.waste).any()
@@ -100,6 +100,34 @@ def test_infeasible_names_the_short_slots() -> None:
     assert [slot for slot, _ in solved.short_slots] == [1, 3]
     assert [by for _, by in solved.short_slots] == pytest.approx([50.0, 1.5])
     assert np.isnan(solved.allocation).all()
+
+
+def test_a_demand_beyond_the_capacity_by_less_than_any_tolerance_is_named() -> None:
+    solved = document_lp(np.array([500.0, 600.0000001]), 600.0)
+    assert solved.status == "infeasible"
+    assert [slot for slot, _ in solved.short_slots] == [1]
+
+
+def test_sums_of_ramps_that_round_are_not_infeasible() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(30):
+        up, start = rng.uniform(0.01, 0.3, 2).round(2)
+        demand = np.array([start + k * up for k in range(1, 8)])
+        solved = document_lp(demand, 100.0, ramp_up=up, initial=start, solver="glop")
+        assert solved.status == "optimal"
+        np.testing.assert_allclose(solved.allocation, demand, rtol=1e-12)
+        back = document_lp(demand[::-1] - start, [9.0] * 7, ramp_down=up, initial=8.0 * up, solver="glop")
+        assert back.status == "optimal"
+        assert not back.short_slots
+
+
+def test_ramps_and_falling_capacity_name_the_slot_that_they_leave_short() -> None:
+    demand = np.array([1.0, 9.0, 1.0, 1.0])
+    assert document_lp(demand, 10.0, ramp_up=3.0, initial=1.0).short_slots == [(1, 2.0)]
+    assert document_lp(demand, [10.0, 10.0, 10.0, 4.0], ramp_down=2.0).short_slots == [(1, 1.0)]
+    served = document_lp(demand, 10.0, ramp_up=3.0, initial=1.0, elastic=True)
+    assert served.allocation.tolist() == [4.0, 7.0, 7.0, 7.0]
+    assert served.shortfall.tolist() == [0.0, 2.0, 0.0, 0.0]
 
 
 @settings(max_examples=20, deadline=None)
@@ -172,8 +200,12 @@ def test_solver_agrees_on_which_draws_are_feasible() -> None:
         ([1.0], 1.0, {"ramp_down": -1.0}),
         ([1.0], 1.0, {"elastic": True, "penalty": 0.0}),
         ([1.0], 1.0, {"initial": 5.0}),
+        ([[1.0, 2.0], [3.0]], 1.0, {}),
+        ([1.0, 2.0, 3.0], [1.0, 2.0], {}),
+        ([1.0], 1.0, {"penalty": 1.0}),
+        ([1.0], 1.0, {"ramp_down": [1.0, 2.0]}),
     ],
 )
 def test_wrong_numbers_are_refused(demand: list[float], capacity: float, options: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"demand|capacity|ramp_down|penalty"):
-        document_lp(np.array(demand), capacity, **options)  # type: ignore[arg-type]
+        document_lp(demand, capacity, **options)  # type: ignore[arg-type]
