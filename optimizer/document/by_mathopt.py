@@ -26,6 +26,9 @@ TOLERANCE = 1e-10
 FEASIBILITY = 1e-8
 """SCIP's for squares in fractions; at its usual 1e-6 they are off by several times as much."""
 
+GAP_OF_SQUARES = 1e-7
+"""Where SCIP may stop with squares in fractions: asked for much less it branches without end."""
+
 SOLVERS = {"glop": mathopt.SolverType.GLOP, "pdlp": mathopt.SolverType.PDLP, "scip": mathopt.SolverType.GSCIP}
 NO_SOLUTION = (mathopt.TerminationReason.INFEASIBLE, mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED)
 
@@ -120,7 +123,8 @@ class DocumentModel:
             criteria = parameters.pdlp.termination_criteria.simple_optimality_criteria
             criteria.eps_optimal_absolute = criteria.eps_optimal_relative = TOLERANCE
         elif self._solver_name == "scip":
-            parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = 1e-9
+            gap = GAP_OF_SQUARES if self._quadratic and not self._whole else 1e-9
+            parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = gap
             if self._quadratic and not self._whole:
                 parameters.gscip.real_params["numerics/feastol"] = FEASIBILITY
         return parameters
