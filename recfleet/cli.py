@@ -33,6 +33,7 @@ _PARTS: dict[str, tuple[str, str, str]] = {
     "profile": ("recfleet.cli_profile", "app", "Measure a model's latency by batch size on this machine."),
     "profiles": ("recfleet.cli_profiles", "profiles", "List profiles with latency, throughput, accuracy and cost."),
     "lp": ("recfleet.cli_lp", "lp", "Solve the document's allocation problem for a demand series."),
+    "forecast": ("recfleet.cli_forecast", "forecast", "Score forecasters of request rates on a trace's past."),
     "conformance": ("recfleet.cli_conformance", "conformance", "Check the autoscalers against published cases."),
 }
 """Command to its module, the name in it (a function or a Typer app) and its line in the help."""

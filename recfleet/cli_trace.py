@@ -13,7 +13,6 @@ import typer
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
-    from workloads.trace.spec import TraceSpec
     from workloads.trace.summary import TraceSummary
     from workloads.trace.types import Trace
 
@@ -140,6 +139,8 @@ def generate(
     from workloads.trace.spec import parse_trace_spec
 
     if spec is not None:
+        from recfleet.trace_section import read_trace_section
+
         given = {
             "--rate-rps": rate_rps is not None,
             "--duration-s": duration_s is not None,
@@ -152,7 +153,7 @@ def generate(
         stray = [option for option, is_given in given.items() if is_given]
         if stray:
             raise InputError("options of generate", f"{', '.join(stray)} does not go with SPEC", "write it into SPEC")
-        _write(_read_spec(spec).build(seed, base_dir=spec.parent), out)
+        _write(read_trace_section(spec)[0].build(seed, base_dir=spec.parent), out)
         return
     if rate_rps is None or duration_s is None:
         raise InputError("options of generate", "no SPEC.yaml given", "give it, or --rate-rps and --duration-s")
@@ -205,19 +206,6 @@ def _sped_up(trace: Trace, speed: float) -> Trace:
     from workloads.trace.derived import SpedUpTrace
 
     return trace if speed == 1 else SpedUpTrace(trace, speed)
-
-
-def _read_spec(path: Path) -> TraceSpec:
-    """The ``trace:`` section of a YAML file, or the whole file where it has none."""
-    from simulator.strict_yaml import read_yaml
-    from workloads.trace.spec import parse_trace_spec
-
-    document = read_yaml(path)
-    if not isinstance(document.value, dict):
-        raise InputError(str(path), "holds no trace section", "see docs/trace-format.md")
-    prefix = ("trace",) if "trace" in document.value else ()
-    section = document.value["trace"] if prefix else document.value
-    return parse_trace_spec(section, str(path), lambda location: document.where((*prefix, *location)))
 
 
 def _write(trace: Trace, out: Path) -> None:

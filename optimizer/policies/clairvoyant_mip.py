@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from optimizer.forecasting.demand import DEFAULT
 from optimizer.options import check_whole
 from optimizer.policies.mip import Mip, MipOptions
 from simulator.policy import Observation, PolicyContext
+from workloads.errors import InputError
 
 __all__ = ["ClairvoyantMip", "ClairvoyantMipOptions"]
 
@@ -30,6 +32,8 @@ class ClairvoyantMipOptions(MipOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("extra_slots", self.extra_slots, 0)
+        if self.forecast != DEFAULT:
+            raise InputError("forecast", "this policy knows the demand", "leave it out, or name the policy mip")
 
 
 class ClairvoyantMip(Mip):

@@ -11,12 +11,14 @@ import numpy as np
 from optimizer.accuracy_feedback import AccuracyFeedback
 from optimizer.feedback import LatencyFeedback
 from optimizer.fleet_problem import FleetPlan, FleetProblem
-from optimizer.forecast import peak_and_trend
+from optimizer.forecasting.demand import DEFAULT, ExpectedDemand, check_method
+from optimizer.forecasting.methods import Setting
 from optimizer.handover import hold_until_ready
 from optimizer.options import check_flag, check_number
 from optimizer.packing import shares
 from optimizer.policies.base import BuiltinPolicy
 from simulator.policy import Allocation, Observation, PolicyContext
+from workloads.errors import InputError
 
 __all__ = ["ReactiveOptions", "ReactivePolicy"]
 
@@ -45,6 +47,13 @@ class ReactiveOptions:
         (`optimizer.accuracy_feedback`).
     hysteresis
         Demand may fall this fraction below what was planned for before a new plan is made.
+    forecast
+        ``peak_and_trend`` (what `window_s`, `trend` and `trend_s` are for), or a method of
+        `optimizer.forecasting.methods` but the oracle.
+    forecast_level
+        Quantile of such a method's forecast that is prepared for; the headroom comes on top.
+    forecast_period_s
+        Season of such a method; the day and the week if not given.
     """
 
     headroom: float | None = None
@@ -54,6 +63,9 @@ class ReactiveOptions:
     churn: float = 1.0
     feedback: bool = True
     hysteresis: float = 0.05
+    forecast: str = DEFAULT
+    forecast_level: float = 0.5
+    forecast_period_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.headroom is not None:
@@ -64,6 +76,12 @@ class ReactiveOptions:
         check_number("churn", self.churn, 0.0)
         check_flag("feedback", self.feedback)
         check_number("hysteresis", self.hysteresis, 0.0, 1.0)
+        check_method("forecast", self.forecast)
+        check_number("forecast_level", self.forecast_level, 0.0, 1.0, above=True)
+        if self.forecast_level == 1.0:
+            raise InputError("forecast_level", "1 is no quantile of a forecast", "give less, as in 0.99")
+        if self.forecast_period_s is not None:
+            check_number("forecast_period_s", self.forecast_period_s, 0.0, above=True)
 
 
 class ReactivePolicy(BuiltinPolicy):
@@ -83,9 +101,11 @@ class ReactivePolicy(BuiltinPolicy):
         super().__init__(context, options)
         facts = self.facts
         self._headroom = facts.headroom if options.headroom is None else options.headroom
-        self._window = self._slots(options.window_s)
-        self._trend_slots = self._slots(options.trend_s) if options.trend else 0
-        self._lead = self._lead_slots()
+        window, trend = self._slots(options.window_s), self._slots(options.trend_s) if options.trend else 0
+        setting = Setting(facts.control_interval_s, options.forecast_period_s)
+        self._demand = ExpectedDemand(
+            options.forecast, self._lead_slots(), window, trend, setting, options.forecast_level
+        )
         self._churn = options.churn * _start_cost(facts) / HOLD_HOURS
         self._feedback = LatencyFeedback(facts) if options.feedback else None
         floored = bool((~facts.reaches_floor()).any())
@@ -103,8 +123,7 @@ class ReactivePolicy(BuiltinPolicy):
 
     def expected_rps(self, observation: Observation) -> np.ndarray:
         """``[stage]`` demand to prepare for, without headroom."""
-        history = observation.stage_history_rps
-        return peak_and_trend(history, self._window, self._lead, self._trend_slots)
+        return self._demand(observation.stage_history_rps)
 
     def decide(self, observation: Observation) -> Allocation:
         """Keep the plan while it fits the forecast, else make a new one."""

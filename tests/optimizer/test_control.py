@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from optimizer.feedback import LatencyFeedback
-from optimizer.forecast import peak_and_trend
+from optimizer.forecasting.peak import peak_and_trend
 from optimizer.handover import hold_until_ready
-from optimizer.registry import make_policy
+from optimizer.registry import make_policy, validate_spec
 from tests.optimizer.factory import context, facts, observation
+from workloads.errors import InputError
 
 
 def replicas(**counts: int) -> np.ndarray:
@@ -89,3 +90,68 @@ def test_feedback_learns_nothing_from_a_lack_of_replicas_or_of_requests(excuse: 
     factor = LatencyFeedback(fleet).learn(slow(fleet, **excuse))  # type: ignore[arg-type]
     assert factor[0] == 1.0
     assert factor[1] == 1.0 or "ready" in excuse
+
+
+# --- forecasts by name ----------------------------------------------------------------------------------
+
+
+def expected(history_rps: np.ndarray, **options: object) -> np.ndarray:
+    """``[stage]`` of a policy over hourly intervals, from ``history_rps[service, interval]``."""
+    fleet = facts(control_interval_s=3600.0)
+    policy = make_policy({"name": "marginal_greedy", **options}, context(fleet, history_rps))
+    seen = observation(fleet, history_rps.shape[1], history_rps)
+    found: np.ndarray = policy.expected_rps(seen)  # type: ignore[attr-defined]
+    return found
+
+
+def test_the_default_forecast_is_peak_and_trend() -> None:
+    rates = np.array([[100.0, 110.0, 120.0], [30.0, 20.0, 10.0]])
+    named, plain = expected(rates, forecast="peak_and_trend"), expected(rates)
+    assert (named == plain).all()
+    assert plain[0] > 120.0
+    assert plain[2] == 30.0
+
+
+def test_a_seasonal_forecast_prepares_for_the_peak_that_comes_each_day() -> None:
+    """At 7 h, for the peak of 8 h, which is within the two intervals that a replica takes."""
+    day = np.full(24, 50.0)
+    day[8] = 400.0
+    rates = np.tile(np.concatenate([day, day, day])[: 48 + 8], (2, 1))
+    assert expected(rates, forecast="seasonal_naive") == pytest.approx(400.0)
+    assert expected(rates, forecast="last_value") == pytest.approx(50.0)
+    assert expected(rates, forecast="seasonal_naive", forecast_period_s=4 * 3600.0) == pytest.approx(50.0)
+
+
+def test_a_higher_level_prepares_for_more() -> None:
+    rates = np.random.default_rng(np.random.SeedSequence(0)).poisson(100.0, (2, 80)).astype(float)
+    half, high = (expected(rates, forecast="last_value", forecast_level=level) for level in (0.5, 0.95))
+    assert (high > half + 10.0).all()
+
+
+@pytest.mark.parametrize("name", ["holt_winters", "quantile_regression", "ensemble", "ensemble_median"])
+def test_policies_plan_with_every_method(name: str) -> None:
+    rates = np.random.default_rng(np.random.SeedSequence(0)).poisson(100.0, (2, 80)).astype(float)
+    found = expected(rates, forecast=name)
+    assert found == pytest.approx(100.0, abs=25.0)
+    assert found[0] == found[1], "stages of one service meet the same rates"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"forecast": "seasonal"}, "did you mean 'seasonal_naive'"),
+        ({"forecast": "oracle"}, "no method 'oracle' for policies"),
+        ({"forecast": 3}, "no method 3 for policies"),
+        ({"forecast_level": 1.0}, "1 is no quantile"),
+        ({"forecast_level": 0.0}, "0.0 is not a number above 0"),
+        ({"forecast_period_s": -1.0}, "-1.0 is not a number above 0"),
+    ],
+)
+def test_a_forecast_that_cannot_be_is_told(options: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        validate_spec({"name": "mip", **options})
+
+
+def test_the_clairvoyant_needs_no_forecast() -> None:
+    with pytest.raises(InputError, match="knows the demand"):
+        validate_spec({"name": "clairvoyant_mip", "forecast": "holt_winters"})
