@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optimizer.forecasting.backtest import BacktestPlan, MethodScore
     from recfleet.rate_source import RateSeries
 
-__all__ = ["forecast"]
+__all__ = ["as_document", "forecast"]
 
 _ALL = "all"
 
@@ -73,7 +73,7 @@ def forecast(
     count = len(origins_of(rates.rate_rps.shape[1], plan))
     scores = _scores(rates, chosen, Setting(rates.interval_s, period), plan, count)
     if as_json:
-        typer.echo(json.dumps(_as_dict(rates, plan, scores), indent=2))
+        typer.echo(json.dumps(as_document(rates, plan, scores), indent=2))
     else:
         _print(rates, plan, scores)
 
@@ -132,7 +132,7 @@ def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
         yield lambda method, steps: bar.update(task, advance=steps, description=method)
 
 
-def _as_dict(rates: RateSeries, plan: BacktestPlan, scores: list[MethodScore]) -> dict[str, Any]:
+def as_document(rates: RateSeries, plan: BacktestPlan, scores: list[MethodScore]) -> dict[str, Any]:
     """The result as plain values; what is not defined is null."""
     return {
         "source": rates.name,

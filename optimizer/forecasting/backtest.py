@@ -50,6 +50,8 @@ class MethodScore:
         ``pinball_rps[level]``, summed over services.
     pinball_by_step_rps
         ``pinball_by_step_rps[step]``, mean over levels.
+    pinball_by_origin_rps
+        ``pinball_by_origin_rps[origin]``, mean over levels and steps: what to compare two methods by, origin by origin.
     below
         ``below[level]`` share of actual rates at or below the quantile; calibrated is the level itself (more, where
         rates are often exactly the quantile, as at zero).
@@ -68,6 +70,7 @@ class MethodScore:
     levels: tuple[float, ...]
     pinball_rps: np.ndarray
     pinball_by_step_rps: np.ndarray
+    pinball_by_origin_rps: np.ndarray
     below: np.ndarray
     coverage: float
     nominal: float
@@ -112,6 +115,7 @@ def backtest(
     setting: Setting,
     plan: BacktestPlan,
     advance: Callable[[int], None] | None = None,
+    forecaster: Forecaster | None = None,
 ) -> MethodScore:
     """Score one method on ``rate_rps[service, interval]``.
 
@@ -121,6 +125,8 @@ def backtest(
     ----------
     advance
         Called with 1 after each origin.
+    forecaster
+        A fresh one to score under the name ``method``, in place of the one so called.
 
     Raises
     ------
@@ -129,7 +135,8 @@ def backtest(
     """
     rates = as_history(rate_rps)
     origins = origins_of(rates.shape[1], plan)
-    forecaster = make_forecaster(method, setting, rates)
+    if forecaster is None:
+        forecaster = make_forecaster(method, setting, rates)
     made, seconds = [], 0.0
     for origin in origins:
         began = time.perf_counter()
@@ -169,6 +176,7 @@ def _score(
         levels=plan.levels,
         pinball_rps=loss.mean(axis=(1, 2)),
         pinball_by_step_rps=loss.mean(axis=(0, 1)),
+        pinball_by_origin_rps=loss.mean(axis=(0, 2)),
         below=(actual <= quantile).mean(axis=(1, 2, 3)),
         coverage=coverage,
         nominal=nominal,

@@ -93,7 +93,7 @@ def make_forecaster(name: str, setting: Setting, truth_rps: np.ndarray | None = 
     if name in _POINTS:
         return setting.with_quantiles(_POINTS[name](setting))
     if name == "quantile_regression":
-        return QuantileRegression(setting.periods)
+        return QuantileRegression(setting.interval_s, setting.periods)
     if name == "ensemble":
         return Ensemble(_members(setting))
     if name == "ensemble_median":

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimizer.forecasting.forecast import Forecast, as_history, make_forecast
+from optimizer.forecasting.naive import LastValue
 from optimizer.forecasting.refits import refit_length
+from optimizer.forecasting.residuals import EmpiricalQuantiles
 
 __all__ = ["QuantileRegression"]
 
@@ -16,12 +18,15 @@ WINDOWS = (1, 5, 20)
 """Features: means over so many last intervals."""
 AROUND = 5
 """Feature: mean over so many intervals around the same time, a period ago."""
-MOST_ROWS, FEWEST_ROWS = 300, 40
+MOST_ROWS, FEWEST_ROWS = 300, 100
+"""Past instants that a fit learns from; fewer than a hundred tell nothing of a level of 0.99."""
 KNOTS = 3
 """Steps ahead that have a regression of their own; between them, coefficients are interpolated."""
 GROWTH = 0.1
 LEVEL_OVER = 60
 """Rates are taken relative to their mean over so many last intervals, so that growth does not outdate a fit."""
+TOLERANCE = 1e-4
+"""Of the solver: a quantile below so small a part of the level is zero, as rates often are exactly."""
 PERIODS_BACK = 3
 """Rows come from so many last periods (and `MOST_ROWS` at least), or from the whole history where there is none."""
 
@@ -34,16 +39,20 @@ class QuantileRegression:
     intervals. The regressions are fitted when the history has grown by a tenth, which takes about a tenth of a second;
     in between a forecast is one product. Quantiles that cross are
     sorted (Chernozhukov and others, Econometrica 78, 2010). With fewer than `FEWEST_ROWS` past instants to learn from
-    it is the last value, at all levels. The point forecast is the median.
+    it is the last value, with its empirical quantiles. The point forecast is the median.
 
     Parameters
     ----------
+    interval_s
+        Length of an interval.
     periods
         Possible periods in intervals.
     """
 
-    def __init__(self, periods: Sequence[int]) -> None:
+    def __init__(self, interval_s: float, periods: Sequence[int]) -> None:
+        self._interval_s = interval_s
         self._period = min(periods, default=0)
+        self._until_then: dict[int, EmpiricalQuantiles] = {}
         self._fits: dict[tuple[int, int, int, tuple[float, ...]], np.ndarray | None] = {}
 
     def forecast(self, history_rps: np.ndarray, horizon: int, levels: Sequence[float]) -> Forecast:
@@ -56,7 +65,6 @@ class QuantileRegression:
 
     def _one(self, series: np.ndarray, service: int, horizon: int, levels: tuple[float, ...]) -> np.ndarray:
         """``[level, step]`` of one service."""
-        last = np.full((len(levels), horizon), series[-1])
         length = refit_length(len(series), GROWTH)
         key = (service, length, horizon, levels)
         if key not in self._fits:
@@ -64,11 +72,16 @@ class QuantileRegression:
             self._fits[key] = self._fitted(series[:length], horizon, levels)
         coefficients = self._fits[key]
         if coefficients is None:
-            return last
+            return self._last_value(series, service, horizon, levels)
         origin = np.array([len(series)])
         features = self._features(series, origin, np.arange(1, horizon + 1), self._lag(length))
-        found: np.ndarray = np.einsum("lsf,sf->ls", coefficients, features[0]) * _level(series, origin)[0]
-        return found if np.isfinite(found).all() else last
+        relative = np.einsum("lsf,sf->ls", coefficients, features[0])
+        found: np.ndarray = np.where(np.abs(relative) < TOLERANCE, 0.0, relative) * _level(series, origin)[0]
+        return found if np.isfinite(found).all() else self._last_value(series, service, horizon, levels)
+
+    def _last_value(self, series: np.ndarray, service: int, horizon: int, levels: tuple[float, ...]) -> np.ndarray:
+        naive = self._until_then.setdefault(service, EmpiricalQuantiles(LastValue(), self._interval_s))
+        return naive.forecast(series[None], horizon, levels).quantile_rps[:, 0]
 
     def _fitted(self, series: np.ndarray, horizon: int, levels: tuple[float, ...]) -> np.ndarray | None:
         """``[level, step, feature]``, or None where there is too little to learn from."""

@@ -17,7 +17,7 @@ FEWEST_ERRORS = 4
 
 
 class EmpiricalQuantiles:
-    """A point forecaster with the distribution of its errors over the last day, or what there is of it.
+    """A point forecaster with the distribution of its errors over the last day, or over 128 intervals if that is more.
 
     Errors are taken between square roots of rates: that makes the spread of counts the same at every rate (Anscombe,
     Biometrika 35, 1948), so those of the night serve by day. The quantile of ``n`` errors is that of rank
@@ -32,12 +32,12 @@ class EmpiricalQuantiles:
     interval_s
         Length of an interval.
     memory_s
-        Errors older than this are forgotten.
+        Errors older than this, and than ``2 * ORIGINS`` intervals, are forgotten.
     """
 
     def __init__(self, point: PointForecaster, interval_s: float, memory_s: float = DAY_S) -> None:
         self._point = point
-        self._memory = max(2, round(memory_s / interval_s))
+        self._memory = max(2 * ORIGINS, round(memory_s / interval_s))
         self._past: dict[int, np.ndarray] = {}
 
     def forecast(self, history_rps: np.ndarray, horizon: int, levels: Sequence[float]) -> Forecast:

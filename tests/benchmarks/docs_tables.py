@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
+from tests.benchmarks.forecast_table import forecast_tables, read_backtests
 from tests.benchmarks.zoo_table import read_results, zoo_tables
 from workloads.catalogue import catalogue_table
 from workloads.compression.study_tables import study_tables
@@ -24,6 +25,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("compression.md", "claim"): lambda: claim_table(read_studies()),
     ("compression.md", "serving"): lambda: serving_table(read_studies()),
     ("compression.md", "studies"): lambda: study_tables(read_studies()),
+    ("forecasting.md", "forecasts"): lambda: forecast_tables(read_backtests()),
     ("profile-format.md", "catalogue"): catalogue_table,
 }
 """(file, name) to what makes the table; that of MLPerf needs the folder of real inputs and is pasted by hand."""

@@ -130,7 +130,7 @@ def test_a_higher_level_prepares_for_more() -> None:
 
 @pytest.mark.parametrize("name", ["holt_winters", "quantile_regression", "ensemble", "ensemble_median"])
 def test_policies_plan_with_every_method(name: str) -> None:
-    rates = np.random.default_rng(np.random.SeedSequence(0)).poisson(100.0, (2, 80)).astype(float)
+    rates = np.random.default_rng(np.random.SeedSequence(0)).poisson(100.0, (2, 200)).astype(float)
     found = expected(rates, forecast=name)
     assert found == pytest.approx(100.0, abs=25.0)
     assert found[0] == found[1], "stages of one service meet the same rates"
