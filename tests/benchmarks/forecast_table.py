@@ -182,6 +182,19 @@ def _table(
     return "\n".join(lines)
 
 
+def _as_text(results: Sequence[Mapping[str, Any]]) -> str:
+    """JSON, a line a trace, numbers to six digits."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: short(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [short(inner) for inner in value]
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return "[\n" + ",\n".join(json.dumps(short(result)) for result in results) + "\n]\n"
+
+
 def main() -> int:
     """Measure every source and keep the figures."""
     results = []
@@ -190,7 +203,7 @@ def main() -> int:
         results.append(measure(source))
         print(f"{source.label}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(_as_text(results), encoding="utf-8")
     print(forecast_tables(results))
     return 0
 
