@@ -23,11 +23,11 @@ LIMIT_S = 300.0
 TOLERANCE = 1e-10
 """PDLP's, relative and absolute, of a problem whose numbers are near 1."""
 
-FEASIBILITY = 1e-8
-"""SCIP's for squares in fractions; at its usual 1e-6 they are off by several times as much."""
+SMALL = 100
+"""Allocations up to which SCIP is asked for squares in fractions to `TIGHT`; of more it would take minutes."""
 
-GAP_OF_SQUARES = 1e-7
-"""Where SCIP may stop with squares in fractions: asked for much less it branches without end."""
+TIGHT, LOOSE = (1e-8, 1e-7), (1e-6, 1e-6)
+"""SCIP's feasibility tolerance and gap for squares in fractions; much less and it branches without end."""
 
 SOLVERS = {"glop": mathopt.SolverType.GLOP, "pdlp": mathopt.SolverType.PDLP, "scip": mathopt.SolverType.GSCIP}
 NO_SOLUTION = (mathopt.TerminationReason.INFEASIBLE, mathopt.TerminationReason.INFEASIBLE_OR_UNBOUNDED)
@@ -123,8 +123,9 @@ class DocumentModel:
             criteria = parameters.pdlp.termination_criteria.simple_optimality_criteria
             criteria.eps_optimal_absolute = criteria.eps_optimal_relative = TOLERANCE
         elif self._solver_name == "scip":
-            gap = GAP_OF_SQUARES if self._quadratic and not self._whole else 1e-9
-            parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = gap
+            gap = 1e-9
             if self._quadratic and not self._whole:
-                parameters.gscip.real_params["numerics/feastol"] = FEASIBILITY
+                tolerance, gap = TIGHT if len(self._c) <= SMALL else LOOSE
+                parameters.gscip.real_params["numerics/feastol"] = tolerance
+            parameters.relative_gap_tolerance = parameters.absolute_gap_tolerance = gap
         return parameters
