@@ -16,11 +16,12 @@ import numpy as np
 
 from optimizer.document.problem import DocumentProblem, Table, document_problem
 from optimizer.document.read_back import without_noise
+from optimizer.forecasting.forecast import Forecaster, PointForecaster
 from workloads.errors import InputError, RecfleetError
 
-__all__ = ["Forecast", "RollingDocumentLp", "RollingResult", "last_value", "roll", "seasonal_naive"]
+__all__ = ["MeanForecast", "RollingDocumentLp", "RollingResult", "looking_ahead", "roll"]
 
-Forecast = Callable[[np.ndarray], np.ndarray]
+MeanForecast = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class RollingDocumentLp:
 
     def __init__(
         self,
-        forecast: Forecast,
+        forecast: MeanForecast,
         capacity: Table,
         *,
         objective: str = "linear",
@@ -167,17 +168,22 @@ def roll(plans: RollingDocumentLp, demand: np.ndarray, start: int = 1) -> Rollin
     )
 
 
-def last_value(steps: int) -> Forecast:
-    """The last demand, for so many steps."""
-    return lambda history: np.repeat(history[:, -1:], steps, axis=1)
+def looking_ahead(forecaster: PointForecaster | Forecaster, steps: int, level: float | None = None) -> MeanForecast:
+    """What a forecaster of `optimizer.forecasting` expects of so many steps, or its quantile at ``level``.
 
-
-def seasonal_naive(season: int, steps: int) -> Forecast:
-    """The demand one season ago, the last value until a season has passed."""
+    Examples
+    --------
+    >>> from optimizer.forecasting.naive import SeasonalNaive
+    >>> looking_ahead(SeasonalNaive([3]), 4)(np.array([[9.0, 1.0, 2.0, 3.0]])).tolist()
+    [[1.0, 2.0, 3.0, 1.0]]
+    """
 
     def forecast(history: np.ndarray) -> np.ndarray:
-        if history.shape[1] < season:
-            return np.repeat(history[:, -1:], steps, axis=1)
-        return history[:, -season:][:, np.arange(steps) % season]
+        if hasattr(forecaster, "predict"):
+            if level is not None:
+                raise InputError("level", "a point forecaster knows no quantiles", "leave it out")
+            return np.asarray(forecaster.predict(history, steps))
+        found = forecaster.forecast(history, steps, () if level is None else (level,))
+        return found.mean_rps if level is None else found.quantile_rps[0]
 
     return forecast

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from optimizer.document.rolling import Forecast, RollingDocumentLp, last_value, roll, seasonal_naive
+from optimizer.document.rolling import MeanForecast, RollingDocumentLp, looking_ahead, roll
 from optimizer.document_lp import least_allocation
+from optimizer.forecasting.forecast import Forecast
+from optimizer.forecasting.naive import LastValue, SeasonalNaive
 from workloads.errors import InputError
 
 
-def truth(demand: np.ndarray, steps: int) -> Forecast:
+def truth(demand: np.ndarray, steps: int) -> MeanForecast:
     """The oracle: the demand itself, its last value beyond the end."""
     longer = np.concatenate([demand, np.repeat(demand[:, -1:], steps, axis=1)], axis=1)
     return lambda history: longer[:, history.shape[1] : history.shape[1] + steps]
@@ -30,7 +34,7 @@ def test_the_truth_gives_the_optimum_of_the_whole(objective: str) -> None:
 
 def test_the_last_value_is_one_slot_late_and_never_falls() -> None:
     demand = np.array([3.0, 5.0, 4.0, 9.0, 1.0, 2.0])
-    done = roll(RollingDocumentLp(last_value(3), 8.0), demand)
+    done = roll(RollingDocumentLp(looking_ahead(LastValue(), 3), 8.0), demand)
     assert done.allocation[0].tolist() == [3.0, 5.0, 5.0, 8.0, 8.0]
     assert done.shortfall[0].tolist() == [2.0, 0.0, 4.0, 0.0, 0.0]
     assert done.waste[0].tolist() == [0.0, 1.0, 0.0, 7.0, 6.0]
@@ -49,7 +53,10 @@ def test_a_warm_start_changes_nothing_but_the_work() -> None:
     wave = 500.0 + 300.0 * np.sin(np.arange(72) * 2.0 * np.pi / 24.0)
     demand = np.maximum(wave + np.random.default_rng(2).normal(0.0, 20.0, 72), 0.0)[None]
     warm, cold = (
-        roll(RollingDocumentLp(seasonal_naive(24, 24), 900.0, ramp_down=25.0, ramp_up=60.0, warm=w), demand)
+        roll(
+            RollingDocumentLp(looking_ahead(SeasonalNaive([24]), 24), 900.0, ramp_down=25.0, ramp_up=60.0, warm=w),
+            demand,
+        )
         for w in (True, False)
     )
     np.testing.assert_allclose(warm.allocation, cold.allocation, atol=1e-3)
@@ -81,6 +88,14 @@ def test_a_horizon_that_changes_is_refused() -> None:
         roll(plans, np.ones((1, 4)))
 
 
-def test_seasons() -> None:
-    assert seasonal_naive(3, 5)(np.array([[9.0, 1.0, 2.0, 3.0]])).tolist() == [[1.0, 2.0, 3.0, 1.0, 2.0]]
-    assert seasonal_naive(3, 2)(np.array([[9.0, 1.0]])).tolist() == [[1.0, 1.0]]
+def test_a_quantile_of_a_forecaster_is_planned_for() -> None:
+    class Wide:
+        def forecast(self, history_rps: np.ndarray, horizon: int, levels: Sequence[float]) -> Forecast:
+            mean = np.repeat(history_rps[:, -1:], horizon, axis=1)
+            return Forecast(mean, np.array(levels), np.stack([mean * (1.0 + p) for p in levels] or [mean]))
+
+    seen = np.array([[4.0]])
+    assert RollingDocumentLp(looking_ahead(Wide(), 2), 10.0).step(seen).tolist() == [4.0]
+    assert RollingDocumentLp(looking_ahead(Wide(), 2, level=0.5), 10.0).step(seen).tolist() == [6.0]
+    with pytest.raises(InputError, match="knows no quantiles"):
+        looking_ahead(LastValue(), 2, level=0.5)(seen)
