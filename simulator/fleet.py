@@ -11,6 +11,7 @@ import numpy as np
 from simulator.caches import clear, grow_flights, has_room, preload
 from simulator.fleet_arrays import add_numbers, arrivals_of, build_fleet, grow_replicas, rebuild_plain_pools
 from simulator.journey_arrays import (
+    PATHS,
     Path,
     add_journeys,
     build_whole,
@@ -84,12 +85,14 @@ class Fleet:
         self._is_served = False
         self._blocks = blocks
         path = path or path_of(plan)
-        is_whole = path != "plain"
+        if PATHS.index(path) < PATHS.index(path_of(plan)):
+            raise ValueError(f"the {path} path does not know all of the plan, which needs the {path_of(plan)} one")
+        is_plain = path == "plain"
         tables, self._latencies = flatten(plan.tables)
         self._lines = lines_of(plan) if path == "whole" else 0
         self.state = build_fleet(plan, tables, self._lines, record or RecordPlan())
         self.whole = None
-        if is_whole:
+        if not is_plain:
             self._weight = np.array([table.weight for table in plan.tables])
             self._pools = PoolLayout(plan.stages, len(plan.sites), float(self._weight.max()))
             self.whole = build_whole(plan, self._pools.state, len(self.replicas), len(self.state.tasks), path)
@@ -97,7 +100,7 @@ class Fleet:
         if path == "whole":
             self._rebuild_pools(range(len(plan.stages)))
             self._set_reach()
-        self._arrivals = arrivals_of(None, is_whole)
+        self._arrivals = arrivals_of(None, not is_plain)
 
     # --- requests --------------------------------------------------------------------------------------
 
@@ -263,11 +266,11 @@ class Fleet:
     # --- embedding rows --------------------------------------------------------------------------------
 
     def set_lookup(self, table: int, lookup: LookupPlan | None) -> None:
-        """Batches of a latency table that start from now on read this; of a plan in which some table reads rows."""
+        """Batches of a latency table that start from now on read this."""
         set_lookup(self.state.lookups, table, lookup)
 
     def set_tier_rate(self, tier: int, bytes_per_s: float, node: int | None = None) -> None:
-        """Let a tier serve what it is asked for from now on at this rate: a node's, or all of them."""
+        """Let a tier serve what it is asked for from now on at this rate, above 0: a node's, or all of them."""
         set_tier_rate(self.state.lookups, tier, bytes_per_s, node)
 
     # --- caches ----------------------------------------------------------------------------------------

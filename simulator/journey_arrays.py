@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,16 +13,21 @@ from simulator.kernel.pool_state import Pools
 from simulator.kernel.state import NONE
 from simulator.plan import ROUTERS, FleetPlan, LinkPlan, StagePlan
 
-__all__ = ["Path", "add_journeys", "build_whole", "grow_classes", "lines_of", "path_of", "places_of_links", "reach"]
+__all__ = [
+    "PATHS", "Path", "add_journeys", "build_whole", "grow_classes", "lines_of", "path_of", "places_of_links", "reach",
+]  # fmt: skip
 
 PLAIN_ROUTERS = ROUTERS[:2]
 
 
 Path = Literal["plain", "lean", "whole"]
-"""Which part of the request path is compiled; where several know a plan, all do the same."""
+"""How much of the request path is compiled; where several know a plan, all do the same."""
+
+PATHS: tuple[Path, ...] = get_args(Path)
+"""Each knows what those before it know."""
 
 
-def _is_wide(stage: StagePlan) -> bool:
+def _needs_whole(stage: StagePlan) -> bool:
     return (
         stage.router not in PLAIN_ROUTERS
         or math.isfinite(stage.expire_s)
@@ -34,7 +39,7 @@ def _is_wide(stage: StagePlan) -> bool:
 def path_of(plan: FleetPlan) -> Path:
     """The smallest path that knows all that a plan names."""
     if (
-        any(map(_is_wide, plan.stages))
+        any(map(_needs_whole, plan.stages))
         or len(plan.sites) > 1
         or plan.sites[0].access_in is not None
         or plan.sites[0].access_out is not None
@@ -96,11 +101,13 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int, path: P
     most = max(stage.most_parts() for stage in plan.stages)
     arrivals = 1 + max((s.cache.prefetch + 1 if s.cache else 0) for s in plan.services)
     todo["pass_stage"], todo["most_parts"], todo["most_new"] = NONE, most, arrivals * (1 + most)
+    wide = WIDE if path == "whole" else LEAN
+    caches = build_caches([service.cache for service in plan.services], sites)
     return Whole(
-        parts=np.zeros(numbers, PART),
-        places=np.zeros(numbers, PLACE),
-        hedges=np.zeros(numbers, HEDGE),
-        journeys=np.zeros(numbers, JOURNEY),
+        parts=np.zeros(numbers if wide else 1, PART),
+        places=np.zeros(numbers if wide else 1, PLACE),
+        hedges=np.zeros(numbers if wide else 1, HEDGE),
+        journeys=np.zeros(numbers if wide or len(caches.level) else 1, JOURNEY),
         todo=todo,
         lines=np.zeros(lines_of(plan), LINE),
         links=_links(plan),
@@ -111,9 +118,9 @@ def build_whole(plan: FleetPlan, pools: Pools, slots: int, numbers: int, path: P
         held_tail=np.zeros((stages, classes), np.uint32),
         home_share=_cumulative([service.home_shares for service in plan.services], homes),
         class_share=_cumulative([service.class_shares for service in plan.services], classes),
-        wide=WIDE if path == "whole" else LEAN,
+        wide=wide,
         pools=pools,
-        caches=build_caches([service.cache for service in plan.services], sites),
+        caches=caches,
     )
 
 
@@ -123,6 +130,8 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 
 def add_journeys(whole: Whole, numbers: int) -> Whole:
     """The same with room for that many requests and tasks in flight."""
+    if not whole.wide:
+        return whole._replace(journeys=_longer(whole.journeys, numbers)) if len(whole.caches.level) else whole
     return whole._replace(
         parts=_longer(whole.parts, numbers),
         places=_longer(whole.places, numbers),

@@ -32,6 +32,7 @@ ROUTERS = (
 CACHE_KEYS = ("user", "item", "user_item")
 
 MOST_PARTS = 4096
+MOST_TASKS = 16_000
 """Most tasks of a request at a stage: an arrival needs room for them all. (The kernel counts them in 16 bits.)"""
 
 MOST_PREFETCH = 1022
@@ -200,7 +201,8 @@ class FleetPlan:
     Raises
     ------
     InputError
-        A negative ``hash_bound``, too many tasks of a request (`MOST_PARTS`) or prefetches (`MOST_PREFETCH`).
+        A negative ``hash_bound``, too many tasks of a request at a stage (`MOST_PARTS`) or at all (`MOST_TASKS`; with
+        their twins they are counted in 16 bits), too many prefetches (`MOST_PREFETCH`), a tier that gives nothing.
     """
 
     stages: tuple[StagePlan, ...]
@@ -223,6 +225,13 @@ class FleetPlan:
             prefetch = service.cache.prefetch if service.cache else 0
             if not 0 <= prefetch <= MOST_PREFETCH:
                 raise InputError(f"service {s}", f"prefetch {prefetch}", f"give 0 to {MOST_PREFETCH}")
+            tasks = sum(stage.most_parts() for stage in self.stages if stage.service == s)
+            if tasks > MOST_TASKS:
+                problem = f"splits a request into {tasks} tasks over its stages, over {MOST_TASKS}"
+                raise InputError(f"service {s}", problem, "give a larger split_items")
+        for tier in self.tiers:
+            if not tier.bytes_per_s > 0.0:
+                raise InputError(f"tier {tier.name}", f"bytes_per_s {tier.bytes_per_s}", "give more than 0")
 
 
 def _check_stage(where: str, stage: StagePlan) -> None:

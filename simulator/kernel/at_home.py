@@ -11,11 +11,12 @@ from simulator.kernel.cache_state import RECORD_MISS, RECORD_WAIT
 from simulator.kernel.compiled import inlined
 from simulator.kernel.counting import count_completed, record_row
 from simulator.kernel.flight import end_flight, find_flight, start_flight
+from simulator.kernel.going_on import todo
 from simulator.kernel.journey_state import Whole, has_caches, is_wide
 from simulator.kernel.links import carry
 from simulator.kernel.routing import free_number
 from simulator.kernel.state import FAILED, NOBODY, NONE, Fleet
-from simulator.kernel.tasks import end_request, is_background, take_number, todo
+from simulator.kernel.tasks import end_request, is_background, take_number
 
 __all__ = ["arrive_home", "end_those_waiting", "look_at_home"]
 

@@ -36,7 +36,7 @@ LEVEL = struct(
     prefetched="i8", number="i4", serves_one="i1", scout="u4",
 )  # fmt: skip
 """A level: which ``number`` of its service it is, whether it ``serves_one`` site, its rules, where its hash table and
-its ring of ``entries`` lie, how many are ``filled``, the ``scout`` (`lru.scout`), and its counters.
+its ring of ``entries`` lie, how many are ``filled``, the ``scout`` (`lru._scout`), and its counters.
 ``expired`` are among the ``misses``. What waited or was prefetched counts at the first level of its home, what was
 refreshed at the level of the hit."""
 

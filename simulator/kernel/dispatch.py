@@ -1,4 +1,4 @@
-"""A task of the whole path finds a replica: chosen, held, sent over a link, hedged, or refused."""
+"""A task of the lean and the whole path finds a replica: chosen, held, sent over a link, hedged, or refused."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def lose_replica(fleet: Fleet, slot: int, now: float) -> None:
 
 @compiled
 def lose_whole_replica(fleet: Fleet, whole: Whole, slot: int, now: float) -> None:
-    """Whole path: the tasks of a replica that is gone are lost, those of its batch before those queued."""
+    """Lean and whole path: the tasks of a replica that is gone are lost, those of its batch before those queued."""
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
     batch, queue = _empty(fleet, slot, now)

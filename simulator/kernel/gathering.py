@@ -48,7 +48,7 @@ def _leave(fleet: Fleet, whole: Whole, replica: Any, slot: int, priority: int, t
 
 
 @inlined
-def _is_late(fleet: Fleet, whole: Whole, stage: Any, task: int, now: float) -> bool:
+def _is_late(fleet: Fleet, stage: Any, task: int, now: float) -> bool:
     """Whether a task's request is past the time until which the stage takes it."""
     if stage.expire_s == np.inf:
         return False
@@ -88,7 +88,7 @@ def _gather_in_order(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple
     while task != NOBODY and fleet.tasks[task].ready_s <= now:
         following = fleet.tasks[task].next
         own = fleet.tasks[task].units
-        if (has_void and is_void(fleet, whole, task)) or (is_wide(whole) and _is_late(fleet, whole, stage, task, now)):
+        if (has_void and is_void(fleet, whole, task)) or (is_wide(whole) and _is_late(fleet, stage, task, now)):
             _drop(fleet, whole, stage, task, now)
             dropped += 1
             dropped_units += own
@@ -125,7 +125,7 @@ def _gather_by_class(fleet: Fleet, whole: Whole, slot: int, now: float) -> tuple
         while not is_full and task != NOBODY and fleet.tasks[task].ready_s <= now:
             following = whole.places[task].class_next
             own = fleet.tasks[task].units
-            if is_void(fleet, whole, task) or _is_late(fleet, whole, stage, task, now):
+            if is_void(fleet, whole, task) or _is_late(fleet, stage, task, now):
                 _leave(fleet, whole, replica, slot, priority, task)
                 _drop(fleet, whole, stage, task, now)
                 dropped += 1

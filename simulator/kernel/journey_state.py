@@ -1,8 +1,8 @@
 """The arrays of structs that the whole request path carries beside `simulator.kernel.state.Fleet`.
 
 Every number of the pool has four structs: `REQUEST` and `JOURNEY` of a request, `TASK` and `PART` of a task. The plain
-path uses the first of each alone. What travels over a link without being a task of a stage (a request on its way in, an
-answer) takes the place of a task meanwhile.
+path has the first of each alone, the lean one `JOURNEY` too where there are result caches. What travels over a link
+without being a task of a stage (a request on its way in, an answer) takes the place of a task meanwhile.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PART = struct(
     slot="u4", life="i4", items="i4", twin="u4", attempt="i4", is_about="i1", is_void="i1", is_twin="i1",
     awaits_hedge="i1",
 )  # fmt: skip
-"""What the wide path knows of a task beside `TASK`: its items, ``attempt`` losses so far, and the replica it is at,
+"""What the whole path knows of a task beside `TASK`: its items, ``attempt`` losses so far, and the replica it is at,
 which is gone if its ``life`` is another."""
 
 PLACE = struct(previous="u4", class_next="u4")
@@ -49,7 +49,7 @@ JOURNEY = struct(
     is_background="i1", is_absent="i1", status="i1",
 )  # fmt: skip
 """Where a request is, and whose: the lean path writes it for result caches alone. ``next`` links it with others that
-wait for the same result, and on the wide path in `TODO`, with ``stage``; ``key`` is the result cache's, ``is_absent``
+wait for the same result, and on the whole path in `TODO`, with ``stage``; ``key`` is the result cache's, ``is_absent``
 where none but it can bring it; ``status`` is how it ended, unless well."""
 
 LINE = struct(head="u4", tail="u4")
@@ -69,7 +69,7 @@ stage), then requests that go on, each to a stage, then the end of what waits fo
 
 
 class Whole(NamedTuple):
-    """What the whole path carries more.
+    """What the lean and the whole path carry more; the lean one leaves alone what `is_wide` guards.
 
     ``parts``, ``places``, ``hedges`` and ``journeys`` ``[number]``. ``links``: access in by site, site to site,
     access out by site, with ``link_of[from_site, to_site]`` the place of one between sites. ``lines``: one for each

@@ -1,4 +1,4 @@
-"""A request of the whole path: it comes in, comes home, goes from stage to stage, and is answered."""
+"""A request of the lean and the whole path: it comes in, comes home, goes from stage to stage, and is answered."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from simulator.kernel.cache import AHEAD_ROWS, key_of, prepare
 from simulator.kernel.compiled import inlined
 from simulator.kernel.dispatch import route_task
 from simulator.kernel.draws import hashed
+from simulator.kernel.going_on import todo
 from simulator.kernel.journey_state import ANSWER, INCOMING, Whole, has_caches, is_wide
 from simulator.kernel.lines import line_up
 from simulator.kernel.links import carry
 from simulator.kernel.state import FAILED, NONE, REJECTED, Arrivals, Fleet
-from simulator.kernel.tasks import begin_task, end_request, take_number, todo
+from simulator.kernel.tasks import begin_task, end_request, take_number
 
 __all__ = ["admit", "answer", "come_home", "enter_stage", "touch_ahead"]
 

@@ -51,7 +51,7 @@ def touch_entry(caches: Caches, level: Any, key: int) -> None:
 def _scout(caches: Caches, level: Any, entry: int) -> None:
     """Have those at hand that go some evictions from now, while ``entry`` goes; small levels are at hand anyhow.
 
-    The scout is `_SCOUTED` ahead; where it has been used it steps back, and where it is caught up with it goes ahead.
+    The scout is up to `_SCOUTED` ahead; where it is used it steps back, and where it is caught up with it goes ahead.
     """
     if level.entries < _SMALL:
         return
@@ -93,7 +93,7 @@ def _link_after(entries: np.ndarray, before: int, entry: int) -> None:
 def use(caches: Caches, level: Any, entry: int) -> None:
     """Make an entry the most recent."""
     if entry == level.scout:
-        level.scout = caches.entry[entry].previous
+        level.scout = caches.entry[entry].next
     _unlink(caches.entry, entry)
     _link_after(caches.entry, level.anchor, entry)
 

@@ -1,4 +1,4 @@
-"""A replica of the whole path starts a batch, and ends one."""
+"""A replica of the lean and the whole path starts a batch, and ends one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from simulator.kernel.completing import end_batch
 from simulator.kernel.counting import record_step
 from simulator.kernel.draws import draw
 from simulator.kernel.gathering import gather
+from simulator.kernel.going_on import todo
 from simulator.kernel.journey_state import ANSWER, Whole, has_caches, is_wide
 from simulator.kernel.state import NOBODY, Fleet, Latencies
-from simulator.kernel.tasks import change_load, end_task, is_background, is_void, release_if_empty, task_number, todo
+from simulator.kernel.tasks import change_load, end_task, is_background, is_void, release_if_empty, task_number
 
 __all__ = ["complete_whole_batch", "start_whole_batch"]
 
@@ -63,7 +64,8 @@ def _complete_task(fleet: Fleet, whole: Whole, slot: int, task: int, now: float)
 
 @inlined
 def _let_all_go_on(fleet: Fleet, whole: Whole, slot: int, now: float) -> None:
-    """Lean path: tasks that are their requests' only ones are what `TODO` links, in order, as the batch does."""
+    """Lean path, a stage that splits nothing: no task is void and each has its request's number, so that the batch's
+    links serve as those of `TODO`."""
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
     next_stage = ANSWER if stage.is_last else replica.stage + 1

@@ -85,12 +85,13 @@ REQUEST = struct(
     arrival_s="f8", id="i8", items="i4", bytes_in="i4", service="u2", tasks_about="i2", parts_left="i2",
     has_ended="i1", is_in_flight="i1",
 )  # fmt: skip
-"""A request in flight, as its trace says. The plain path leaves the rest alone: ``parts_left`` of its stage are not
-complete, ``tasks_about`` are somewhere, void ones among them; ``is_in_flight`` where others may wait for its result."""
+"""A request in flight, as its trace says. The plain path leaves alone what comes after ``service``: ``parts_left`` of
+its stage are not complete, ``tasks_about`` are somewhere, void ones among them; ``is_in_flight`` where others may wait
+for its result."""
 
 TASK = struct(ready_s="f8", routed_s="f8", next="u4", units="i4", request="u4", stage="u2", part="i2")
-"""A task: ``next`` links it in a queue or batch, ``routed_s`` is when it came to its stage. The plain path leaves the
-rest alone: it is part ``part`` of a request at a stage."""
+"""A task: ``next`` links it in a queue or batch, ``routed_s`` is when it came to its stage. The plain path leaves
+alone what comes after ``units``: it is part ``part`` of a request at a stage."""
 
 REPLICA = struct(
     fill_s="f8", free_s="f8", max_wait_s="f8", queue_units="i8", head="u4", tail="u4", queue_length="i4",
@@ -112,8 +113,9 @@ STAGE = struct(
 )  # fmt: skip
 """A stage and where its pool lies: slots of members ``offset`` to ``offset + ready`` in order, and a tree of their
 costs from ``2 * offset`` (`cost_tree`). ``queue`` tasks wait, those that the router holds (from ``held_head``) among
-them; ``wait_s`` and ``compute_s`` sum over tasks. The whole path alone uses what comes after ``is_last``, and holds
-tasks in ``Whole.held_head`` (``held`` of them); ``budget_met`` (on both paths) to ``hedges_won`` count tasks."""
+them; ``wait_s`` and ``compute_s`` sum over tasks. The plain path leaves alone what comes after ``is_last``, but for
+``budget_s`` and ``budget_met``; the others hold tasks in ``Whole.held_head`` (``held`` of them). ``budget_met`` to
+``hedges_won`` count tasks."""
 
 NODE = struct(nic_s_per_byte="f8", nic_free_s="f8", nic_bytes="f8")
 """A network card: when it is free, and what it was given to receive."""

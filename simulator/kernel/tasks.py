@@ -17,7 +17,7 @@ from simulator.kernel.state import DRAINING, FAILED, NOBODY, READY, Fleet
 
 __all__ = [
     "begin_task", "change_load", "end_request", "end_task", "is_background", "is_void", "items_of", "leave_queue",
-    "lose", "release_if_empty", "take_number", "take_todo", "task_number", "todo",
+    "lose", "release_if_empty", "take_number", "task_number",
 ]  # fmt: skip
 
 
@@ -124,42 +124,6 @@ def end_request(fleet: Fleet, whole: Whole, number: int, status: int, now: float
         count_refused(fleet, request, status, now)
     if request.tasks_about == 0:
         free_number(fleet, number)
-
-
-@inlined
-def _let_follow(fleet: Fleet, whole: Whole, number: int, following: int) -> None:
-    """Link a request that goes on to the next. (On the wide path void tasks may have its number meanwhile.)"""
-    if is_wide(whole):
-        whole.journeys[number].next = following
-    else:
-        fleet.tasks[number].next = following
-
-
-@inlined
-def todo(fleet: Fleet, whole: Whole, number: int, stage_index: int) -> None:
-    """Let a request go on to a stage when the event at hand is done, after those that do so already."""
-    todo = whole.todo[0]
-    _let_follow(fleet, whole, number, NOBODY)
-    if todo.head == NOBODY:
-        todo.head = number
-    else:
-        _let_follow(fleet, whole, todo.tail, number)
-    todo.tail = number
-    if is_wide(whole):
-        whole.journeys[number].stage = stage_index
-    else:
-        fleet.tasks[number].stage = stage_index
-
-
-@inlined
-def take_todo(fleet: Fleet, whole: Whole) -> tuple[int, int]:
-    """The first request that goes on, and the stage to which."""
-    number = whole.todo[0].head
-    if is_wide(whole):
-        whole.todo[0].head = whole.journeys[number].next
-        return number, whole.journeys[number].stage
-    whole.todo[0].head = fleet.tasks[number].next
-    return number, fleet.tasks[number].stage
 
 
 @inlined

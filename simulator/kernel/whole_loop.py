@@ -1,4 +1,4 @@
-"""The event loop of the whole request path: arrivals, replicas, and lines."""
+"""The event loop of the lean and the whole path: arrivals, replicas, and lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from simulator.kernel.compiled import compiled, inlined
 from simulator.kernel.dispatch import hedge, join, pass_on_held, route_task
 from simulator.kernel.event_tree import NEVER, bits, first_source, seconds
 from simulator.kernel.flight import has_room
+from simulator.kernel.going_on import take_todo
 from simulator.kernel.journey_state import ANSWER, Whole, is_wide
 from simulator.kernel.journeys import admit, answer, come_home, enter_stage, touch_ahead
 from simulator.kernel.lines import leave_hedge_line, take_first
 from simulator.kernel.serving import complete_whole_batch, start_whole_batch
 from simulator.kernel.state import ADVANCED, NEED_BLOCK, NEED_ROOM, NOBODY, NONE, Arrivals, Fleet, Latencies
-from simulator.kernel.tasks import end_task, is_void, leave_queue, lose, take_todo
+from simulator.kernel.tasks import end_task, is_void, leave_queue, lose
 
 __all__ = ["advance_lean", "advance_whole"]
 

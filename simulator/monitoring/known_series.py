@@ -10,7 +10,6 @@ from simulator.cluster import RESOURCES
 from workloads.errors import InputError
 
 if TYPE_CHECKING:
-    from simulator.plan import FleetPlan
     from simulator.scenario import Scenario
     from simulator.scenario_reading import Reading
 
@@ -37,12 +36,9 @@ def known_series(scenario: Scenario) -> dict[str, tuple[str, ...]]:
     known |= dict.fromkeys(("open_nodes", "usable_nodes"), nodes)
     known |= dict.fromkeys(("cost_usd_per_hour", "training_gpu_s"), ("fleet",))
     known["queue_requests"] = stages
-    known |= dict.fromkeys(("tier_load", "tier_bytes_per_s"), tiers) if (tiers := _tiers(plan)) else {}
+    if plan.tiers:
+        known |= dict.fromkeys(("tier_load", "tier_bytes_per_s"), tuple(tier.name for tier in plan.tiers))
     return known if path_of(plan) == "plain" else known | _beyond_the_plain_path(scenario, stages)
-
-
-def _tiers(plan: FleetPlan) -> tuple[str, ...]:
-    return tuple(tier.name for tier in plan.tiers)
 
 
 def _beyond_the_plain_path(scenario: Scenario, stages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -6,12 +6,28 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from simulator.fleet import Fleet
-from simulator.journey_arrays import Path
+from simulator.journey_arrays import PATHS, Path, path_of
+from simulator.latency_tables import Interference, LatencyTable
+from simulator.plan import (
+    ROUTERS,
+    BatchRule,
+    CacheLevelPlan,
+    CachePlan,
+    FleetPlan,
+    LinkPlan,
+    LookupPlan,
+    ServicePlan,
+    SitePlan,
+    StagePlan,
+    TierPlan,
+)
 from tests.oracle.worlds import random_world
 from tests.simulator.oracle_bridge import run_on_fleet
 from tests.simulator.whole_worlds import check, draw_world, serve
@@ -77,5 +93,39 @@ def test_uncompiled_source_does_the_same() -> None:
 
 
 def test_the_fleet_is_whole_where_the_plan_says_so() -> None:
-    world = draw_world(1)
-    assert Fleet(world.plan, iter(())).whole is not None
+    fleet = Fleet(draw_world(1).plan, iter(()))
+    assert fleet.whole is not None
+    assert fleet.whole.wide
+
+
+STAGE = StagePlan(0, 100, 8.0, "least_outstanding")
+SLOWDOWN = Interference((2,), np.ones(1), np.full((1, 1), 2.0))
+ALONE = LatencyTable(np.array([1]), np.zeros(1), np.ones((1, 1)), np.zeros(1))
+PLAN = FleetPlan((STAGE,), (BatchRule(0, True, 8, 0.1, 0),), (ALONE,), np.ones(2), 0.0, (ServicePlan(1.0),), 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        *(("plain", {"stages": (replace(STAGE, router=name),)}) for name in ("least_outstanding", "round_robin")),
+        ("plain", {"stages": (replace(STAGE, max_outstanding=2, budget_s=0.1),)}),
+        ("plain", {"tiers": (TierPlan("ssd", 1.0, 0.0),), "lookups": (LookupPlan((1.0,)),)}),
+        ("plain", {"tables": (replace(ALONE, interference=SLOWDOWN),)}),
+        ("lean", {"stages": (replace(STAGE, split_items=10),)}),
+        ("lean", {"services": (ServicePlan(1.0, cache=CachePlan("user", (CacheLevelPlan(10, 0.0),))),)}),
+        *(("whole", {"stages": (replace(STAGE, router=name),)}) for name in ROUTERS[2:6]),
+        ("whole", {"stages": (replace(STAGE, expire_s=1.0),)}),
+        ("whole", {"stages": (replace(STAGE, retries=1),)}),
+        ("whole", {"stages": (replace(STAGE, hedge_after_s=1.0),)}),
+        ("whole", {"services": (ServicePlan(1.0, class_shares=(0.5, 0.5)),)}),
+        ("whole", {"sites": (SitePlan(), SitePlan()), "node_site": np.array([0, 1])}),
+        ("whole", {"sites": (SitePlan(access_in=LinkPlan(1.0, 0.0, 0.0)),)}),
+        ("whole", {"sites": (SitePlan(access_out=LinkPlan(1.0, 0.0, 0.0)),)}),
+    ],
+)
+def test_a_plan_takes_the_smallest_path_that_knows_it(path: Path, changes: dict[str, Any]) -> None:
+    plan = replace(PLAN, **changes)
+    assert path_of(plan) == path
+    for smaller in PATHS[: PATHS.index(path)]:
+        with pytest.raises(ValueError, match=f"the {smaller} path does not know"):
+            Fleet(plan, iter(()), path=smaller)
