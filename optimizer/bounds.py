@@ -27,8 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.accuracy import floor_credit
-from optimizer.fleet_lp import FluidModel
-from optimizer.fleet_problem import FleetProblem
+from optimizer.fleet.fluid import FluidModel
+from optimizer.fleet.problem import FleetProblem
 from simulator.policy import FleetFacts
 
 __all__ = ["FluidBound", "fluid_bound_by_slot", "fluid_bound_usd", "gap", "standing_bound_usd"]

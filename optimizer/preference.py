@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.packing import Room, per_node, shares
+from optimizer.fleet.packing import Room, per_node, shares
 from simulator.policy import FleetFacts
 
 __all__ = ["Preference", "spread"]

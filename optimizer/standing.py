@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.packing import first_fit, shares
+from optimizer.fleet.packing import first_fit, shares
 from simulator.policy import Allocation, FleetFacts, Observation, Policy, PolicyContext
 
 __all__ = ["AboveStanding", "above_standing"]

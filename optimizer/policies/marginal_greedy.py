@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from optimizer.fleet_problem import FleetPlan, FleetProblem
-from optimizer.greedy import solve_greedy
+from optimizer.fleet.greedy import solve_greedy
+from optimizer.fleet.problem import FleetPlan, FleetProblem
 from optimizer.policies.reactive import ReactivePolicy
 
 __all__ = ["MarginalGreedy"]
 
 
 class MarginalGreedy(ReactivePolicy):
-    """`optimizer.greedy` on the same forecast, headroom, churn and hysteresis as the MIP.
+    """`optimizer.fleet.greedy` on the same forecast, headroom, churn and hysteresis as the MIP.
 
     Between the two only the way of solving differs.
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from optimizer.fallback import plan_fleet
-from optimizer.fleet_mip import MipLimits
-from optimizer.fleet_problem import FleetPlan, FleetProblem
+from optimizer.fleet.fallback import plan_fleet
+from optimizer.fleet.mip import MipLimits
+from optimizer.fleet.problem import FleetPlan, FleetProblem
 from optimizer.options import check_number, check_whole
 from optimizer.policies.reactive import ReactiveOptions, ReactivePolicy
 
@@ -36,7 +36,7 @@ class MipOptions(ReactiveOptions):
 
 
 class Mip(ReactivePolicy):
-    """`optimizer.fleet_mip` on a short forecast, with the fallback chain of `optimizer.fallback`."""
+    """`optimizer.fleet.mip` on a short forecast, with the fallback chain of `optimizer.fleet.fallback`."""
 
     name: ClassVar[str] = "mip"
     Options = MipOptions

@@ -10,12 +10,12 @@ import numpy as np
 
 from optimizer.accuracy_feedback import AccuracyFeedback
 from optimizer.feedback import LatencyFeedback
-from optimizer.fleet_problem import FleetPlan, FleetProblem
+from optimizer.fleet.packing import shares
+from optimizer.fleet.problem import FleetPlan, FleetProblem
 from optimizer.forecasting.demand import DEFAULT, ExpectedDemand, check_method
 from optimizer.forecasting.methods import Setting
 from optimizer.handover import hold_until_ready
 from optimizer.options import check_flag, check_number
-from optimizer.packing import shares
 from optimizer.policies.base import BuiltinPolicy
 from simulator.policy import Allocation, Observation, PolicyContext
 from workloads.errors import InputError

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from optimizer.fleet_problem import FleetProblem
+from optimizer.fleet.problem import FleetProblem
 
 
 def fewest_nodes(need: np.ndarray, capacity: np.ndarray, replicas: tuple[int, ...], most: int) -> int | None:

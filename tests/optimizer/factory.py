@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.fleet_problem import FleetProblem
+from optimizer.fleet.problem import FleetProblem
 from simulator.cluster import RESOURCES
 from simulator.policy import Allocation, FleetFacts, Observation, Policy, PolicyContext
 

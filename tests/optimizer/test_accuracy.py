@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from optimizer.accuracy import lost_usd_per_hour
 from optimizer.accuracy_feedback import AIM, AccuracyFeedback
 from optimizer.bounds import fluid_bound_usd
-from optimizer.fallback import round_fluid
-from optimizer.fleet_lp import FluidModel
-from optimizer.fleet_mip import MipLimits, solve_fleet_mip
-from optimizer.fleet_problem import FleetProblem, InvalidPlanError, validate_plan
-from optimizer.greedy import solve_greedy
+from optimizer.fleet.fallback import round_fluid
+from optimizer.fleet.fluid import FluidModel
+from optimizer.fleet.greedy import solve_greedy
+from optimizer.fleet.mip import MipLimits, solve_fleet_mip
+from optimizer.fleet.problem import FleetProblem, InvalidPlanError, validate_plan
 from optimizer.handover import hold_until_ready
 from optimizer.preference import Preference
 from optimizer.registry import available_policies, make_policy

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer.bounds import fluid_bound_by_slot, fluid_bound_usd, gap
-from optimizer.fleet_mip import solve_fleet_mip
-from optimizer.fleet_problem import FleetProblem
+from optimizer.fleet.mip import solve_fleet_mip
+from optimizer.fleet.problem import FleetProblem
 from tests.optimizer.factory import facts
 
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer import fallback
-from optimizer.fallback import plan_fleet, round_fluid
-from optimizer.fleet_lp import FluidModel
-from optimizer.fleet_mip import MipLimits, SolverTroubleError, solve_fleet_mip
-from optimizer.fleet_problem import FleetProblem, InvalidPlanError, validate_plan
-from optimizer.greedy import solve_greedy
+from optimizer.fleet.fallback import plan_fleet, round_fluid
+from optimizer.fleet.fluid import FluidModel
+from optimizer.fleet.greedy import solve_greedy
+from optimizer.fleet.mip import MipLimits, SolverTroubleError, solve_fleet_mip
+from optimizer.fleet.problem import FleetProblem, InvalidPlanError, validate_plan
 from tests.optimizer.brute_force import optimum
 from tests.optimizer.factory import facts, tiny_problem
 

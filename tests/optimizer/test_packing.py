@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.packing import Room, first_fit, packing_cuts, per_node, shares
+from optimizer.fleet.packing import Room, first_fit, packing_cuts, per_node, shares
 from tests.optimizer.brute_force import fewest_nodes
 
 mixes = st.integers(0, 2**32 - 1).map(np.random.default_rng)

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from optimizer.fallback import round_fluid
-from optimizer.fleet_mip import solve_fleet_mip
-from optimizer.greedy import solve_greedy
+from optimizer.fleet.fallback import round_fluid
+from optimizer.fleet.greedy import solve_greedy
+from optimizer.fleet.mip import solve_fleet_mip
 from tests.optimizer.factory import funnel_problem
 
 

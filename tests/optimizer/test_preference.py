@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.packing import first_fit
+from optimizer.fleet.packing import first_fit
 from optimizer.preference import Preference, spread
 from tests.optimizer.factory import facts
 

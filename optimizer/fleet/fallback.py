@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.fleet_lp import FluidModel
-from optimizer.fleet_mip import MipLimits, solve_fleet_mip
-from optimizer.fleet_problem import FleetPlan, FleetProblem
-from optimizer.greedy import solve_greedy
-from optimizer.packing import first_fit
+from optimizer.fleet.fluid import FluidModel
+from optimizer.fleet.greedy import solve_greedy
+from optimizer.fleet.mip import MipLimits, solve_fleet_mip
+from optimizer.fleet.packing import first_fit
+from optimizer.fleet.problem import FleetPlan, FleetProblem
 
 __all__ = ["plan_fleet", "round_fluid"]
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.fleet_problem import FleetPlan, FleetProblem, validate_plan
-from optimizer.packing import Packing, Room, first_fit, per_node
+from optimizer.fleet.packing import Packing, Room, first_fit, per_node
+from optimizer.fleet.problem import FleetPlan, FleetProblem, validate_plan
 
 __all__ = ["solve_greedy"]
 

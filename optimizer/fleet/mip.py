@@ -1,7 +1,7 @@
 """The allocation problem in whole numbers, by OR-Tools (MathOpt with SCIP).
 
 The model counts nodes of a type and does not name them. Its capacity rows are sharpened by
-`optimizer.packing.packing_cuts`, and its answer is placed first fit. Where the placement needs more nodes
+`optimizer.fleet.packing.packing_cuts`, and its answer is placed first fit. Where the placement needs more nodes
 than the model counted, those are bought; where there are none, the node type's capacity rows are tightened
 and the model solved again (`MAX_REPAIRS` times), and the best placed plan is kept. The bound is always that
 of the first model, which every real placement satisfies.
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ortools.math_opt.python import mathopt
 
-from optimizer.fleet_problem import FleetPlan, FleetProblem, validate_plan
-from optimizer.packing import first_fit, packing_cuts
+from optimizer.fleet.packing import first_fit, packing_cuts
+from optimizer.fleet.problem import FleetPlan, FleetProblem, validate_plan
 
 __all__ = ["MipLimits", "SolverTroubleError", "solve_fleet_mip"]
 

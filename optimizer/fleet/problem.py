@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from optimizer.accuracy import floor_credit, lost_usd_per_hour
-from optimizer.packing import first_fit, per_node, shares
+from optimizer.fleet.packing import first_fit, per_node, shares
 from simulator.policy import FleetFacts
 
 __all__ = ["FleetPlan", "FleetProblem", "InvalidPlanError", "validate_plan"]

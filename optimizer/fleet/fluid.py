@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from ortools.math_opt.python import mathopt
 
-from optimizer.fleet_problem import FleetProblem
+from optimizer.fleet.problem import FleetProblem
 
 __all__ = ["FluidModel", "FluidSolution"]
 
