@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer import fallback
+from optimizer.fleet import fallback
 from optimizer.fleet.fallback import plan_fleet, round_fluid
 from optimizer.fleet.fluid import FluidModel
 from optimizer.fleet.greedy import solve_greedy
