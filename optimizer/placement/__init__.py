@@ -1,0 +1,1 @@
+"""Replicas on named nodes: heuristics, patterns with a proof, lower bounds, moves."""
