@@ -69,17 +69,17 @@ def _add_rows(
     for share in rows.share.T:
         row = solver.Constraint(-infinity, 0.0)
         row.SetCoefficient(nodes, -1.0)
-        for place in np.flatnonzero(share):
+        for place in np.flatnonzero(share).tolist():
             row.SetCoefficient(replicas[place], float(share[place]))
     if not cuts:
         return
     for group in np.unique(rows.group[rows.group >= 0]):
-        places = np.flatnonzero(rows.group == group)
+        members = np.flatnonzero(rows.group == group).tolist()
         row = solver.Constraint(-infinity, 0.0)
-        row.SetCoefficient(nodes, -float(rows.limit[places[0]]))
-        for place in places:
+        row.SetCoefficient(nodes, -float(rows.limit[members[0]]))
+        for place in members:
             row.SetCoefficient(replicas[place], 1.0)
-    for place, most in enumerate(rows.most):
+    for place, most in enumerate(rows.most.tolist()):
         row = solver.Constraint(-infinity, 0.0)
         row.SetCoefficient(nodes, -float(most))
         row.SetCoefficient(replicas[place], 1.0)

@@ -181,7 +181,12 @@ def _improve(search: _Search) -> None:
         better = search.offer(kept + anew)
         if not better and not search.over():
             known = solve_known(
-                search.generator, count, there, gap=0.0, search_nodes=search.limits.search_nodes, seconds=search.left_s()
+                search.generator,
+                count,
+                there,
+                gap=0.0,
+                search_nodes=search.limits.search_nodes,
+                seconds=search.left_s(),
             )
             better = known is not None and search.offer(kept + known)
         failed = 0 if better else min(failed + 1, 10)
@@ -196,5 +201,6 @@ def _least_worth(
     worst = ranked[: size // 2]
     rest = ranked[size // 2 :]
     weight = 1.0 / (1.0 + np.arange(len(rest)))
-    drawn = rng.choice(rest, size=min(size - len(worst), len(rest)), replace=False, p=weight / weight.sum()) if len(rest) else rest
+    size = min(size - len(worst), len(rest))
+    drawn = rng.choice(rest, size=size, replace=False, p=weight / weight.sum()) if size else rest
     return {int(place) for place in (*worst, *drawn)}

@@ -1,10 +1,11 @@
 """Expected GPU capacity that the next task could not use: the measure, and the descent, of FGD.
 
-Weng, Yang, Yu, Wang, Tang, Yang and Zhang, *Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation
-Gradient Descent* (USENIX ATC 2023). A node's fragmentation for a task is all its free GPU share where the task cannot run
-there or needs no GPU, and otherwise the free share of those GPUs that have too little for it; expected over the mix of tasks.
-Two things differ: "can run" covers every resource and the GPUs' memory, not CPU and GPU alone; and a share goes to the
-GPU that the simulator's rule gives (the fullest with room), where the paper tries each.
+Weng, Yang, Yu, Wang, Tang, Yang and Zhang, *Beware of Fragmentation: Scheduling GPU-Sharing Workloads with
+Fragmentation Gradient Descent* (USENIX ATC 2023). A node's fragmentation for a task is all its free GPU share where
+the task cannot run there or needs no GPU, and otherwise the free share of those GPUs that have too little for it;
+expected over the mix of tasks. Two things differ: "can run" covers every resource and the GPUs' memory, not CPU and
+GPU alone; and a share goes to the GPU that the simulator's rule gives (the fullest with room), where the paper tries
+each.
 """
 
 from __future__ import annotations

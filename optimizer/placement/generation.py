@@ -4,9 +4,10 @@ For any prices ``worth[class]`` of replicas, with ``z[type]`` the most valuable 
 
     sum worth * count - sum node_count[type] * max(0, z[type] - price[type])
 
-is a lower bound on the cost (Lagrangian relaxation of "every replica is placed"; for columns Farley 1990, Gilmore and Gomory 1961).
-It holds with an upper bound in the place of ``z``, so that pricing need not be exact, and for ``s * worth`` with any ``s`` in [0, 1],
-of which the best is taken. Prices are smoothed towards those of the best bound (Wentges 1997).
+is a lower bound on the cost (Lagrangian relaxation of "every replica is placed"; for columns Farley 1990, Gilmore and
+Gomory 1961). It holds with an upper bound in the place of ``z``, so that pricing need not be exact, and for ``s *
+worth`` with any ``s`` in [0, 1], of which the best is taken. Prices are smoothed towards those of the best bound
+(Wentges 1997).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def lagrangian_bound(problem: PlacementProblem, worth: np.ndarray, most_valuable
     """
     total = float(worth @ problem.count)
     ratio = np.divide(problem.price, most_valuable, out=np.ones(len(problem.price)), where=most_valuable > 0.0)
-    scales = np.unique(np.clip(ratio, 0.0, 1.0).tolist() + [1.0])
+    scales = np.unique([*np.clip(ratio, 0.0, 1.0).tolist(), 1.0])
     over = np.maximum(0.0, scales[:, None] * most_valuable - problem.price)
     return float((scales * total - over @ problem.node_count).max())
 

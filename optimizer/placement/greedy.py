@@ -1,16 +1,16 @@
 """Placement one replica after another: first fit, best fit, alignment, fragmentation.
 
-`first_fit`, `best_fit`, `dot_product` and `fgd` see replicas in the order in which they come, as a cluster scheduler does;
-the ``decreasing`` ones see them all and begin with the largest.
+`first_fit`, `best_fit`, `dot_product` and `fgd` see replicas in the order in which they come, as a cluster scheduler
+does; the ``decreasing`` ones see them all and begin with the largest.
 
 * First fit takes the first node that has room.
 * Best fit takes, of the nodes that are open, the one left with the least free capacity (sum of shares).
-* Dot product takes the open node whose free capacity is best aligned with the need: Panigrahy, Talwar, Uyeda and Wieder,
-  *Heuristics for vector bin packing* (2011); the alignment score of Tetris (Grandl et al., SIGCOMM 2014).
+* Dot product takes the open node whose free capacity is best aligned with the need: Panigrahy, Talwar, Uyeda and
+  Wieder, *Heuristics for vector bin packing* (2011); the alignment score of Tetris (Grandl et al., SIGCOMM 2014).
 * FGD takes the node whose expected fragmentation grows least (`optimizer.placement.fragmentation`).
 
-All but first fit and FGD open a node only where no open one has room, and then the type whose empty node would be used best
-for its price.
+All but first fit and FGD open a node only where no open one has room, and then the type whose empty node would be
+used best for its price.
 """
 
 from __future__ import annotations

@@ -137,7 +137,8 @@ def _check_gpus(problem: PlacementProblem, cls: int, seat: Seat) -> None:
 
 
 def round_up_to_prices(problem: PlacementProblem, bound: float) -> float:
-    """The least cost that is not below a bound, where all costs are multiples of one amount (as when nodes are counted).
+    """The least cost that is not below a bound, where all costs are multiples of one amount (as when nodes are
+    counted).
 
     The bound comes from solvers that work to a tolerance: a millionth of it is given up first.
     """

@@ -1,10 +1,10 @@
 """The most valuable content of one node: a knapsack with many rows, by dynamic programming with bounds.
 
-Classes are decided one after another. A state is what is left of each row, and what the copies chosen so far are worth. States
-with equal remainders are merged; a state whose value and bound together do not reach what matters is dropped. The bound
-is Lagrangian: with prices ``mu`` of the rows, no completion is worth more than ``value + mu . left + sum over what is undecided
-of its reduced value``. Where more states remain than are kept, the best by bound are, and the largest bound among the
-others enters the upper bound that is returned, which therefore always holds.
+Classes are decided one after another. A state is what is left of each row, and what the copies chosen so far are
+worth. States with equal remainders are merged; a state whose value and bound together do not reach what matters is
+dropped. The bound is Lagrangian: with prices ``mu`` of the rows, no completion is worth more than ``value + mu . left
++ sum over what is undecided of its reduced value``. Where more states remain than are kept, the best by bound are,
+and the largest bound among the others enters the upper bound that is returned, which therefore always holds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The placement problem: replicas of several classes on explicit nodes of several types.
 
-A class needs amounts of pooled resources (CPU, memory, storage, NIC) and a part of one GPU or whole GPUs; its GPU memory
-lies on its GPUs in equal parts. A node is paid for while it hosts anything. Minimise
+A class needs amounts of pooled resources (CPU, memory, storage, NIC) and a part of one GPU or whole GPUs; its GPU
+memory lies on its GPUs in equal parts. A node is paid for while it hosts anything. Minimise
 
     sum price of open nodes + unplaced_price * (replicas without a node)
 
@@ -167,6 +167,7 @@ def problem_from_rows(
     node_gpus: np.ndarray,
     gpu_capacity_gib: np.ndarray,
     price: np.ndarray,
+    labels: int = 0,
 ) -> tuple[PlacementProblem, np.ndarray, np.ndarray]:
     """Gather single replicas into classes and single nodes into types.
 
@@ -177,6 +178,8 @@ def problem_from_rows(
         should be given as -1: it then does not keep like replicas apart.
     capacity, node_gpus, gpu_capacity_gib, price
         ``[node_row, resource]`` and ``[node_row]``; one row a node.
+    labels
+        So many columns at the end of ``capacity`` only keep nodes apart, as the model of their GPUs does.
 
     Returns
     -------
@@ -184,10 +187,11 @@ def problem_from_rows(
         The problem; ``row_of_replica[replica]``; ``row_of_node[node]``. Both keep the order of rows among equals.
     """
     replicas = np.column_stack([need, gpus, gpu_memory_gib, group])
-    nodes = np.column_stack([capacity, node_gpus, gpu_capacity_gib, price])
+    width = len(resources)
+    kept, told = capacity[:, :width], capacity[:, width : width + labels]
+    nodes = np.column_stack([kept, node_gpus, gpu_capacity_gib, price, told])
     kinds, class_of, count = np.unique(replicas, axis=0, return_inverse=True, return_counts=True)
     types, type_of, node_count = np.unique(nodes, axis=0, return_inverse=True, return_counts=True)
-    width = len(resources)
     problem = PlacementProblem(
         resources=resources,
         need=kinds[:, :width],

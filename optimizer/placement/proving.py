@@ -1,10 +1,12 @@
 """The most valuable content of one node by CP-SAT: exact, in whole numbers, with its bound where the work runs out.
 
-Needs are rounded down and values up to whole multiples of a millionth of a node and of the unit of value, so that the bound holds
-for the true numbers; a content that it proposes is checked against them.
+Needs are rounded down and values up to whole multiples of a millionth of a node and of the unit of value, so that the
+bound holds for the true numbers; a content that it proposes is checked against them.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -85,7 +87,7 @@ class ExactPricer:
         claims = problem.cards[rows.classes].copy()
         claims[self._parts] = 0
         model.add(sum(whole) == cp_model.LinearExpr.weighted_sum(self._copies, claims))
-        for before, after in zip(whole, whole[1:]):
+        for before, after in pairwise(whole):
             model.add_implication(after, before)
         most = rows.most[self._parts].tolist()
         seated = [[model.new_int_var(0, int(limit), "") for limit in most] for _ in range(gpus)]

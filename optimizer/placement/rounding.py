@@ -9,7 +9,6 @@ from ortools.linear_solver import pywraplp
 
 from optimizer.placement.contents import Content
 from optimizer.placement.generation import Generator
-from optimizer.placement.problem import PlacementProblem
 
 __all__ = ["dive", "solve_known"]
 

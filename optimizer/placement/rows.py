@@ -1,7 +1,7 @@
 """Linear rows that every content of one node satisfies: capacities, GPUs, and cuts of whole replicas.
 
-A content is ``copies[class]``. ``share.T @ copies <= 1`` holds for each row; the converse is not true, so that what they
-allow is a relaxation. Limits of groups are kept apart (`NodeRows.group`).
+A content is ``copies[class]``. ``share.T @ copies <= 1`` holds for each row; the converse is not true, so that what
+they allow is a relaxation. Limits of groups are kept apart (`NodeRows.group`).
 """
 
 from __future__ import annotations
