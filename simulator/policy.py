@@ -7,6 +7,7 @@ A fresh policy is built for every run.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -89,6 +90,13 @@ class FleetFacts:
         ``[variant, node_type]`` replicas that stand whatever a policy wants.
     standing_rps
         ``[stage]`` rate that others serve, which `stage_demand` leaves out; 0 unless a wrapper hides what stands.
+    standing_loss_rps
+        ``[stage]`` most of that which one node serves; 0 unless a wrapper hides what stands.
+    headroom_after_loss
+        Fraction by which a fleet that has lost any one node should exceed the demand; None where plans need no such
+        reserve (scenario's `planning.survive`).
+    budget_usd_per_hour
+        Most that planned nodes may cost together; infinite where the scenario names no budget.
     """
 
     services: tuple[str, ...]
@@ -122,6 +130,9 @@ class FleetFacts:
     planned_share: np.ndarray = field(default_factory=_not_given)
     min_replicas: np.ndarray = field(default_factory=_not_given)
     standing_rps: np.ndarray = field(default_factory=_not_given)
+    standing_loss_rps: np.ndarray = field(default_factory=_not_given)
+    headroom_after_loss: float | None = None
+    budget_usd_per_hour: float = math.inf
 
     def __post_init__(self) -> None:
         stages, variants = len(self.stages), len(self.variants)
@@ -137,6 +148,7 @@ class FleetFacts:
             "planned_share": np.ones(len(self.services)),
             "min_replicas": np.zeros(np.shape(self.throughput_rps), np.int64),
             "standing_rps": np.zeros(stages),
+            "standing_loss_rps": np.zeros(stages),
         }
         for name, value in given.items():
             if len(getattr(self, name)) == 0:

@@ -2,6 +2,10 @@
 
 Its optimum is a lower bound of every whole-number plan, its duals say what binds, and its solution rounds
 to a plan. The model is built once and stays hot: a further solve changes the demand alone.
+
+With a reserve, some node of a type serves at least its share ``1 / count`` of what the type serves of a stage, and can
+be the one that is lost. Priorities are not in the model, which can only lower its optimum; limits on what is unserved
+are.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ class FluidSolution:
         bind.
     node_price_usd_per_hour
         ``[node_type]`` what one more node of the type would save; 0 unless all are in use.
+    budget_price
+        What one more USD per hour of budget would save; 0 unless it binds.
     """
 
     status: str
@@ -44,6 +50,7 @@ class FluidSolution:
     stage_price_usd_per_hour_rps: np.ndarray
     resource_price_usd_per_hour: np.ndarray
     node_price_usd_per_hour: np.ndarray
+    budget_price: float = 0.0
 
 
 class FluidModel:
@@ -52,8 +59,8 @@ class FluidModel:
     Parameters
     ----------
     problem
-        Rates, needs, capacity, counts and prices, accuracy floors and prices. Churn is left out (it only adds cost, so
-        the bound stays valid).
+        Rates, needs, capacity, counts and prices, accuracy floors and prices, reserve, budget, weights and limits of
+        what is unserved. Churn is left out (it only adds cost, so the bound stays valid).
     allow_unserved
         Whether demand may be left unserved at the problem's penalty; otherwise all of it must be served.
     """
@@ -66,11 +73,13 @@ class FluidModel:
         self._pairs = [(int(v), int(n)) for v, n in np.argwhere(runs)]
         self._x = {pair: model.add_variable(lb=0.0) for pair in self._pairs}
         self._y = [model.add_variable(lb=0.0, ub=float(c)) for c in problem.node_count]
-        penalty = 3600.0 * problem.unserved_usd_per_request
         terms = [float(problem.price_usd_per_hour[n]) * self._y[n] for n in range(types)]
-        services = int(problem.stage_service.max(initial=-1)) + 1
-        unserved = [model.add_variable(lb=0.0) for _ in range(services if allow_unserved else 0)]
-        terms += [penalty * u for u in unserved]
+        self._budget = None
+        if np.isfinite(problem.budget_usd_per_hour):
+            self._budget = model.add_linear_constraint(mathopt.fast_sum(terms) <= problem.budget_usd_per_hour)
+        limits = problem.unserved_limit[: problem.services if allow_unserved else 0]
+        unserved = [model.add_variable(lb=0.0, ub=float(limit)) for limit in limits]
+        terms += [float(price) * u for price, u in zip(problem.unserved_usd_per_hour_rps, unserved)]
         if problem.lost_usd_per_hour is not None:
             terms += [float(problem.lost_usd_per_hour[p]) * x for p, x in self._x.items()]
         self._demand = []
@@ -79,6 +88,7 @@ class FluidModel:
             if allow_unserved:
                 served.append(1.0 * unserved[problem.stage_service[s]])
             self._demand.append(model.add_linear_constraint(mathopt.fast_sum(served) >= 0.0))
+            self._keep_reserve(s, served)
         for s in problem.floored_stages:
             assert problem.floor_credit is not None
             credit = [
@@ -97,6 +107,18 @@ class FluidModel:
         }
         model.minimize(mathopt.fast_sum(terms))
         self._solver = mathopt.IncrementalSolver(model, mathopt.SolverType.GLOP)
+
+    def _keep_reserve(self, stage: int, served: list[mathopt.LinearTerm]) -> None:
+        """Without its share of one node of a type, a stage still serves the reserve."""
+        problem = self._problem
+        if problem.reserve_rps is None or problem.reserve_rps[stage] <= 0.0:
+            return
+        for n, count in enumerate(problem.node_count):
+            here = [p for p in self._pairs if p[1] == n and problem.variant_stage[p[0]] == stage]
+            if here:
+                lost = [-problem.throughput_rps[p] / float(count) * self._x[p] for p in here]
+                row = mathopt.fast_sum([*served, *lost]) >= float(problem.reserve_rps[stage])
+                self._model.add_linear_constraint(row)
 
     def solve(self, demand_rps: np.ndarray | None = None) -> FluidSolution:
         """Solve for ``demand_rps[stage]`` as given; by default the problem's demand with headroom."""
@@ -121,6 +143,7 @@ class FluidModel:
             stage_price_usd_per_hour_rps=np.array([max(0.0, dual[row]) for row in self._demand]),
             resource_price_usd_per_hour=prices,
             node_price_usd_per_hour=np.array([max(0.0, -reduced[y]) for y in self._y]),
+            budget_price=0.0 if self._budget is None else max(0.0, -dual[self._budget]),
         )
 
     def _without_solution(self, reason: mathopt.TerminationReason) -> FluidSolution:

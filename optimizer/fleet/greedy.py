@@ -7,7 +7,9 @@ it runs twice, once charging the first replicas with the whole node and once wit
 keeps the cheaper plan. No solver is involved.
 
 A replica below its stage's accuracy floor is added only where those above it leave room for it in the mean, and lost
-accuracy that has a price counts as a cost of the replica.
+accuracy that has a price counts as a cost of the replica. No node is opened that the budget does not cover. Classes of
+priority are filled one after the other (`optimizer.fleet.priorities`), and a reserve is kept by asking for more
+(`optimizer.fleet.reserve`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.fleet.packing import Packing, Room, first_fit, per_node
-from optimizer.fleet.problem import FleetPlan, FleetProblem, validate_plan
+from optimizer.fleet.priorities import by_priority
+from optimizer.fleet.problem import FleetPlan, FleetProblem, InvalidPlanError, validate_plan
+from optimizer.fleet.repair import within_budget
+from optimizer.fleet.reserve import with_reserve
 
 __all__ = ["solve_greedy"]
 
@@ -29,7 +34,25 @@ def solve_greedy(problem: FleetProblem, start: np.ndarray | None = None) -> Flee
         ``[variant, node_type]`` whole replicas to begin from (they are placed as far as they fit); none by
         default.
     """
-    plans = [_one_pass(problem, start, whole_node=whole) for whole in (False, True)]
+    return by_priority(problem, _plain, start)
+
+
+def _plain(problem: FleetProblem, start: np.ndarray | None) -> FleetPlan:
+    if problem.reserve_rps is None:
+        return _cheaper(problem, start)
+    return with_reserve(problem, lambda without: _cheaper(without, start))
+
+
+def _cheaper(problem: FleetProblem, start: np.ndarray | None) -> FleetPlan:
+    plans, trouble = [], None
+    for whole in (False, True):
+        try:
+            plans.append(_one_pass(problem, start, whole_node=whole))
+        except InvalidPlanError as error:  # a limit on what is unserved, which one order of filling may miss
+            trouble = error
+    if not plans:
+        assert trouble is not None
+        raise trouble
     return min(plans, key=lambda plan: plan.objective_usd_per_hour)
 
 
@@ -37,12 +60,13 @@ def _one_pass(problem: FleetProblem, start: np.ndarray | None, *, whole_node: bo
     room = Room(problem.share, problem.node_count)
     replicas = np.zeros(problem.throughput_rps.shape, dtype=np.int64)
     if start is not None:
-        start = problem.brought_to_floor(start)
+        start = within_budget(problem, problem.brought_to_floor(start))
         for v, n in np.argwhere(start > 0):
             replicas[v, n] = room.take(int(v), int(n), int(start[v, n]))
     _fill(problem, room, replicas, whole_node=whole_node)
     # The order of filling may have packed tighter than first fit does; what that cannot place is left out.
     replicas = problem.brought_to_floor(np.stack([p.placed for p in _packed(problem, replicas)], axis=1))
+    replicas = within_budget(problem, replicas)
     _trim(problem, replicas)
     return validate_plan(problem, replicas, status="feasible", note="marginal greedy")
 
@@ -53,6 +77,7 @@ def _fill(problem: FleetProblem, room: Room, replicas: np.ndarray, *, whole_node
     dominant = np.maximum(problem.share.max(axis=2), 1e-12)
     copies = per_node(problem.share)
     lost = np.zeros(replicas.shape) if problem.lost_usd_per_hour is None else problem.lost_usd_per_hour
+    is_limited, types = np.isfinite(problem.budget_usd_per_hour), np.arange(len(problem.node_count))
     while True:
         allowed = _allowed(problem, replicas)
         left = problem.required_rps - problem.served_rps(replicas)
@@ -64,16 +89,20 @@ def _fill(problem: FleetProblem, room: Room, replicas: np.ndarray, *, whole_node
                 continue
             rate = float(problem.throughput_rps[v, n])
             gain = min(rate, left[stage])
+            heavy = float(problem.weight[problem.stage_service[stage]])
             if room.fits(v, n, open_only=True).any():
-                candidate = (lost[v, n] / gain, dominant[v, n] / gain, v, n, True)
+                candidate = (lost[v, n] / (heavy * gain), dominant[v, n] / (heavy * gain), v, n, True)
             else:
                 price = float(problem.price_usd_per_hour[n])
+                if is_limited and not problem.keeps_budget(room.open_nodes() + (types == n)):
+                    continue
                 served = min(left[stage], rate * copies[v, n])
-                worth = 3600.0 * problem.unserved_usd_per_request * served
+                worth = problem.unserved_usd_per_hour_rps[problem.stage_service[stage]] * served
                 if price > worth + problem.absent_usd_per_hour * absent[stage]:
                     continue
                 part = 1.0 if whole_node else min(1.0, dominant[v, n] * np.ceil(served / rate))
-                candidate = (price * part / served + lost[v, n] / gain, dominant[v, n] / gain, v, n, False)
+                usd = price * part / served + lost[v, n] / gain
+                candidate = (usd / heavy, dominant[v, n] / (heavy * gain), v, n, False)
             choice = candidate if choice is None or candidate < choice else choice
         if choice is None:
             return
@@ -115,11 +144,15 @@ def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
             packing = first_fit(problem.share[:, n], replicas[:, n], int(problem.node_count[n]))
             fewer[n] = packing.nodes
             lower = problem.objective_usd_per_hour(replicas, fewer)
-            worse = lower > value + 1e-9 or not problem.keeps_floor(replicas)
+            worse = lower > value + 1e-9 or not problem.keeps_floor(replicas) or not _keeps_limits(problem, replicas)
             if packing.complete < replicas[:, n].sum() or worse:
                 replicas[v, n] += 1
                 break
             nodes, value = fewer, lower
+
+
+def _keeps_limits(problem: FleetProblem, replicas: np.ndarray) -> bool:
+    return problem.unserved_limit_rps is None or problem.keeps_limits(problem.unserved_by_service_rps(replicas))
 
 
 def _packed(problem: FleetProblem, replicas: np.ndarray) -> list[Packing]:

@@ -1,65 +1,37 @@
-"""The allocation problem in whole numbers, by OR-Tools (MathOpt with SCIP).
+"""The allocation problem in whole numbers, by OR-Tools (MathOpt with SCIP, HiGHS or CP-SAT).
 
 The model counts nodes of a type and does not name them. Its capacity rows are sharpened by
-`optimizer.fleet.packing.packing_cuts`, and its answer is placed first fit. Where the placement needs more nodes
-than the model counted, those are bought; where there are none, the node type's capacity rows are tightened
-and the model solved again (`MAX_REPAIRS` times), and the best placed plan is kept. The bound is always that
-of the first model, which every real placement satisfies.
+`optimizer.fleet.packing.packing_cuts`, and its answer is placed: first fit, or spread where a reserve is asked for.
+Where the placement needs more nodes than the model counted, those are bought; where there are none, the node type's
+capacity rows are tightened; where a node of it holds more than the reserve can lose, more is asked for. Then the model
+is solved again (`MAX_REPAIRS` times), and the best placed plan is kept. With a reserve, models that allow so many
+replicas on a node follow. The bound is always that of the first model, which every real placement satisfies. Small
+problems whose plan is not proved that way can be solved node by node.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from ortools.math_opt.python import mathopt
 
-from optimizer.fleet.packing import first_fit, packing_cuts
-from optimizer.fleet.problem import FleetPlan, FleetProblem, validate_plan
+from optimizer.fleet.by_node import fits_by_node, solve_by_node
+from optimizer.fleet.counted import Asked, CountedModel
+from optimizer.fleet.greedy import solve_greedy
+from optimizer.fleet.packing import first_fit
+from optimizer.fleet.plan import FleetPlan, InvalidPlanError, validate_plan
+from optimizer.fleet.priorities import by_priority
+from optimizer.fleet.problem import FleetProblem
+from optimizer.fleet.repair import within_budget
+from optimizer.fleet.solvers import MipLimits, SolverTroubleError, solve_model
 
 __all__ = ["MipLimits", "SolverTroubleError", "solve_fleet_mip"]
 
 MAX_REPAIRS = 3
 """Further solves when a model's answer cannot be placed on the nodes it counted."""
 
-
-class SolverTroubleError(RuntimeError):
-    """The solver returned no usable solution; the message says why."""
-
-
-@dataclass(frozen=True)
-class MipLimits:
-    """When the search stops. Work is counted, not seconds, so that a run is the same on every machine.
-
-    Attributes
-    ----------
-    gap
-        A solution is good enough if its value is within this fraction of the scale of `_price_scale` from the bound.
-        The objective itself is no scale: where demand exceeds the cluster, it is nearly all unavoidable penalty.
-    nodes
-        Branch-and-bound nodes at most.
-    thorough
-        Use SCIP's cuts and presolve in full: slower on the small problems of a control loop, better on
-        large ones.
-    """
-
-    gap: float = 0.01
-    nodes: int = 500
-    thorough: bool = False
-
-    def parameters(self, price_scale: float) -> mathopt.SolveParameters:
-        """Parameters of MathOpt: one thread, fixed seed."""
-        effort = mathopt.Emphasis.MEDIUM if self.thorough else mathopt.Emphasis.LOW
-        return mathopt.SolveParameters(
-            threads=1,
-            random_seed=1,
-            relative_gap_tolerance=0.0,
-            absolute_gap_tolerance=self.gap * price_scale,
-            node_limit=self.nodes,
-            presolve=effort,
-            heuristics=effort,
-            cuts=mathopt.Emphasis.MEDIUM if self.thorough else mathopt.Emphasis.OFF,
-        )
+QUOTAS = (1.0, 0.5, 1 / 3, 0.25, 1 / 6, 0.125)
+"""Parts of its reserve that a stage may have on one node, each tried."""
 
 
 def solve_fleet_mip(problem: FleetProblem, limits: MipLimits | None = None) -> FleetPlan:
@@ -68,33 +40,116 @@ def solve_fleet_mip(problem: FleetProblem, limits: MipLimits | None = None) -> F
     Returns
     -------
     FleetPlan
-        ``optimal`` if its value is within ``limits.gap`` of the bound, else ``feasible``.
+        ``optimal`` if its value is within ``limits.gap`` of the bound, else ``feasible``. With classes of priority both
+        are those of the last class, given what higher ones got.
 
     Raises
     ------
     SolverTroubleError
         If the solver found nothing or returned something that fails the check.
     """
-    limits = limits or MipLimits()
+    chosen = limits or MipLimits()
+    if problem.service_priority is None:
+        return _solve(problem, chosen)
+    return by_priority(problem, lambda plain, start: _solve(plain, chosen, start))
+
+
+def _solve(problem: FleetProblem, limits: MipLimits, start: np.ndarray | None = None) -> FleetPlan:
+    """The plan of one class; from ``start``, which keeps the limits, by the greedy where no other is placed."""
     if not (problem.required_rps > 0.0).any() and not problem.replicas_now.any():
-        return validate_plan(
-            problem, np.zeros_like(problem.replicas_now), status="optimal", bound=0.0, note="no demand"
-        )
-    tightness = np.ones(len(problem.node_count))
-    bound = -np.inf
+        nothing = np.zeros_like(problem.replicas_now)
+        return validate_plan(problem, nothing, status="optimal", bound=0.0, note="no demand")
+    wanted = problem.reserve_rps is not None if limits.by_node is None else limits.by_node
+    by_node = wanted and fits_by_node(problem)
+    plans, bound, trouble = _counted(
+        problem, limits, repairs=0 if by_node and problem.reserve_rps is not None else None
+    )
+    within = limits.gap * _price_scale(problem) + 1e-6
+    best = min(plans, key=lambda p: p.objective_usd_per_hour, default=None)
+    note = "" if len(plans) <= 1 else f"placed after {len(plans) - 1} repairs"
+    if problem.reserve_rps is not None:
+        note = f"best of {len(plans)} placed with a reserve"
+    proved = best is not None and best.objective_usd_per_hour - bound <= within
+    if not proved and by_node:
+        exact, sharper = solve_by_node(problem, limits, _price_scale(problem))
+        bound = max(bound, sharper)
+        if exact is not None and (best is None or exact.objective_usd_per_hour < best.objective_usd_per_hour):
+            best, note = exact, "placed node by node"
+    if best is None and start is not None:
+        best, note = solve_greedy(problem, start), f"greedy from the class before, for {trouble}"
+    if best is None:
+        raise SolverTroubleError(trouble)
+    proved = best.objective_usd_per_hour - bound <= within
+    return replace(best, status="optimal" if proved else "feasible", bound_usd_per_hour=bound, note=note)
+
+
+def _counted(
+    problem: FleetProblem, limits: MipLimits, repairs: int | None = None
+) -> tuple[list[FleetPlan], float, str]:
+    """Placed plans of a few models that count nodes, the first one's bound, and what the last broken plan broke.
+
+    With 0 ``repairs`` only the first model is solved; by default there are `MAX_REPAIRS`, and quotas for a reserve.
+    """
+    asked = Asked.of(problem)
     plans: list[FleetPlan] = []
-    for attempt in range(1 + MAX_REPAIRS):
-        replicas, nodes, dual = _solve_once(problem, limits, tightness)
-        bound = dual if attempt == 0 else bound
-        placed, crowded = _place(problem, replicas, nodes, tightness)
-        placed = problem.brought_to_floor(placed)
-        plans.append(validate_plan(problem, placed, status="feasible", bound=max(0.0, bound)))
+    bound, trouble = 0.0, "no plan could be placed"
+    for attempt in range(1 + (MAX_REPAIRS if repairs is None else repairs)):
+        try:
+            replicas, nodes, dual = _solve_once(problem, limits, asked)
+        except SolverTroubleError:
+            if attempt == 0:
+                raise
+            break
+        bound = max(0.0, dual) if attempt == 0 else bound
+        placed, crowded = _place(problem, replicas, nodes, asked)
+        try:
+            plan = _finished(problem, placed, nodes, bound)
+        except InvalidPlanError as error:
+            trouble = str(error)
+        else:
+            plans.append(plan)
+            crowded |= _ask_for_more(problem, plan, asked)
         if not crowded:
             break
-    best = min(plans, key=lambda p: p.objective_usd_per_hour)
-    within = best.objective_usd_per_hour - max(0.0, bound) <= limits.gap * _price_scale(problem) + 1e-6
-    note = "" if len(plans) == 1 else f"placed after {len(plans) - 1} repairs"
-    return replace(best, status="optimal" if within else "feasible", note=note)
+    if problem.reserve_rps is not None and repairs is None:
+        plans += _with_quotas(problem, limits, bound)
+    return plans, bound, trouble
+
+
+def _solve_once(problem: FleetProblem, limits: MipLimits, asked: Asked) -> tuple[np.ndarray, np.ndarray, float]:
+    """Build and solve one model: ``replicas[variant, node_type]``, ``nodes[node_type]`` and the bound."""
+    counted = CountedModel(problem, asked, whole=limits.solver == "cp_sat")
+    solved = solve_model(counted.model, limits, _price_scale(problem))
+    return *counted.read(solved), solved.bound - counted.rounding_usd_per_hour
+
+
+def _finished(problem: FleetProblem, placed: np.ndarray, nodes: np.ndarray, bound: float) -> FleetPlan:
+    """The checked plan of replicas that a placement holds."""
+    kept = within_budget(problem, problem.brought_to_floor(placed))
+    return validate_plan(problem, kept, status="feasible", bound=bound, nodes=nodes)
+
+
+def _with_quotas(problem: FleetProblem, limits: MipLimits, bound: float) -> list[FleetPlan]:
+    """Plans in which no node holds more than some part of what a stage needs, for several parts."""
+    reserve = problem.reserve_rps
+    assert reserve is not None
+    runs = problem.throughput_rps > 0.0
+    alone = reserve[problem.variant_stage][:, None] / np.where(runs, problem.throughput_rps, 1.0)
+    plans: list[FleetPlan] = []
+    seen: set[bytes] = set()
+    for part in QUOTAS:
+        quota = np.where(runs, np.maximum(1, np.ceil(part * alone - 1e-9)), 0).astype(np.int64)
+        if quota.tobytes() in seen:
+            continue
+        seen.add(quota.tobytes())
+        asked = replace(Asked.of(problem), quota=quota)
+        try:
+            replicas, nodes, _ = _solve_once(problem, limits, asked)
+            placed, _ = _place(problem, replicas, nodes, asked)
+            plans.append(_finished(problem, placed, nodes, bound))
+        except (SolverTroubleError, InvalidPlanError):
+            continue
+    return plans
 
 
 def _price_scale(problem: FleetProblem) -> float:
@@ -112,9 +167,7 @@ def _price_scale(problem: FleetProblem) -> float:
     return max(least, min(cost, float(np.dot(problem.price_usd_per_hour, problem.node_count))))
 
 
-def _place(
-    problem: FleetProblem, replicas: np.ndarray, nodes: np.ndarray, tightness: np.ndarray
-) -> tuple[np.ndarray, bool]:
+def _place(problem: FleetProblem, replicas: np.ndarray, nodes: np.ndarray, asked: Asked) -> tuple[np.ndarray, bool]:
     """Replicas that a placement holds, and whether some type was crowded; tightens such types in place."""
     placed = replicas.copy()
     crowded = False
@@ -124,118 +177,16 @@ def _place(
         if packing.complete < replicas[:, n].sum() or packing.nodes > nodes[n]:
             crowded = True
             used = np.where(replicas[:, n, None] > 0, problem.share[:, n] * replicas[:, n, None], 0.0).sum(axis=0)
+            tightness = asked.tightness
             tightness[n] = 0.97 * min(float(tightness[n]), float(used.max()) / max(1, int(nodes[n])))
     return placed, crowded
 
 
-def _solve_once(
-    problem: FleetProblem, limits: MipLimits, tightness: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Build and solve one model: ``replicas[variant, node_type]``, ``nodes[node_type]`` and the bound."""
-    model, x, y = _build(problem, tightness)
-    result = mathopt.solve(model, mathopt.SolverType.GSCIP, params=limits.parameters(_price_scale(problem)))
-    if not result.has_primal_feasible_solution():
-        raise SolverTroubleError(f"SCIP found no solution ({result.termination.reason.name.lower()})")
-    value = result.variable_values()
-    replicas = np.zeros(problem.throughput_rps.shape, dtype=np.int64)
-    for pair, variable in x.items():
-        replicas[pair] = round(value[variable])
-    nodes = np.array([round(value[v]) for v in y], dtype=np.int64)
-    return replicas, nodes, float(result.termination.objective_bounds.dual_bound)
-
-
-def _build(
-    problem: FleetProblem, tightness: np.ndarray
-) -> tuple[mathopt.Model, dict[tuple[int, int], mathopt.Variable], list[mathopt.Variable]]:
-    model = mathopt.Model(name="fleet")
-    runs = problem.throughput_rps > 0.0
-    pairs = [(int(v), int(n)) for v, n in np.argwhere(runs & (_upper(problem) > 0))]
-    upper = _upper(problem)
-    x = {p: model.add_integer_variable(lb=0.0, ub=float(upper[p])) for p in pairs}
-    y = [model.add_integer_variable(lb=0.0, ub=float(c)) for c in problem.node_count]
-    cost = [float(problem.price_usd_per_hour[n]) * node for n, node in enumerate(y)]
-    cost += _cover_demand(model, problem, x)
-    cost += _count_changes(model, problem, x)
-    cost += _keep_accuracy(model, problem, x)
-    _fit_nodes(model, problem, x, y, tightness)
-    model.minimize(mathopt.fast_sum(cost))
-    return model, x, y
-
-
-def _upper(problem: FleetProblem) -> np.ndarray:
-    """``[variant, node_type]`` replicas that can help at most: what demand can use, or what runs."""
-    if problem.replica_limit is None:
-        return np.maximum(problem.most, np.where(problem.throughput_rps > 0.0, problem.replicas_now, 0))
-    return problem.most
-
-
-def _cover_demand(
-    model: mathopt.Model, problem: FleetProblem, x: dict[tuple[int, int], mathopt.Variable]
-) -> list[mathopt.LinearTerm]:
-    """Rows for each stage with demand, in fractions of it: served or unserved, and at least one replica."""
-    largest = float(problem.required_rps.max(initial=0.0)) or 1.0
-    unserved = [model.add_variable(lb=0.0) for _ in range(int(problem.stage_service.max(initial=-1)) + 1)]
-    penalty = 3600.0 * problem.unserved_usd_per_request * largest
-    cost: list[mathopt.LinearTerm] = [penalty * u for u in unserved]
-    for stage in np.flatnonzero(problem.required_rps > 0.0):
-        required = float(problem.required_rps[stage])
-        pairs = [p for p in x if problem.variant_stage[p[0]] == stage]
-        absent = model.add_variable(lb=0.0)
-        served = [float(problem.throughput_rps[p]) / required * x[p] for p in pairs]
-        model.add_linear_constraint(
-            mathopt.fast_sum([*served, largest / required * unserved[problem.stage_service[stage]]]) >= 1.0
-        )
-        model.add_linear_constraint(mathopt.fast_sum([*[1.0 * x[p] for p in pairs], 1.0 * absent]) >= 1.0)
-        cost.append(problem.absent_usd_per_hour * absent)
-    return cost
-
-
-def _count_changes(
-    model: mathopt.Model, problem: FleetProblem, x: dict[tuple[int, int], mathopt.Variable]
-) -> list[mathopt.LinearTerm]:
-    """Priced differences from the replicas that run now."""
-    cost: list[mathopt.LinearTerm] = []
-    for pair, variable in x.items():
-        churn, now = float(problem.churn_usd_per_hour[pair]), float(problem.replicas_now[pair])
-        if churn <= 0.0:
-            continue
-        if now == 0.0:
-            cost.append(churn * variable)
-            continue
-        change = model.add_variable(lb=0.0)
-        model.add_linear_constraint(change - variable >= -now)
-        model.add_linear_constraint(change + variable >= now)
-        cost.append(churn * change)
-    return cost
-
-
-def _keep_accuracy(
-    model: mathopt.Model, problem: FleetProblem, x: dict[tuple[int, int], mathopt.Variable]
-) -> list[mathopt.LinearTerm]:
-    """Rows of the accuracy floors, in parts of the largest coefficient, and the price of accuracy lost."""
-    for stage in problem.floored_stages:
-        pairs = [p for p in x if problem.variant_stage[p[0]] == stage]
-        assert problem.floor_credit is not None
-        terms = [float(problem.floor_credit[p] / problem.credit_scale[stage]) * x[p] for p in pairs]
-        model.add_linear_constraint(mathopt.fast_sum(terms) >= 0.0)
-    if problem.lost_usd_per_hour is None:
-        return []
-    return [float(problem.lost_usd_per_hour[p]) * variable for p, variable in x.items()]
-
-
-def _fit_nodes(
-    model: mathopt.Model,
-    problem: FleetProblem,
-    x: dict[tuple[int, int], mathopt.Variable],
-    y: list[mathopt.Variable],
-    tightness: np.ndarray,
-) -> None:
-    """Capacity rows in fractions of a node, and the cuts of whole replicas on whole nodes."""
-    for n, node in enumerate(y):
-        variants = [v for v, m in x if m == n]
-        if not variants:
-            continue
-        share = problem.share[variants, n]
-        for row in [*(r for r in share.T if r.any()), *packing_cuts(share)]:
-            terms = [float(a) * x[v, n] for v, a in zip(variants, row) if a > 0.0]
-            model.add_linear_constraint(mathopt.fast_sum(terms) <= float(tightness[n]) * node)
+def _ask_for_more(problem: FleetProblem, plan: FleetPlan, asked: Asked) -> bool:
+    """Whether stages are short of their reserve by what the placement may lose; that is asked for from now on."""
+    if problem.reserve_rps is None or plan.lost_rps is None:
+        return False
+    rest = problem.served_rps(plan.replicas) - plan.lost_rps
+    short = (rest < problem.reserve_rps * (1.0 - 1e-9) - 1e-9) & (plan.lost_rps > asked.loss_rps)
+    asked.loss_rps[short] = plan.lost_rps[short]
+    return bool(short.any())

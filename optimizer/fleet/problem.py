@@ -1,8 +1,8 @@
-"""The allocation problem of one instant, its answer, and the check that an answer holds.
+"""The allocation problem of one instant.
 
 Choose whole replicas ``x[variant, node_type]`` and nodes ``y[node_type]`` that minimise, in USD per hour,
 
-    sum price y + sum churn |x - x_now| + 3600 penalty sum unserved + absent (stages with demand and no replica)
+    sum price y + sum churn |x - x_now| + 3600 penalty sum weight unserved + absent (stages with demand and no replica)
     + sum lost x
 
 subject to ``sum throughput x + unserved >= demand (1 + headroom)`` for each stage, a placement of the
@@ -11,6 +11,14 @@ replicas on the nodes, and ``y <= count``. A request is of use only if every sta
 
 Where a stage has an accuracy floor, ``sum routed (accuracy - floor) x >= 0`` too: the mean accuracy of what its
 replicas are sent is at least the floor. ``lost`` prices the accuracy that a stage's best variant would have added.
+
+Three parts more, each only where it is asked for:
+
+* *Reserve.* For every node ``j`` of the placement, ``sum throughput x - (what j serves of the stage) + unserved >=
+  reserve``: the fleet without any one of its nodes still serves ``reserve``. What is short of it is unserved.
+* *Budget.* ``sum price y <= budget``.
+* *Priorities.* Services of one priority are planned as if those of lower ones did not exist; those then get what is
+  left (`optimizer.fleet.priorities`). `unserved_limit_rps` is how a class that was planned before keeps what it got.
 """
 
 from __future__ import annotations
@@ -21,7 +29,8 @@ from functools import cached_property
 import numpy as np
 
 from optimizer.accuracy import floor_credit, lost_usd_per_hour
-from optimizer.fleet.packing import first_fit, per_node, shares
+from optimizer.fleet.packing import per_node, shares
+from optimizer.fleet.plan import FleetPlan, InvalidPlanError, validate_plan
 from simulator.policy import FleetFacts
 
 __all__ = ["FleetPlan", "FleetProblem", "InvalidPlanError", "validate_plan"]
@@ -30,9 +39,8 @@ FLOOR_TOLERANCE = 1e-6
 """By how much of the largest contribution of one replica a mean may lie below its floor: solvers work to such a
 tolerance."""
 
-
-class InvalidPlanError(RuntimeError):
-    """A plan that breaks the problem it was made for; a defect of a solver, never of the input."""
+LIMIT_TOLERANCE = 1e-6
+"""By how much of the largest demand what is unserved may exceed a limit."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,16 @@ class FleetProblem:
     floor_credit
         ``[variant, node_type]`` what one replica adds to its stage's mean accuracy over the floor,
         ``routed (accuracy - floor)``; its sum over a stage must not be negative. Optional: no floor.
+    reserve_rps
+        ``[stage]`` requests/s that the fleet still serves when it has lost any one node. Optional: no reserve.
+    budget_usd_per_hour
+        Most that nodes may cost together.
+    service_priority
+        ``[service]``, 0 is the highest. Optional: all alike.
+    service_weight
+        ``[service]`` times that a request counts when it is left unserved. Optional: once.
+    unserved_limit_rps
+        ``[service]`` most that may be left unserved; infinite where it has a price only. Optional.
     """
 
     demand_rps: np.ndarray
@@ -86,6 +104,11 @@ class FleetProblem:
     replica_limit: np.ndarray | None = field(default=None)
     lost_usd_per_hour: np.ndarray | None = field(default=None)
     floor_credit: np.ndarray | None = field(default=None)
+    reserve_rps: np.ndarray | None = field(default=None)
+    budget_usd_per_hour: float = np.inf
+    service_priority: np.ndarray | None = field(default=None)
+    service_weight: np.ndarray | None = field(default=None)
+    unserved_limit_rps: np.ndarray | None = field(default=None)
 
     @classmethod
     def from_facts(
@@ -99,6 +122,7 @@ class FleetProblem:
         replica_limit: np.ndarray | None = None,
         expected_rps: np.ndarray | None = None,
         accuracy_floor: np.ndarray | None = None,
+        reserve_demand_rps: np.ndarray | None = None,
     ) -> FleetProblem:
         """Take what does not change from ``facts``; headroom too, if not given.
 
@@ -108,12 +132,20 @@ class FleetProblem:
             ``[stage]`` requests/s whose lost accuracy counts, where ``demand_rps`` holds more than is expected.
         accuracy_floor
             ``[stage]`` other than the scenario's.
+        reserve_demand_rps
+            ``[stage]`` requests/s that are to be served after the loss of a node, without the headroom for that, where
+            the scenario asks for a reserve; ``demand_rps`` if not given.
         """
         shape = facts.throughput_rps.shape
         demand = np.asarray(demand_rps, dtype=np.float64)
         margin = facts.headroom if headroom is None else headroom
         floor = facts.accuracy_floor if accuracy_floor is None else accuracy_floor
         expected = demand if expected_rps is None else np.asarray(expected_rps, dtype=np.float64)
+        after_loss = demand if reserve_demand_rps is None else np.asarray(reserve_demand_rps, dtype=np.float64)
+        reserve = None if facts.headroom_after_loss is None else after_loss * (1.0 + facts.headroom_after_loss)
+        if reserve is not None and facts.standing_loss_rps.any():
+            # The node that is lost may be one of those that stand beside: all that is planned here is then left.
+            demand = np.maximum(demand, np.where(demand > 0.0, reserve + facts.standing_loss_rps, 0.0) / (1.0 + margin))
         return cls(
             demand_rps=demand,
             stage_service=facts.stage_service,
@@ -130,12 +162,38 @@ class FleetProblem:
             replica_limit=replica_limit,
             lost_usd_per_hour=lost_usd_per_hour(facts, expected, demand * (1.0 + margin)),
             floor_credit=floor_credit(facts, np.where(facts.runs_on(), facts.routed_share, 0.0), floor),
+            reserve_rps=reserve,
+            budget_usd_per_hour=facts.budget_usd_per_hour,
+            service_priority=facts.service_priority if facts.service_priority.any() else None,
+            service_weight=None if (facts.service_weight == 1.0).all() else facts.service_weight,
         )
 
     @cached_property
     def required_rps(self) -> np.ndarray:
         """``[stage]`` demand with headroom."""
         return np.asarray(self.demand_rps) * (1.0 + self.headroom)
+
+    @cached_property
+    def services(self) -> int:
+        """Number of services."""
+        return int(self.stage_service.max(initial=-1)) + 1
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """``[service]`` times that a request counts when it is left unserved."""
+        given = self.service_weight
+        return np.ones(self.services) if given is None else np.asarray(given, dtype=np.float64)[: self.services]
+
+    @cached_property
+    def unserved_usd_per_hour_rps(self) -> np.ndarray:
+        """``[service]`` price of one request/s left unserved."""
+        return 3600.0 * self.unserved_usd_per_request * self.weight
+
+    @cached_property
+    def unserved_limit(self) -> np.ndarray:
+        """``[service]`` most that may be left unserved; infinite where it has a price only."""
+        given = self.unserved_limit_rps
+        return np.full(self.services, np.inf) if given is None else np.asarray(given, dtype=np.float64)
 
     @cached_property
     def share(self) -> np.ndarray:
@@ -149,6 +207,10 @@ class FleetProblem:
         room = per_node(self.share) * np.asarray(self.node_count)
         rate = np.where(runs, self.throughput_rps, 1.0)
         enough = np.ceil(self.required_rps[self.variant_stage][:, None] / rate - 1e-9)
+        if self.reserve_rps is not None:
+            # Beyond what is enough by itself and a node full of it, one more never matters.
+            rest = np.ceil(self.reserve_rps[self.variant_stage][:, None] / rate - 1e-9)
+            enough = np.maximum(enough, np.where(rest > 0.0, rest + per_node(self.share), 0.0))
         most = np.where(runs, np.minimum(room, np.maximum(enough, 0.0)), 0.0).astype(np.int64)
         return most if self.replica_limit is None else np.minimum(most, self.replica_limit)
 
@@ -158,7 +220,8 @@ class FleetProblem:
         copies = np.where(self.throughput_rps > 0.0, np.minimum(per_node(self.share), self.most), 0)
         busiest = float((self.throughput_rps * copies).max(initial=0.0))
         dearest = float(np.max(self.price_usd_per_hour, initial=1.0))
-        return 10.0 * dearest + 3600.0 * self.unserved_usd_per_request * busiest
+        heaviest = 1.0 if self.service_weight is None else float(self.weight.max(initial=1.0))
+        return 10.0 * dearest + 3600.0 * self.unserved_usd_per_request * heaviest * busiest
 
     def served_rps(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]`` rate that the replicas can serve within their budgets."""
@@ -170,12 +233,40 @@ class FleetProblem:
         totals = np.asarray(replicas).sum(axis=1)
         return np.bincount(self.variant_stage, weights=totals, minlength=len(self.demand_rps)).astype(np.int64)
 
-    def unserved_by_service_rps(self, replicas: np.ndarray) -> np.ndarray:
-        """``[service]`` demand with headroom that some stage of the service does not cover."""
-        unserved = np.maximum(self.required_rps - self.served_rps(replicas), 0.0)
-        largest = np.zeros(int(self.stage_service.max(initial=-1)) + 1)
-        np.maximum.at(largest, self.stage_service, unserved)
+    def unserved_by_stage_rps(self, replicas: np.ndarray, lost_rps: np.ndarray | None = None) -> np.ndarray:
+        """``[stage]`` demand with headroom that is not covered, or what lacks of the reserve if that is more.
+
+        Parameters
+        ----------
+        lost_rps
+            ``[stage]`` most that one node of the placement serves (`optimizer.fleet.reserve.worst_loss_rps`); needed
+            where the problem has a reserve, and without effect elsewhere.
+        """
+        served = self.served_rps(replicas)
+        unserved = np.maximum(self.required_rps - served, 0.0)
+        if self.reserve_rps is None:
+            return unserved
+        if lost_rps is None:
+            raise ValueError("lost_rps[stage] is needed where the problem has a reserve")
+        return np.maximum(unserved, self.reserve_rps - (served - lost_rps))
+
+    def unserved_by_service_rps(self, replicas: np.ndarray, lost_rps: np.ndarray | None = None) -> np.ndarray:
+        """``[service]`` what some stage of the service does not cover; ``lost_rps`` as in `unserved_by_stage_rps`."""
+        largest = np.zeros(self.services)
+        np.maximum.at(largest, self.stage_service, self.unserved_by_stage_rps(replicas, lost_rps))
         return largest
+
+    def keeps_limits(self, unserved_rps: np.ndarray) -> bool:
+        """Whether ``unserved_rps[service]`` is within `unserved_limit_rps`, but for a solver's tolerance."""
+        if self.unserved_limit_rps is None:
+            return True
+        slack = LIMIT_TOLERANCE * float(self.required_rps.max(initial=1.0))
+        return bool((unserved_rps <= self.unserved_limit + slack).all())
+
+    def keeps_budget(self, open_nodes: np.ndarray) -> bool:
+        """Whether ``open_nodes[node_type]`` cost no more than the budget."""
+        cost = float(np.dot(self.price_usd_per_hour, open_nodes))
+        return cost <= self.budget_usd_per_hour * (1.0 + 1e-9)
 
     @cached_property
     def floored_stages(self) -> tuple[int, ...]:
@@ -217,86 +308,17 @@ class FleetProblem:
                 kept[pair] -= min(int(kept[pair]), int(np.ceil(short / -credit[pair])))
         return kept
 
-    def objective_usd_per_hour(self, replicas: np.ndarray, open_nodes: np.ndarray) -> float:
-        """The value that planning minimises."""
-        unserved = self.unserved_by_service_rps(replicas)
+    def objective_usd_per_hour(
+        self, replicas: np.ndarray, open_nodes: np.ndarray, lost_rps: np.ndarray | None = None
+    ) -> float:
+        """The value that planning minimises; ``lost_rps`` as in `unserved_by_stage_rps`."""
+        unserved = self.unserved_by_service_rps(replicas, lost_rps)
+        counted = unserved if self.service_weight is None else self.weight * unserved
         absent = (self.required_rps > 0.0) & (self.stage_replicas(replicas) == 0)
         value = float(
             np.dot(self.price_usd_per_hour, open_nodes)
             + (self.churn_usd_per_hour * np.abs(replicas - self.replicas_now)).sum()
-            + 3600.0 * self.unserved_usd_per_request * unserved.sum()
+            + 3600.0 * self.unserved_usd_per_request * counted.sum()
             + self.absent_usd_per_hour * absent.sum()
         )
         return value if self.lost_usd_per_hour is None else value + float((self.lost_usd_per_hour * replicas).sum())
-
-
-@dataclass(frozen=True)
-class FleetPlan:
-    """An answer to a `FleetProblem`.
-
-    Attributes
-    ----------
-    replicas
-        ``[variant, node_type]`` whole numbers that a placement was found for.
-    open_nodes
-        ``[node_type]`` nodes of that placement.
-    unserved_rps
-        ``[stage]`` demand with headroom that the plan does not cover.
-    status
-        ``optimal`` (within the gap asked for), ``feasible``, ``fallback`` or ``hold``.
-    objective_usd_per_hour
-        Value of the plan, by `FleetProblem.objective_usd_per_hour`.
-    bound_usd_per_hour
-        No plan is cheaper than this; None where no bound was computed.
-    note
-        Why the status is what it is.
-    """
-
-    replicas: np.ndarray
-    open_nodes: np.ndarray
-    unserved_rps: np.ndarray
-    status: str
-    objective_usd_per_hour: float
-    bound_usd_per_hour: float | None = None
-    note: str = ""
-
-    @property
-    def gap(self) -> float | None:
-        """``(objective - bound) / objective``; None without a bound, 0 where the objective is 0."""
-        if self.bound_usd_per_hour is None:
-            return None
-        if self.objective_usd_per_hour <= 0.0:
-            return 0.0
-        return max(0.0, 1.0 - self.bound_usd_per_hour / self.objective_usd_per_hour)
-
-
-def validate_plan(
-    problem: FleetProblem, replicas: np.ndarray, *, status: str, bound: float | None = None, note: str = ""
-) -> FleetPlan:
-    """Check replicas in whole numbers and make the plan: placement, nodes and objective are computed anew.
-
-    Raises
-    ------
-    InvalidPlanError
-        If a number is not whole, negative, on a pair that cannot run, or finds no room on the cluster; or if the mean
-        accuracy of a stage lies below its floor.
-    """
-    raw = np.asarray(replicas, dtype=np.float64)
-    whole = np.round(raw)
-    if raw.shape != problem.throughput_rps.shape or not np.isfinite(raw).all():
-        raise InvalidPlanError(
-            f"replicas of shape {raw.shape} with finite values expected {problem.throughput_rps.shape}"
-        )
-    if np.abs(raw - whole).max(initial=0.0) > 1e-6 or whole.min(initial=0.0) < 0.0:
-        raise InvalidPlanError("replicas are not whole numbers >= 0")
-    count = whole.astype(np.int64)
-    if (count[problem.throughput_rps <= 0.0] > 0).any():
-        raise InvalidPlanError("replicas on a node type where the variant cannot run")
-    packed = [first_fit(problem.share[:, n], count[:, n], int(c)) for n, c in enumerate(problem.node_count)]
-    if sum(p.complete for p in packed) < count.sum():
-        raise InvalidPlanError("no placement found for all replicas")
-    if not problem.keeps_floor(count):
-        raise InvalidPlanError("the mean accuracy of a stage lies below its floor")
-    nodes = np.array([p.nodes for p in packed], dtype=np.int64)
-    unserved = np.maximum(problem.required_rps - problem.served_rps(count), 0.0)
-    return FleetPlan(count, nodes, unserved, status, problem.objective_usd_per_hour(count, nodes), bound, note)

@@ -1,0 +1,295 @@
+"""The model that counts nodes of a type and does not name them: variables, rows, costs.
+
+With a reserve, ``loss[stage]`` is the most that one node of the placement serves of a stage. A placement decides it,
+and the model has none; what every placement satisfies is that
+
+* a node loses at least one replica of each pair in use: ``loss >= throughput z``, ``x <= most z``, ``z`` 0 or 1;
+* some node has at least its share: ``loss >= (sum throughput x) / y`` over the ``y`` nodes of a type in use. That is
+  written for the levels ``c`` of `LEVELS`: ``loss >= (sum throughput x) / c`` unless ``y > c``, and always for
+  ``c = count``.
+
+Both hold with equality where replicas can be spread evenly, so the model's loss is a lower bound.
+
+Such rows bound well and guide badly: a fraction of a 0 or 1 switches them off. To find plans, the model is therefore
+also solved with a *quota*: at most ``quota[variant, node_type]`` replicas on a node, ``x <= quota y``, and ``loss >=
+sum throughput quota used``. That allows less than there is, and its plans lose no more than it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ortools.math_opt.python import mathopt
+
+from optimizer.fleet.packing import packing_cuts
+from optimizer.fleet.problem import FleetProblem
+from optimizer.fleet.solvers import Solved
+
+__all__ = ["Asked", "CountedModel"]
+
+LEVELS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""Counts of nodes for which the share of one node is a row."""
+
+UNIT = 1e-7
+"""Of the largest demand: what amounts are counted in where all variables must be whole."""
+
+WHOLE = 1e7
+"""Times a coefficient that is a part of one, where all must be whole; rounded so that the row allows more."""
+
+
+@dataclass
+class Asked:
+    """What repairs ask of the next model.
+
+    Attributes
+    ----------
+    tightness
+        ``[node_type]`` part of the capacity that may be used.
+    loss_rps
+        ``[stage]`` loss that the reserve must allow for at least, as the last placement had it.
+    quota
+        ``[variant, node_type]`` most replicas on a node; None for no such limit.
+    """
+
+    tightness: np.ndarray
+    loss_rps: np.ndarray
+    quota: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, problem: FleetProblem) -> Asked:
+        """All capacity, and no loss yet."""
+        return cls(np.ones(len(problem.node_count)), np.zeros(len(problem.demand_rps)))
+
+
+class CountedModel:
+    """``model`` to solve, and what its solution says.
+
+    Attributes
+    ----------
+    x, y
+        Variables by pair and by node type.
+    upper
+        ``[variant, node_type]`` bounds of ``x``.
+    loss
+        By stage that has a reserve, in parts of ``largest`` (requests/s).
+
+    Parameters
+    ----------
+    whole
+        Whether all variables must be whole; amounts are then multiples of `UNIT`.
+    """
+
+    def __init__(self, problem: FleetProblem, asked: Asked, *, whole: bool = False) -> None:
+        self.model = mathopt.Model(name="fleet")
+        self._problem, self._asked, self._whole = problem, asked, whole
+        most = problem.required_rps if problem.reserve_rps is None else [*problem.required_rps, *problem.reserve_rps]
+        self.largest = float(np.max(most, initial=0.0)) or 1.0
+        self.loss: dict[int, mathopt.Variable] = {}
+        upper = _upper(problem)
+        runs = problem.throughput_rps > 0.0
+        pairs = [(int(v), int(n)) for v, n in np.argwhere(runs & (upper > 0))]
+        self.upper = upper
+        self.x = {p: self.model.add_integer_variable(lb=0.0, ub=float(upper[p])) for p in pairs}
+        self.y = [self.model.add_integer_variable(lb=0.0, ub=float(c)) for c in problem.node_count]
+        cost = [float(problem.price_usd_per_hour[n]) * node for n, node in enumerate(self.y)]
+        cost += self._cover_demand()
+        cost += self._count_changes()
+        cost += self._keep_accuracy()
+        self._fit_nodes()
+        self._keep_budget()
+        self.model.minimize(mathopt.fast_sum(cost))
+
+    @property
+    def rounding_usd_per_hour(self) -> float:
+        """By how much whole amounts may have raised the optimum."""
+        if not self._whole:
+            return 0.0
+        # One unit of what is unserved, and one of the loss that the reserve allows for, for each service.
+        return 2.0 * UNIT * self.largest * float(self._problem.unserved_usd_per_hour_rps.sum())
+
+    def read(self, solved: Solved) -> tuple[np.ndarray, np.ndarray]:
+        """``replicas[variant, node_type]`` and ``nodes[node_type]``."""
+        replicas = np.zeros(self._problem.throughput_rps.shape, dtype=np.int64)
+        for pair, variable in self.x.items():
+            replicas[pair] = round(solved.value(variable))
+        return replicas, np.array([round(solved.value(v)) for v in self.y], dtype=np.int64)
+
+    def at_least(
+        self,
+        rates: list[tuple[float, mathopt.Variable]],
+        amounts: list[tuple[float, mathopt.Variable]],
+        least_rps: float,
+        scale_rps: float,
+    ) -> None:
+        """Row ``sum rate variable + sum sign largest amount >= least``, in parts of ``scale_rps``.
+
+        Where all is whole, in units of `UNIT` instead, with coefficients rounded so that the row allows more.
+        """
+        if self._whole:
+            unit = self.largest * UNIT
+            terms = [float(np.ceil(rate / unit - 1e-9)) * variable for rate, variable in rates]
+            terms += [sign * amount for sign, amount in amounts]
+            self.model.add_linear_constraint(mathopt.fast_sum(terms) >= float(np.floor(least_rps / unit + 1e-9)))
+            return
+        terms = [rate / scale_rps * variable for rate, variable in rates]
+        terms += [sign * self.largest / scale_rps * amount for sign, amount in amounts]
+        self.model.add_linear_constraint(mathopt.fast_sum(terms) >= least_rps / scale_rps)
+
+    def within(self, parts: list[tuple[float, mathopt.Variable]], most: float, of: mathopt.Variable) -> None:
+        """Row ``sum part variable <= most of``."""
+        if self._whole:
+            parts = [(float(np.floor(part * WHOLE)), variable) for part, variable in parts]
+            most = float(np.ceil(most * WHOLE))
+        terms = [part * variable for part, variable in parts]
+        self.model.add_linear_constraint(mathopt.fast_sum(terms) <= most * of)
+
+    def _amount(self, most: float = np.inf) -> mathopt.Variable:
+        """An amount in parts of the largest demand; in `UNIT` of it where all is whole."""
+        if not self._whole:
+            return self.model.add_variable(lb=0.0, ub=most)
+        cap = min(most, 1.0 + self._problem.served_rps(self.upper).max(initial=0.0) / self.largest)
+        return self.model.add_integer_variable(lb=0.0, ub=float(np.ceil(cap / UNIT - 1e-9)))
+
+    def _flag(self) -> mathopt.Variable:
+        """1 where a stage has no replica, else 0."""
+        return self.model.add_integer_variable(lb=0.0, ub=1.0) if self._whole else self.model.add_variable(lb=0.0)
+
+    def _cover_demand(self) -> list[mathopt.LinearTerm]:
+        """Rows for each stage with demand, in fractions of it: served or unserved, and at least one replica."""
+        problem, x = self._problem, self.x
+        most = problem.unserved_limit / self.largest
+        unserved = [self._amount(float(most[s])) for s in range(problem.services)]
+        prices = problem.unserved_usd_per_hour_rps * self.largest * (UNIT if self._whole else 1.0)
+        cost = [float(prices[s]) * u for s, u in enumerate(unserved)]
+        for stage in np.flatnonzero(problem.required_rps > 0.0):
+            required = float(problem.required_rps[stage])
+            pairs = [p for p in x if problem.variant_stage[p[0]] == stage]
+            absent = self._flag()
+            served = [(float(problem.throughput_rps[p]), x[p]) for p in pairs]
+            self.at_least(served, [(1.0, unserved[problem.stage_service[stage]])], required, required)
+            self.model.add_linear_constraint(mathopt.fast_sum([*[1.0 * x[p] for p in pairs], 1.0 * absent]) >= 1.0)
+            cost.append(problem.absent_usd_per_hour * absent)
+        if problem.reserve_rps is not None:
+            self._keep_reserve(unserved)
+        return cost
+
+    def _keep_reserve(self, unserved: list[mathopt.Variable]) -> None:
+        """Rows of what is left without the worst node, in fractions of the reserve."""
+        problem = self._problem
+        assert problem.reserve_rps is not None
+        levels = self._levels() if self._asked.quota is None else [[] for _ in self.y]
+        for stage in np.flatnonzero(problem.reserve_rps > 0.0):
+            reserve, short = float(problem.reserve_rps[stage]), unserved[problem.stage_service[stage]]
+            pairs = [p for p in self.x if problem.variant_stage[p[0]] == stage]
+            loss = self.loss[int(stage)] = self._amount()
+            served = [(float(problem.throughput_rps[p]), self.x[p]) for p in pairs]
+            self.at_least(served, [(1.0, short), (-1.0, loss)], reserve, reserve)
+            if self._asked.loss_rps[stage] > 0.0:
+                self.at_least(served, [(1.0, short)], reserve + float(self._asked.loss_rps[stage]), reserve)
+            used = {p: self.model.add_integer_variable(lb=0.0, ub=1.0) for p in pairs}
+            for p in pairs:
+                self.model.add_linear_constraint(self.x[p] <= float(self.upper[p]) * used[p])
+                if self._asked.quota is None:
+                    self.at_least([(-float(problem.throughput_rps[p]), used[p])], [(1.0, loss)], 0.0, self.largest)
+                else:
+                    self.model.add_linear_constraint(self.x[p] <= float(self._asked.quota[p]) * self.y[p[1]])
+            for n in range(len(self.y)):
+                here = [p for p in pairs if p[1] == n]
+                for rates in self._losses(here, used, levels[n]) if here else ():
+                    self.at_least(rates, [(1.0, loss)], 0.0, self.largest)
+
+    def _losses(
+        self,
+        here: list[tuple[int, int]],
+        used: dict[tuple[int, int], mathopt.Variable],
+        levels: list[tuple[float, mathopt.Variable]],
+    ) -> list[list[tuple[float, mathopt.Variable]]]:
+        """Of one stage on one node type: what the loss is at least, negated, one sum a row."""
+        rate = {p: float(self._problem.throughput_rps[p]) for p in here}
+        if self._asked.quota is not None:
+            return [[(-rate[p] * float(self._asked.quota[p]), used[p]) for p in here]]
+        full = sum(rate[p] * float(self.upper[p]) for p in here)
+        rows = [[*((-rate[p] / c, self.x[p]) for p in here), (full / c, above)] for c, above in levels]
+        count = float(self._problem.node_count[here[0][1]])
+        return [*rows, [(-rate[p] / count, self.x[p]) for p in here]]
+
+    def _levels(self) -> list[list[tuple[float, mathopt.Variable]]]:
+        """For each node type, levels and the 0 or 1 that says that more nodes are in use."""
+        found: list[list[tuple[float, mathopt.Variable]]] = []
+        for node, count in zip(self.y, self._problem.node_count.tolist()):
+            mine: list[tuple[float, mathopt.Variable]] = []
+            for level in LEVELS:
+                if level >= count:
+                    break
+                above = self.model.add_integer_variable(lb=0.0, ub=1.0)
+                self.model.add_linear_constraint(node <= level + (count - level) * above)
+                if mine:
+                    self.model.add_linear_constraint(above <= 1.0 * mine[-1][1])
+                mine.append((float(level), above))
+            found.append(mine)
+        return found
+
+    def _count_changes(self) -> list[mathopt.LinearTerm]:
+        """Priced differences from the replicas that run now."""
+        problem = self._problem
+        cost: list[mathopt.LinearTerm] = []
+        for pair, variable in self.x.items():
+            churn, now = float(problem.churn_usd_per_hour[pair]), float(problem.replicas_now[pair])
+            if churn <= 0.0:
+                continue
+            if now == 0.0:
+                cost.append(churn * variable)
+                continue
+            most = max(now, float(self.upper[pair]))
+            whole = self._whole
+            change = self.model.add_integer_variable(lb=0.0, ub=most) if whole else self.model.add_variable(lb=0.0)
+            self.model.add_linear_constraint(change - variable >= -now)
+            self.model.add_linear_constraint(change + variable >= now)
+            cost.append(churn * change)
+        return cost
+
+    def _fit_nodes(self) -> None:
+        """Capacity rows in fractions of a node, and the cuts of whole replicas on whole nodes."""
+        problem, tightness = self._problem, self._asked.tightness
+        for n, node in enumerate(self.y):
+            variants = [v for v, m in self.x if m == n]
+            if not variants:
+                continue
+            share = problem.share[variants, n]
+            for row in [*(r for r in share.T if r.any()), *packing_cuts(share)]:
+                parts = [(float(a), self.x[v, n]) for v, a in zip(variants, row) if a > 0.0]
+                self.within(parts, float(tightness[n]), node)
+
+    def _keep_accuracy(self) -> list[mathopt.LinearTerm]:
+        """Rows of the accuracy floors, in parts of the largest coefficient, and the price of accuracy lost."""
+        problem = self._problem
+        for stage in problem.floored_stages:
+            assert problem.floor_credit is not None
+            credit = problem.floor_credit / problem.credit_scale[stage]
+            if self._whole:
+                credit = np.ceil(credit * WHOLE)
+            terms = [float(credit[p]) * x for p, x in self.x.items() if problem.variant_stage[p[0]] == stage]
+            self.model.add_linear_constraint(mathopt.fast_sum(terms) >= 0.0)
+        if problem.lost_usd_per_hour is None:
+            return []
+        return [float(problem.lost_usd_per_hour[p]) * variable for p, variable in self.x.items()]
+
+    def _keep_budget(self) -> None:
+        """Nodes cost no more than the budget; in parts of the dearest one."""
+        problem = self._problem
+        if not np.isfinite(problem.budget_usd_per_hour):
+            return
+        dearest = float(np.max(problem.price_usd_per_hour, initial=1e-9))
+        parts, most = problem.price_usd_per_hour / dearest, problem.budget_usd_per_hour / dearest
+        if self._whole:
+            parts, most = np.floor(parts * WHOLE), np.ceil(most * WHOLE)
+        terms = [float(part) * node for part, node in zip(parts, self.y)]
+        self.model.add_linear_constraint(mathopt.fast_sum(terms) <= float(most))
+
+
+def _upper(problem: FleetProblem) -> np.ndarray:
+    """``[variant, node_type]`` replicas that can help at most: what demand can use, or what runs."""
+    if problem.replica_limit is None:
+        return np.maximum(problem.most, np.where(problem.throughput_rps > 0.0, problem.replicas_now, 0))
+    return problem.most
