@@ -15,7 +15,7 @@ from typing import Any
 
 from workloads.server.plan import JobPlan, ModelPlan, RunPlan, ServerPlan, write_plan
 
-__all__ = ["cpu_plan", "h200_plan", "main", "tiny_plan"]
+__all__ = ["cpu_plan", "h200_plan", "main", "smoke_plan", "tiny_plan"]
 
 LOADS = (0.3, 0.6, 0.8, 0.9)
 CALIBRATING_LOADS = (0.3, 0.6)
@@ -172,6 +172,31 @@ def tiny_plan() -> ServerPlan:
     )
 
 
+def smoke_plan(gpus: int) -> ServerPlan:
+    """Small models and short runs in every mode that `h200_plan` has: a minute that saves ten."""
+    served = Served("two_tower", 1, 4, 1e-3, 0.3, 2_000)
+    ranked = Served("dlrm", 4, 16, 1e-3, 0.3, 2_000)
+    config = {"users": 500, "items": 2000, "dim": 16, "history_length": 5, "context_features": 3, "hidden": [16]}
+    model = served.plan("cuda", "fp32", "cuda_graph", config=config)
+    second = ranked.plan("cuda", "bf16", "cuda_graph", config={"table_rows": [100, 30]})
+    eager = served.plan("cuda", "bf16", "eager", config=config)
+    runs = (served.run("poisson", 0.3), served.run("gamma", 0.9))
+    routed = tuple(served.run("poisson", 0.6, router=router) for router in ("least_outstanding", "round_robin"))
+    funnel = (served.run("poisson", 0.6, max_batch=(4, 16), max_wait_s=(1e-3, 0.0)),)
+    times: dict[str, Any] = {"profile_s": 0.5, "again_s": 0.2}
+    jobs = [
+        JobPlan(name="smoke", models=(model,), gpus=1, runs=runs, **times),
+        JobPlan(name="smoke-eager", models=(eager,), gpus=1, runs=runs[:1], **times),
+        JobPlan(
+            name="smoke-shared", models=(model,), replicas=2, gpus=1, interference_s=1.0, runs=routed, **times
+        ),
+    ]  # fmt: skip
+    if gpus >= 2:
+        jobs.append(JobPlan(name="smoke-2gpus", models=(model,), replicas=2, gpus=2, runs=routed, **times))
+        jobs.append(JobPlan(name="smoke-funnel", models=(model, second), gpus=2, runs=funnel, **times))
+    return ServerPlan(jobs=tuple(jobs))
+
+
 def _scaled(plan: ServerPlan, scale: float) -> ServerPlan:
     def shorter(run: RunPlan) -> RunPlan:
         requests = max(1, int(run.most_requests * scale))
@@ -184,13 +209,14 @@ def _scaled(plan: ServerPlan, scale: float) -> ServerPlan:
 def main(arguments: list[str] | None = None) -> int:
     """Write a plan, and say how long it takes at least."""
     parser = argparse.ArgumentParser(prog="python -m workloads.server.planning", description=__doc__)
-    parser.add_argument("which", choices=("h200", "cpu", "tiny"))
+    parser.add_argument("which", choices=("h200", "cpu", "smoke", "tiny"))
     parser.add_argument("--gpus", type=int, default=1, help="GPUs of the machine")
     parser.add_argument("--scale", type=float, default=1.0, help="take so much of the time of each run")
     parser.add_argument("--cores", type=int, default=2, help="cores of a machine without")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     options = parser.parse_args(arguments)
-    plans = {"h200": lambda: h200_plan(options.gpus), "cpu": lambda: cpu_plan(options.cores), "tiny": tiny_plan}
+    plans = {"h200": lambda: h200_plan(options.gpus), "cpu": lambda: cpu_plan(options.cores)}
+    plans |= {"smoke": lambda: smoke_plan(options.gpus), "tiny": tiny_plan}
     plan = _scaled(plans[options.which](), options.scale)
     write_plan(plan, options.out)
     serving_s = sum(max(job.gpus, 1) * sum(run.seconds for run in job.runs) for job in plan.jobs)
