@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from simulator.policy import FleetFacts, Observation
@@ -24,6 +26,11 @@ class LatencyFeedback:
     ----------
     facts
         The fleet; ``slo_quantile`` chooses among the percentiles observed (50, 95, 99) the next above, at most 99.
+    served_rps
+        Function from ``replicas[variant, node_type]`` to the rate of each ``[stage]`` that they should suffice for;
+        that of the facts if not given.
+    raised, relaxed
+        What the factor is multiplied by.
 
     Attributes
     ----------
@@ -31,8 +38,16 @@ class LatencyFeedback:
         ``[service]``, 1 at first.
     """
 
-    def __init__(self, facts: FleetFacts) -> None:
+    def __init__(
+        self,
+        facts: FleetFacts,
+        served_rps: Callable[[np.ndarray], np.ndarray] | None = None,
+        raised: float = RAISE,
+        relaxed: float = RELAX,
+    ) -> None:
         self._facts = facts
+        self._served_rps = served_rps or facts.served_rps
+        self._raised, self._relaxed = raised, relaxed
         self._column = np.searchsorted([0.5, 0.95], np.minimum(facts.slo_quantile, 0.99))
         self.factor = np.ones(len(facts.services))
 
@@ -45,15 +60,15 @@ class LatencyFeedback:
         missed = enough & (np.nan_to_num(latency_s) > facts.slo_s)
         self.factor = np.where(
             missed & self._should_suffice(observation),
-            np.minimum(self.factor * RAISE, MOST),
-            np.maximum(self.factor * RELAX, 1.0),
+            np.minimum(self.factor * self._raised, MOST),
+            np.maximum(self.factor * self._relaxed, 1.0),
         )
         return self.factor
 
     def _should_suffice(self, observation: Observation) -> np.ndarray:
         """``[service]`` true where every stage's ready replicas cover the interval's rate and none is starting."""
         facts = self._facts
-        enough = facts.served_rps(observation.ready) >= observation.stage_rps
+        enough = self._served_rps(observation.ready) >= observation.stage_rps
         settled = enough & (facts.by_stage(observation.starting.sum(axis=1)) == 0)
         suffices = np.ones(len(facts.services), dtype=bool)
         np.logical_and.at(suffices, facts.stage_service, settled)

@@ -51,7 +51,7 @@ def load_policy_class(path: str, class_name: str, base: Path | None = None) -> t
     policies = {n: c for n, c in classes.items() if callable(getattr(c, "decide", None))}
     if not class_name:
         if len(policies) != 1:
-            fix = f"name it, as in {path}:{next(iter(policies))}" if policies else "add one (docs/policies.md)"
+            fix = f"name it, as in {path}:{next(iter(policies))}" if policies else "add one (docs/writing-policies.md)"
             raise InputError(where, f"the file defines {len(policies)} classes with decide, not one", fix)
         return next(iter(policies.values()))
     chosen = getattr(found, class_name, None)

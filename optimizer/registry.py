@@ -29,7 +29,7 @@ from optimizer.standing import AboveStanding, above_standing
 from simulator.policy import Policy, PolicyContext
 from workloads.errors import InputError, RecfleetError
 
-__all__ = ["PolicySpec", "available_policies", "make_policy", "policy_label", "validate_spec"]
+__all__ = ["PolicySpec", "available_policies", "make_policy", "policy_class", "policy_label", "validate_spec"]
 
 _BUILT_IN: dict[str, tuple[str, str]] = {
     "static_peak": ("static_peak:StaticPeak", "Sized once for the known peak with headroom, never changed"),
@@ -54,6 +54,14 @@ _BUILT_IN: dict[str, tuple[str, str]] = {
         "clairvoyant_mip:ClairvoyantMip",
         "Yardstick, not for practice: the MIP with the true future demand (clairvoyant)",
     ),
+    "rolling_horizon": (
+        "rolling_horizon:RollingHorizon",
+        "Plans ahead at each decision: quantile demand, start-up delays, paid starts (OR-Tools)",
+    ),
+    "clairvoyant_horizon": (
+        "clairvoyant_horizon:ClairvoyantHorizon",
+        "Yardstick, not for practice: the rolling horizon with the true future demand (clairvoyant)",
+    ),
     "kpa": ("kpa:Kpa", "Knative Pod Autoscaler for each stage: tasks in flight or per second, or by a manifest"),
     "ray_serve": ("ray_serve:RayServe", "Ray Serve autoscaling for each stage: ongoing requests, or by a config file"),
     "keda": ("keda:Keda", "KEDA for each stage: a threshold, or a ScaledObject with cron and other triggers"),
@@ -75,6 +83,11 @@ def available_policies() -> dict[str, str]:
     """One line on each policy that can be named: built-in, then installed; nothing is imported."""
     installed = {name: f"Installed: {point.value}" for name, point in sorted(installed_policies().items())}
     return {**{name: summary for name, (_, summary) in _BUILT_IN.items()}, **installed}
+
+
+def policy_class(name: str, base: Path | None = None) -> type[Any]:
+    """The class that a name or ``file.py:Class`` stands for; errors as in `validate_spec`."""
+    return _policy_class(_parse(name).name, base)
 
 
 def policy_label(spec: str | Mapping[str, Any]) -> str:

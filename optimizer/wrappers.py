@@ -76,7 +76,13 @@ class Wrapper:
 
 @dataclass(frozen=True)
 class BoundsOptions:
-    """Least and most replicas of every stage."""
+    """Least and most replicas of every stage.
+
+    Attributes
+    ----------
+    min_replicas, max_replicas
+        Of a stage in all, whatever their variants and node types; no maximum by default.
+    """
 
     min_replicas: int = 0
     max_replicas: int | None = None
@@ -90,8 +96,11 @@ class BoundsOptions:
 
 
 class Bounds(Wrapper):
-    """Adds replicas of the stage's preferred pair, or takes some away: those below its accuracy floor, then those
-    of its least preferred pair."""
+    """Keeps each stage's replicas within bounds.
+
+    It adds replicas of the stage's preferred pair, or takes some away: those below its accuracy floor, then those of
+    its least preferred pair.
+    """
 
     Options = BoundsOptions
 
@@ -117,7 +126,13 @@ class Bounds(Wrapper):
 
 @dataclass(frozen=True)
 class CooldownOptions:
-    """Seconds between a stage's last change and its next growth or shrinking."""
+    """How long a stage rests after a change.
+
+    Attributes
+    ----------
+    up_s, down_s
+        Least time from a stage's last change to its next growth, and to its next shrinking.
+    """
 
     up_s: float = 0.0
     down_s: float = 300.0
@@ -128,7 +143,7 @@ class CooldownOptions:
 
 
 class Cooldown(Wrapper):
-    """After a change of a stage, further growth waits ``up_s`` and further shrinking ``down_s``."""
+    """Lets a stage rest after a change: growth waits ``up_s``, shrinking ``down_s``."""
 
     Options = CooldownOptions
 
@@ -153,7 +168,13 @@ class Cooldown(Wrapper):
 
 @dataclass(frozen=True)
 class RateLimitOptions:
-    """Most replicas of one variant and node type added or taken away in a decision; none: no limit."""
+    """How fast a stage moves.
+
+    Attributes
+    ----------
+    up, down
+        Most replicas of one variant and node type added, and taken away, in a decision; no limit by default.
+    """
 
     up: int | None = None
     down: int | None = None
@@ -165,7 +186,7 @@ class RateLimitOptions:
 
 
 class RateLimit(Wrapper):
-    """Moves from the last answer towards the wanted one in limited steps."""
+    """Moves from the last answer towards the wanted one in steps of at most so many replicas."""
 
     Options = RateLimitOptions
 
@@ -174,13 +195,19 @@ class RateLimit(Wrapper):
         if self.held is None:
             return wanted
         low = 0 if self.options.down is None else self.held - self.options.down
-        high = wanted if self.options.up is None else self.held + self.options.up
+        high = np.maximum(wanted, self.held) if self.options.up is None else self.held + self.options.up
         return np.clip(wanted, low, high)
 
 
 @dataclass(frozen=True)
 class HysteresisOptions:
-    """A stage shrinks only if its throughput falls by more than this fraction."""
+    """How small a reduction is ignored.
+
+    Attributes
+    ----------
+    fraction
+        A stage shrinks only if its throughput falls by more than this fraction.
+    """
 
     fraction: float = 0.1
 

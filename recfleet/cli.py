@@ -21,7 +21,7 @@ __all__ = ["main", "run"]
 _PARTS: dict[str, tuple[str, str, str]] = {
     "compare": ("recfleet.cli_compare", "compare", "Run policies against one another and write a report."),
     "run": ("recfleet.cli_run", "run", "Run one policy and look inside: series, alerts, requests, a Chrome trace."),
-    "policies": ("recfleet.cli_listings", "policies", "List the policies that can be named."),
+    "policies": ("recfleet.cli_policies", "policies", "List policies and wrappers, or one's options."),
     "schema": ("recfleet.cli_listings", "schema", "Print the JSON Schema of a file format."),
     "trace": ("recfleet.cli_trace", "app", "Import, generate and describe request traces."),
     "data": ("recfleet.cli_data", "app", "Prepare logs of interactions for training."),

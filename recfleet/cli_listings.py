@@ -1,4 +1,4 @@
-"""``recfleet policies`` and ``recfleet schema``."""
+"""``recfleet schema``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["SchemaKind", "policies", "schema"]
+__all__ = ["SchemaKind", "schema"]
 
 
 class SchemaKind(StrEnum):
@@ -16,23 +16,6 @@ class SchemaKind(StrEnum):
 
     SCENARIO = "scenario"
     PROFILE = "profile"
-
-
-def policies() -> None:
-    """List the policies that can be named, built in and installed.
-
-    A policy of your own is path/to/file.py:Class.
-    """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from optimizer.registry import available_policies
-
-    table = Table("name", "what it does", box=None, pad_edge=False, header_style="bold")
-    for name, line in available_policies().items():
-        table.add_row(Text(name), Text(line))
-    Console().print(table)
 
 
 def schema(kind: Annotated[SchemaKind, typer.Argument(help="Which file format.")]) -> None:

@@ -147,7 +147,7 @@ def build_policy(spec: PolicySpec, context: PolicyContext, base: Path | None = N
         return make_policy(spec, context, base=base)
     policy = spec.from_context(context) if hasattr(spec, "from_context") else spec()
     if not callable(getattr(policy, "decide", None)):
-        raise InputError(f"policy {label_of(spec)}", "it has no method decide", "see docs/policies.md")
+        raise InputError(f"policy {label_of(spec)}", "it has no method decide", "see docs/writing-policies.md")
     built: Policy = policy
     return built
 

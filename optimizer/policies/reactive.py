@@ -20,7 +20,7 @@ from optimizer.policies.base import BuiltinPolicy
 from simulator.policy import Allocation, Observation, PolicyContext
 from workloads.errors import InputError
 
-__all__ = ["ReactiveOptions", "ReactivePolicy"]
+__all__ = ["ReactiveOptions", "ReactivePolicy", "start_usd"]
 
 HOLD_HOURS = 0.25
 """How long a plan is expected to hold; start-up costs are spread over it."""
@@ -106,7 +106,7 @@ class ReactivePolicy(BuiltinPolicy):
         self._demand = ExpectedDemand(
             options.forecast, self._lead_slots(), window, trend, setting, options.forecast_level
         )
-        self._churn = options.churn * _start_cost(facts) / HOLD_HOURS
+        self._churn = options.churn * start_usd(facts) / HOLD_HOURS
         self._feedback = LatencyFeedback(facts) if options.feedback else None
         floored = bool((~facts.reaches_floor()).any())
         self._accuracy_feedback = AccuracyFeedback(facts) if options.feedback and floored else None
@@ -202,7 +202,7 @@ class ReactivePolicy(BuiltinPolicy):
         return np.array(first) / self.facts.control_interval_s + 1.5
 
 
-def _start_cost(facts: Any) -> np.ndarray:
+def start_usd(facts: Any) -> np.ndarray:
     """``[variant, node_type]`` USD of a replica's part of a node while it starts and serves nothing."""
     dominant = shares(facts.need, facts.capacity).max(axis=2)
     hours = facts.start_delay_s / 3600.0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
 from tests.benchmarks.forecast_table import forecast_tables, read_backtests
+from tests.benchmarks.policy_goals import comparison_tables, goal_table, read_sweep
 from tests.benchmarks.zoo_table import read_results, zoo_tables
 from workloads.catalogue import catalogue_table
 from workloads.compression.study_tables import study_tables
@@ -26,6 +27,8 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("compression.md", "serving"): lambda: serving_table(read_studies()),
     ("compression.md", "studies"): lambda: study_tables(read_studies()),
     ("forecasting.md", "forecasts"): lambda: forecast_tables(read_backtests()),
+    ("policy-comparison.md", "goals"): lambda: goal_table(read_sweep()),
+    ("policy-comparison.md", "sweep"): lambda: comparison_tables(read_sweep()),
     ("profile-format.md", "catalogue"): catalogue_table,
 }
 """(file, name) to what makes the table; that of MLPerf needs the folder of real inputs and is pasted by hand."""

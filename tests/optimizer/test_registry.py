@@ -46,7 +46,7 @@ def test_dashes_and_underscores_name_the_same_policy() -> None:
     ("spec", "expected"),
     [
         ("statik_peak", "did you mean 'static_peak'?"),
-        ("zzz", "policies: clairvoyant_mip, document_greedy"),
+        ("zzz", "policies: clairvoyant_horizon, clairvoyant_mip"),
         ("", "it has no name"),
         ({}, "it has no name"),
         ({"name": "hpa", "targett": 0.5}, "policy hpa option targett: it has no such option; did you mean 'target'?"),
@@ -195,15 +195,3 @@ def test_a_wrapped_policy_that_returns_nonsense(tmp_path: Path) -> None:
     policy = make_policy({"name": "mine.py:Mine", "wrap": ["hysteresis"]}, context(fleet, RATES), base=tmp_path)
     with pytest.raises(InputError, match="returned NoneType, not an Allocation"):
         policy.decide(observation(fleet, 1, RATES))
-
-
-def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
-    example = text.split("```python\n")[1].split("```")[0]
-    assert len(example.splitlines()) < 20
-    (tmp_path / "my_policy.py").write_text(example)
-    fleet = facts()
-    policy = make_policy("my_policy.py:HalfFull", context(fleet, RATES), base=tmp_path)
-    answer = policy.decide(observation(fleet, 1, RATES))
-    assert answer.replicas[0, 0] == 2
-    assert (answer.replicas[~fleet.runs_on()] == 0).all()

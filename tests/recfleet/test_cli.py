@@ -103,7 +103,7 @@ def test_a_defect_is_one_line_unless_asked(monkeypatch: pytest.MonkeyPatch, caps
     def broken() -> None:
         raise ZeroDivisionError("oh\nno")
 
-    monkeypatch.setattr("recfleet.cli_listings.policies", broken)
+    monkeypatch.setattr("recfleet.cli_policies.policies", broken)
     assert cli.run(["policies"]) == 1
     one_line(capsys.readouterr().err, "defect: ZeroDivisionError: oh no")
     with pytest.raises(ZeroDivisionError):
