@@ -48,7 +48,7 @@ def test_a_day(name: str) -> None:
         seen = fleet.stage_demand(DAY[:, max(0, slot - 1)])
         per_stage = np.bincount(fleet.variant_stage, replicas.sum(axis=1), len(fleet.stages))
         assert (per_stage >= 1).all()
-        if name not in (*AUTOSCALERS, "clairvoyant_mip"):
+        if name not in (*AUTOSCALERS, "clairvoyant_mip", "clairvoyant_horizon"):
             assert (served(fleet, replicas) >= seen * (1.0 - 1e-4)).all(), (name, slot)
     again = run(make_policy(name, context(fleet, DAY)), fleet, DAY)
     assert all((a.replicas == b.replicas).all() and a.note == b.note for a, b in zip(answers, again))
