@@ -33,6 +33,7 @@ __all__ = ["PolicySpec", "available_policies", "make_policy", "policy_class", "p
 
 _BUILT_IN: dict[str, tuple[str, str]] = {
     "static_peak": ("static_peak:StaticPeak", "Sized once for the known peak with headroom, never changed"),
+    "fixed": ("fixed:Fixed", "The replicas that it is given, never changed: how a plan of a static fleet is applied"),
     "hpa": (
         "hpa:Hpa",
         "Kubernetes HPA v2 for each stage: on its busy fraction, or by a manifest",
@@ -128,7 +129,8 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
     options = _from_base(chosen, parsed.options, base)
     _check_options(chosen, options, where)
     whole = context
-    if whole.facts.min_replicas.any():
+    standing = bool(whole.facts.min_replicas.any()) and not getattr(chosen, "counts_standing", False)
+    if standing:
         context = above_standing(whole)
     try:
         from_context = hasattr(chosen, "from_context")
@@ -144,7 +146,7 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
     for entry in parsed.wrap:
         wrapper, options = _wrapper(entry, where)
         policy = wrapper(policy, context.facts, options)
-    return AboveStanding(policy, whole.facts) if whole.facts.min_replicas.any() else policy
+    return AboveStanding(policy, whole.facts) if standing else policy
 
 
 def _parse(spec: str | Mapping[str, Any]) -> PolicySpec:

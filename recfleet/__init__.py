@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from optimizer.registry import available_policies, make_policy
     from recfleet.comparing import compare
     from recfleet.comparison import Comparison
+    from recfleet.plan_result import CapacityPlan
+    from recfleet.planning import plan
     from recfleet.single_run import simulate
     from simulator.policy import Allocation, Observation, Policy, PolicyContext
     from simulator.result import RunResult
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Allocation",
+    "CapacityPlan",
     "Comparison",
     "InputError",
     "ModelProfile",
@@ -44,11 +47,13 @@ __all__ = [
     "load_profile",
     "load_scenario",
     "make_policy",
+    "plan",
     "simulate",
 ]
 
 _HOME = {
     "Allocation": "simulator.policy",
+    "CapacityPlan": "recfleet.plan_result",
     "Comparison": "recfleet.comparison",
     "InputError": "workloads.errors",
     "ModelProfile": "workloads.profile",
@@ -66,6 +71,7 @@ _HOME = {
     "load_profile": "workloads.profile",
     "load_scenario": "simulator.scenario",
     "make_policy": "optimizer.registry",
+    "plan": "recfleet.planning",
     "simulate": "recfleet.single_run",
 }
 

@@ -20,6 +20,7 @@ __all__ = ["main", "run"]
 
 _PARTS: dict[str, tuple[str, str, str]] = {
     "compare": ("recfleet.cli_compare", "compare", "Run policies against one another and write a report."),
+    "plan": ("recfleet.cli_plan", "plan", "Find the cheapest fleet and policy that meet the objectives."),
     "run": ("recfleet.cli_run", "run", "Run one policy and look inside: series, alerts, requests, a Chrome trace."),
     "policies": ("recfleet.cli_policies", "policies", "List policies and wrappers, or one's options."),
     "schema": ("recfleet.cli_listings", "schema", "Print the JSON Schema of a file format."),

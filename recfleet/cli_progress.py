@@ -46,7 +46,10 @@ class RichListener:
         self._progress.stop()
 
     def begin(self, labels: list[str]) -> None:
-        """Show the bar of all runs."""
+        """Show the bar of all runs, in place of that of an earlier batch."""
+        for task in (*self._tasks.values(), *([] if self._all is None else [self._all])):
+            self._progress.remove_task(task)
+        self._tasks.clear()
         self._labels, self._fractions = labels, [0.0] * len(labels)
         self._all = self._progress.add_task(f"{len(labels)} runs", total=len(labels) * _STEPS)
 

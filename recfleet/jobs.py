@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from simulator.result import RunResult
     from simulator.scenario import Scenario
 
-__all__ = ["Job", "PolicySpec", "Runner", "build_policy", "check_labels", "label_of", "make_jobs", "simulate_job"]
+__all__ = [
+    "Job", "PolicySpec", "Runner", "bound_of", "build_policy", "check_labels", "label_of", "make_jobs", "simulate_job",
+    "spec_digest",
+]  # fmt: skip
 
 PolicySpec = Any
 """A policy's name, ``path/to/file.py:Class``, a mapping with ``name`` and options, or a class."""
@@ -96,13 +99,16 @@ def make_jobs(
     common = digest(scenario, source_digest())
     pairs = [(seed, spec, label) for seed in seeds for spec, label in zip(policies, labels)]
     return [
-        Job(i, spec, base, label, seed, digest(common, _spec_digest(spec, base), label, seed)[:32])
+        Job(i, spec, base, label, seed, digest(common, spec_digest(spec, base), label, seed)[:32])
         for i, (seed, spec, label) in enumerate(pairs)
     ]
 
 
-def _spec_digest(spec: PolicySpec, base: Path | None) -> str:
-    """Of a name its options and their files; of a class something new each time, for its code may have changed."""
+def spec_digest(spec: PolicySpec, base: Path | None) -> str:
+    """What names a policy, hashed: of a name its options and their files.
+
+    Of a class something new each time, for its code may have changed.
+    """
     if not isinstance(spec, str | Mapping):
         return secrets.token_hex()
     name = spec.get("name") if isinstance(spec, Mapping) else spec
@@ -134,7 +140,7 @@ def simulate_job(
     result = simulate(
         scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress, requests=requests
     )
-    bound_usd, status = _bound(result)
+    bound_usd, status = bound_of(result)
     clairvoyant = bool(getattr(policy, "clairvoyant", False))
     return RunRecord(result, bound_usd, status, clairvoyant, time.perf_counter() - began)
 
@@ -152,7 +158,8 @@ def build_policy(spec: PolicySpec, context: PolicyContext, base: Path | None = N
     return built
 
 
-def _bound(result: RunResult) -> tuple[float, str]:
+def bound_of(result: RunResult) -> tuple[float, str]:
+    """Fluid lower bound on the cost of what a run served, USD, and its status."""
     from optimizer.bounds import fluid_bound_usd, standing_bound_usd
 
     facts = result.facts

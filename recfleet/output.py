@@ -13,10 +13,11 @@ from typing import IO
 
 from workloads.errors import InputError
 
-__all__ = ["FORMAT", "RUN_FORMAT", "Workspace", "check_target", "is_recfleet_output", "open_workspace"]
+__all__ = ["FORMAT", "PLAN_FORMAT", "RUN_FORMAT", "Workspace", "check_target", "is_recfleet_output", "open_workspace"]
 
 FORMAT = "recfleet-comparison"
 RUN_FORMAT = "recfleet-run"
+PLAN_FORMAT = "recfleet-plan"
 """``format`` fields of the manifest, by which an output folder is known to be ours."""
 
 _WORKSPACE_ENTRIES = {"lock", "runs", "draft", "previous"}
@@ -59,12 +60,12 @@ class Workspace:
 
 
 def is_recfleet_output(folder: Path) -> bool:
-    """Whether a folder was written by a comparison or a run."""
+    """Whether a folder was written by a comparison, a run or a plan."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(manifest, dict) and manifest.get("format") in (FORMAT, RUN_FORMAT)
+    return isinstance(manifest, dict) and manifest.get("format") in (FORMAT, PLAN_FORMAT, RUN_FORMAT)
 
 
 @contextmanager

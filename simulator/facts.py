@@ -26,13 +26,14 @@ BY_LOAD = ("least_outstanding", "weighted", "power_of_two", "locality")
 HIGHEST_GAP_CV = 3.0
 
 
-def prepare(scenario: Scenario, seed: int) -> PolicyContext:
-    """What policies may know before a run of this seed."""
+def prepare(scenario: Scenario, seed: int, facts: FleetFacts | None = None) -> PolicyContext:
+    """What policies may know before a run of this seed; ``facts`` are computed if left out."""
     counts = arrivals_per_slot(scenario, seed)
     length_s = np.diff(slot_ends_s(scenario), prepend=0.0)
     rates = frozen(counts / length_s)
     peak_rps = rates[:, length_s >= 0.5 * length_s[0]].max(axis=1)
-    return PolicyContext(facts=fleet_facts(scenario), peak_rps=frozen(peak_rps), future_rps=rates)
+    facts = fleet_facts(scenario) if facts is None else facts
+    return PolicyContext(facts=facts, peak_rps=frozen(peak_rps), future_rps=rates)
 
 
 def slot_ends_s(scenario: Scenario) -> np.ndarray:

@@ -24,7 +24,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.md")),
 ]
-HEAVY = ("compare", "compress", "profile", "train")
+HEAVY = ("compare", "compress", "plan", "profile", "train")
 """Parsed only; the options and the files that they name must exist."""
 SAYS_NO = {"lp": 1}
 """Exit code of a result that says no: the worked case of `recfleet lp` is infeasible for most seeds, and says so."""

@@ -1,0 +1,107 @@
+"""Searches over fleets and loads whose every question costs simulations: few questions, no luck involved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Bracket", "Margins", "breaking_load", "first_that_holds"]
+
+Answers = Callable[[Sequence[float]], Sequence[bool]]
+Margins = Callable[[Sequence[float], Sequence[int]], Sequence[Sequence[float]]]
+"""``[load][seed]``: by how much objectives are held at each load on each seed; negative where one is not."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """The largest load found to hold and the smallest found not to; ``breaks`` is None where none was found."""
+
+    holds: float
+    breaks: float | None
+
+
+def first_that_holds(holds: Callable[[int], bool], size: int, start: int) -> int | None:
+    """The first of ``size`` things in order of strength that holds, from the guess ``start``; None if none does.
+
+    If one holds, stronger ones are taken to hold too. Steps double from the guess, and then halve, so that the answer
+    and the thing before it have both been asked.
+    """
+    if size == 0:
+        return None
+    start = min(max(start, 0), size - 1)
+    step, low, high = 1, -1, size  # low fails, high holds
+    at = start
+    while True:
+        if holds(at):
+            high = at
+            if high - 1 == low or high == 0:
+                break
+            at = max(high - step, low + 1)
+        else:
+            low = at
+            if low + 1 == high or low == size - 1:
+                break
+            at = min(low + step, high - 1)
+        if low >= 0 and high < size:
+            break
+        step *= 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    return high if high < size else None
+
+
+def breaking_load(
+    margins: Margins, seeds: Sequence[int], *, guess: float, tolerance: float, most: float, width: int = 2
+) -> Bracket:
+    """Where loads, as factors of one that holds on every seed, begin not to hold on every seed.
+
+    One seed is asked about ``width`` loads at once: they grow from ``guess`` until one does not hold or ``most`` is
+    reached, then divide the bracket until ``breaks / holds - 1 <= tolerance``. Then the other seeds are asked at the
+    load that holds. If one says no, the search goes on below with the one that says so loudest.
+    """
+    seed, high = seeds[0], None
+    while True:
+        found = _narrow(lambda loads, seed=seed: _one(margins, loads, seed), 1.0, high, guess, tolerance, most, width)
+        others = [s for s in seeds if s != seed]
+        if found.holds == 1.0 or not others:
+            return found
+        (said,) = margins([found.holds], others)
+        worst = min(range(len(others)), key=lambda k: said[k])
+        if said[worst] >= 0.0:
+            return found
+        seed, high = others[worst], found.holds
+
+
+def _one(margins: Margins, loads: Sequence[float], seed: int) -> list[bool]:
+    return [values[0] >= 0.0 for values in margins(loads, [seed])]
+
+
+def _narrow(
+    asked: Answers, low: float, high: float | None, guess: float, tolerance: float, most: float, width: int
+) -> Bracket:
+    step = max(guess, 1.0 + tolerance)
+    while high is None:
+        loads = [min(low * step ** (k + 1), most) for k in range(width)]
+        loads = sorted({load for load in loads if load > low})
+        low, high = _split(loads, asked(loads), low)
+        if high is None and low >= most:
+            return Bracket(low, None)
+        step = step**2
+    while high / low - 1.0 > tolerance:
+        loads = [low * (high / low) ** ((k + 1) / (width + 1)) for k in range(width)]
+        low, fails = _split(loads, asked(loads), low)
+        high = high if fails is None else fails
+    return Bracket(low, high)
+
+
+def _split(loads: Sequence[float], answers: Sequence[bool], low: float) -> tuple[float, float | None]:
+    """The last load before the first that does not hold, and that one."""
+    for load, answer in zip(loads, answers):
+        if not answer:
+            return low, load
+        low = load
+    return low, None

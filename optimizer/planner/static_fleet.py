@@ -1,0 +1,190 @@
+"""Static fleets: whole nodes that stand for the whole run, from cheap to strong.
+
+A fleet's *strength* is the largest factor by which the peak demand of every stage could be multiplied while its
+replicas still serve it within their latency budgets: ``min_stage sum throughput x / peak``. It is what plans know
+before any simulation. `frontier` lists fleets of growing cost in which none is both dearer and weaker than another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from optimizer.fleet.fallback import plan_fleet
+from optimizer.fleet.mip import MipLimits
+from optimizer.fleet.packing import first_fit
+from optimizer.fleet.problem import FleetProblem
+from optimizer.planner.least_capacity import priced_to_serve
+from optimizer.planner.strongest import strongest_replicas
+from simulator.cluster import resource_index
+from simulator.life.fairness import place_all
+from simulator.placement import Placement
+from simulator.policy import FleetFacts
+
+__all__ = ["Mix", "StaticFleet", "fits", "frontier", "mixes", "strength"]
+
+LIMITS = MipLimits(gap=1e-4, nodes=2000, thorough=True)
+STEP, LEAST_STEP = 1.02, 1.005
+"""The frontier's next fleet serves so much more than the last was asked for, and than it can serve: small steps cost
+solves and settle nothing."""
+UNSERVED = 1e-5
+"""Part of the demand that counts as rounding."""
+MOST_STEPS = 80
+MOST_MIXES = 12
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Node types that a fleet may use: ``may[node_type]``, and what that is called."""
+
+    name: str
+    may: np.ndarray
+
+
+@dataclass(frozen=True)
+class StaticFleet:
+    """Whole nodes and the replicas on them.
+
+    Attributes
+    ----------
+    nodes, replicas
+        ``[node_type]`` and ``[variant, node_type]``; replicas that always stand are among them.
+    strength
+        See the module.
+    usd_per_hour
+        Of its nodes.
+    """
+
+    mix: str
+    nodes: np.ndarray
+    replicas: np.ndarray
+    strength: float
+    usd_per_hour: float
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Two fleets of the same nodes are the same fleet."""
+        return tuple(int(n) for n in self.nodes)
+
+
+def mixes(facts: FleetFacts, peak_rps: np.ndarray) -> list[Mix]:
+    """All node types together; then each proper subset that can serve every stage with demand, small ones first.
+
+    Beyond `MOST_MIXES` only single types are tried beside all together.
+    """
+    types = range(len(facts.node_types))
+    there = [n for n in types if facts.node_count[n] > 0 and facts.runs_on()[:, n].any()]
+    found = [_mix(facts, there, "any")]
+    sizes = range(1, len(there)) if 2 ** len(there) - 1 <= MOST_MIXES else [1]
+    for size in sizes:
+        found += [_mix(facts, some, "") for some in combinations(there, size) if _serves(facts, some, peak_rps)]
+    return found
+
+
+def _mix(facts: FleetFacts, some: Sequence[int], name: str) -> Mix:
+    may = np.zeros(len(facts.node_types), dtype=bool)
+    may[list(some)] = True
+    return Mix(name or "+".join(facts.node_types[n] for n in some), may)
+
+
+def _serves(facts: FleetFacts, some: Sequence[int], peak_rps: np.ndarray) -> bool:
+    """Whether every stage with demand has a variant on some of the node types, and what stands has a place."""
+    runs = facts.runs_on()[:, list(some)].any(axis=1)
+    has = np.bincount(facts.variant_stage, weights=runs, minlength=len(facts.stages)) > 0
+    others = [n for n in range(len(facts.node_types)) if n not in some]
+    return bool(has[peak_rps > 0.0].all()) and not facts.min_replicas[:, others].any()
+
+
+def strength(facts: FleetFacts, replicas: np.ndarray, peak_rps: np.ndarray) -> float:
+    """Factor on ``peak_rps[stage]`` that the replicas serve within their budgets; 0 without demand."""
+    some = peak_rps > 0.0
+    return float((facts.served_rps(replicas)[some] / peak_rps[some]).min(initial=np.inf)) if some.any() else 0.0
+
+
+def fits(facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray) -> bool:
+    """Whether the simulator's own placement finds room for the replicas on ``nodes[node_type]``."""
+    placement = Placement(facts.capacity, nodes, resource_index("gpu"), resource_index("gpu_memory"))
+    return place_all(placement, facts, replicas) is not None
+
+
+def frontier(
+    facts: FleetFacts, peak_rps: np.ndarray, mix: Mix, weakest: float, strongest: float
+) -> Iterator[StaticFleet]:
+    """Fleets of a mix from strength ``weakest`` on, each the cheapest that the MIP finds for its strength.
+
+    Ends where the mix has no stronger fleet, with the first fleet of at least strength ``strongest``, or after
+    `MOST_STEPS`.
+
+    Parameters
+    ----------
+    peak_rps
+        ``[stage]`` largest demand.
+    """
+    count = np.where(mix.may, facts.node_count, 0)
+    level, seen = weakest, set[tuple[int, ...]]()
+    for _ in range(MOST_STEPS):
+        fleet = cheapest_fleet(facts, peak_rps * level, count, mix.name, peak_rps)
+        if fleet is None:
+            return
+        if fleet.key not in seen:
+            seen.add(fleet.key)
+            yield fleet
+        if fleet.strength >= strongest:
+            return
+        level = max(fleet.strength * LEAST_STEP, level * STEP)
+
+
+def cheapest_fleet(
+    facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray, mix: str, peak_rps: np.ndarray
+) -> StaticFleet | None:
+    """The cheapest fleet that serves ``demand_rps[stage]``, its nodes filled as evenly as they can be.
+
+    None where ``count[node_type]`` nodes cannot serve the demand.
+    """
+    problem = planning_problem(facts, demand_rps, count)
+    plan = plan_fleet(priced_to_serve(problem), LIMITS)
+    if plan.unserved_rps.sum() > UNSERVED * float(demand_rps.sum()) or plan.status == "hold":
+        return None
+    nodes = plan.open_nodes
+    replicas = strongest_replicas(problem, nodes, peak_rps, plan.replicas)
+    return _whole(facts, mix, nodes, [replicas, plan.replicas], peak_rps)
+
+
+def _whole(
+    facts: FleetFacts, mix: str, nodes: np.ndarray, choices: Sequence[np.ndarray], peak_rps: np.ndarray
+) -> StaticFleet | None:
+    """The first choice that the simulator can place, with what stands; more nodes are taken where none can be placed
+    as planned."""
+    least = facts.min_replicas
+    for replicas in [c + least for c in choices]:
+        packed = [first_fit(_share(facts)[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
+        wanted = np.maximum(nodes, [p.nodes for p in packed]) if least.any() else nodes
+        for spare in (0, 1, 2):
+            have = np.minimum(wanted + spare * (wanted > 0), facts.node_count)
+            if fits(facts, replicas, have):
+                usd = float(have @ facts.price_usd_per_hour)
+                return StaticFleet(mix, have, replicas, strength(facts, replicas, peak_rps), usd)
+            if spare == 0 and replicas is not choices[-1] and len(choices) > 1:
+                break
+    return None
+
+
+def _share(facts: FleetFacts) -> np.ndarray:
+    from optimizer.fleet.packing import shares
+
+    return shares(facts.need, facts.capacity)
+
+
+def planning_problem(facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray) -> FleetProblem:
+    """The allocation problem of a demand on ``count[node_type]`` nodes, beyond what always stands."""
+    from optimizer.standing import above_standing
+    from simulator.policy import PolicyContext
+
+    rest = replace(facts, node_count=np.asarray(count))
+    if facts.min_replicas.any():
+        none = np.zeros((len(facts.services), 1))
+        rest = above_standing(PolicyContext(rest, none[:, 0], none)).facts
+    return FleetProblem.from_facts(rest, np.maximum(demand_rps - rest.standing_rps, 0.0), headroom=0.0)
