@@ -26,8 +26,13 @@ def plan(
     scenario: Annotated[Path, typer.Argument(help="Scenario file (YAML).", metavar="SCENARIO")],
     growth: Annotated[float, typer.Option(help="Factor on the scenario's demand.", metavar="F")] = 1.0,
     survive: Annotated[
-        str, typer.Option(help="What the plan must survive: node (the loss of any one), or none.", metavar="WHAT")
-    ] = "none",
+        str | None,
+        typer.Option(
+            help="What the plan must survive: node (the loss of any one), or none; by default what the scenario says.",
+            metavar="WHAT",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, from the scenario's own on.", min=1, metavar="N")] = 3,
     policies: Annotated[
         list[str] | None,
@@ -121,9 +126,10 @@ def _split(policies: list[str] | None) -> list[str] | None:
 
 
 def _command(
-    scenario: Path, growth: float, survive: str, seeds: int, names: list[str] | None, tolerance: float, out: Path
+    scenario: Path, growth: float, survive: str | None, seeds: int, names: list[str] | None, tolerance: float, out: Path
 ) -> str:
-    parts = ["recfleet", "plan", str(scenario), "--growth", f"{growth:g}", "--survive", survive, "--seeds", str(seeds)]
+    parts = ["recfleet", "plan", str(scenario), "--growth", f"{growth:g}", "--seeds", str(seeds)]
+    parts += [] if survive is None else ["--survive", survive]
     parts += [] if names is None else ["--policies", ",".join(names) or "static"]
     return shlex.join([*parts, "--tolerance", f"{tolerance:g}", "--out", str(out)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def plan(
     scenario: Scenario | str | Path,
     *,
     growth: float = 1.0,
-    survive: str = "none",
+    survive: str | None = None,
     seeds: int | Sequence[int] = 3,
     policies: Sequence[PolicySpec] | None = None,
     tolerance: float = 0.05,
@@ -61,8 +62,8 @@ def plan(
     growth
         Factor on the scenario's demand.
     survive
-        ``node``: the plan also holds, on the first seed, after any one node is lost at its worst moment for good. By
-        default ``none``.
+        ``node``: the plan also holds, on the first seed, after any one node is lost at its worst moment for good;
+        ``none``: it need not. By default what the scenario says (`planning.survive`), else ``none``.
     seeds
         The seeds, or how many: the scenario's seed and those after it.
     policies
@@ -101,10 +102,11 @@ def plan(
     def finish(folder: Path) -> CapacityPlan:
         announce_compilation(scenario, listener)
         listener.note("computing what each replica can serve within its latency budget")
-        world = _world(scenario, growth)
+        world = _world(scenario, growth, survive)
+        survives = world.facts.headroom_after_loss is not None
         with open_pool(world, folder, count, runner, listener) as pool:
             sims = Simulations(pool, world, base)
-            return _plan(scenario, world, sims, growth, survive == "node", seed_list, specs, tolerance, listener)
+            return _plan(scenario, world, sims, growth, survives, seed_list, specs, tolerance, listener)
 
     if out is None:
         with tempfile.TemporaryDirectory(prefix="recfleet-") as folder:
@@ -118,10 +120,10 @@ def plan(
     return planned
 
 
-def _check(growth: float, survive: str, tolerance: float, workers: int | None) -> None:
+def _check(growth: float, survive: str | None, tolerance: float, workers: int | None) -> None:
     if not (math.isfinite(growth) and 0.0 < growth <= 1000.0):
         raise InputError("growth", f"{growth:g} is no factor above 0 and up to 1000", "give one, as in 1.5")
-    if survive not in ("none", "node"):
+    if survive not in (None, "none", "node"):
         raise InputError("survive", f"'{survive}' is nothing to survive", "give node, or none")
     if not (0.0 < tolerance <= 1.0):
         raise InputError("tolerance", f"{tolerance:g} is not above 0 and at most 1", "give one, as in 0.05")
@@ -142,12 +144,18 @@ def _specs(scenario: Scenario, policies: Sequence[PolicySpec] | None) -> list[Po
     return specs
 
 
-def _world(scenario: Scenario, growth: float) -> PlanWorld:
+def _world(scenario: Scenario, growth: float, survive: str | None) -> PlanWorld:
+    """The scenario at its planned load; policies keep a reserve for a node where the plan must survive its loss."""
     from optimizer.planner.loads import at_load
     from simulator.facts import fleet_facts
 
     planned = at_load(scenario, growth)
-    return PlanWorld(planned, fleet_facts(planned))
+    facts = fleet_facts(planned)
+    if survive == "node" and facts.headroom_after_loss is None:
+        facts = replace(facts, headroom_after_loss=0.0)
+    if survive == "none":
+        facts = replace(facts, headroom_after_loss=None)
+    return PlanWorld(planned, facts)
 
 
 def _plan(

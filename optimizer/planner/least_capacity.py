@@ -22,7 +22,8 @@ import numpy as np
 
 from optimizer.fleet.fluid import FluidModel
 from optimizer.fleet.mip import MipLimits, SolverTroubleError, solve_fleet_mip
-from optimizer.fleet.problem import FleetProblem, InvalidPlanError
+from optimizer.fleet.plan import InvalidPlanError
+from optimizer.fleet.problem import FleetProblem
 from simulator.policy import FleetFacts
 
 __all__ = ["StaticBound", "least_capacity_rps", "priced_to_serve", "static_bound"]

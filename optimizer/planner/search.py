@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 __all__ = ["Bracket", "Margins", "breaking_load", "first_that_holds"]
 
@@ -63,9 +64,10 @@ def breaking_load(
     reached, then divide the bracket until ``breaks / holds - 1 <= tolerance``. Then the other seeds are asked at the
     load that holds. If one says no, the search goes on below with the one that says so loudest.
     """
-    seed, high = seeds[0], None
+    seed: int = seeds[0]
+    high: float | None = None
     while True:
-        found = _narrow(lambda loads, seed=seed: _one(margins, loads, seed), 1.0, high, guess, tolerance, most, width)
+        found = _narrow(partial(_one, margins, seed), 1.0, high, guess, tolerance, most, width)
         others = [s for s in seeds if s != seed]
         if found.holds == 1.0 or not others:
             return found
@@ -76,7 +78,7 @@ def breaking_load(
         seed, high = others[worst], found.holds
 
 
-def _one(margins: Margins, loads: Sequence[float], seed: int) -> list[bool]:
+def _one(margins: Margins, seed: int, loads: Sequence[float]) -> list[bool]:
     return [values[0] >= 0.0 for values in margins(loads, [seed])]
 
 

@@ -15,14 +15,15 @@ import numpy as np
 
 from optimizer.fleet.fallback import plan_fleet
 from optimizer.fleet.mip import MipLimits
-from optimizer.fleet.packing import first_fit
+from optimizer.fleet.packing import first_fit, shares
 from optimizer.fleet.problem import FleetProblem
 from optimizer.planner.least_capacity import priced_to_serve
 from optimizer.planner.strongest import strongest_replicas
+from optimizer.standing import above_standing
 from simulator.cluster import resource_index
 from simulator.life.fairness import place_all
 from simulator.placement import Placement
-from simulator.policy import FleetFacts
+from simulator.policy import FleetFacts, PolicyContext
 
 __all__ = ["Mix", "StaticFleet", "fits", "frontier", "mixes", "strength"]
 
@@ -140,8 +141,9 @@ def frontier(
 def cheapest_fleet(
     facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray, mix: str, peak_rps: np.ndarray
 ) -> StaticFleet | None:
-    """The cheapest fleet that serves ``demand_rps[stage]``, its nodes filled as evenly as they can be.
+    """The cheapest fleet that serves ``demand_rps[stage]``, its nodes filled so that its weakest stage is strongest.
 
+    Where the facts ask for a reserve, one that serves it after the loss of a node, if replicas are spread as planned.
     None where ``count[node_type]`` nodes cannot serve the demand.
     """
     problem = planning_problem(facts, demand_rps, count)
@@ -149,6 +151,8 @@ def cheapest_fleet(
     if plan.unserved_rps.sum() > UNSERVED * float(demand_rps.sum()) or plan.status == "hold":
         return None
     nodes = plan.open_nodes
+    if problem.reserve_rps is not None:  # what is strongest may lean on one node
+        return _whole(facts, mix, nodes, [plan.replicas], peak_rps)
     replicas = strongest_replicas(problem, nodes, peak_rps, plan.replicas)
     return _whole(facts, mix, nodes, [replicas, plan.replicas], peak_rps)
 
@@ -158,9 +162,9 @@ def _whole(
 ) -> StaticFleet | None:
     """The first choice that the simulator can place, with what stands; more nodes are taken where none can be placed
     as planned."""
-    least = facts.min_replicas
+    least, share = facts.min_replicas, shares(facts.need, facts.capacity)
     for replicas in [c + least for c in choices]:
-        packed = [first_fit(_share(facts)[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
+        packed = [first_fit(share[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
         wanted = np.maximum(nodes, [p.nodes for p in packed]) if least.any() else nodes
         for spare in (0, 1, 2):
             have = np.minimum(wanted + spare * (wanted > 0), facts.node_count)
@@ -172,17 +176,8 @@ def _whole(
     return None
 
 
-def _share(facts: FleetFacts) -> np.ndarray:
-    from optimizer.fleet.packing import shares
-
-    return shares(facts.need, facts.capacity)
-
-
 def planning_problem(facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray) -> FleetProblem:
     """The allocation problem of a demand on ``count[node_type]`` nodes, beyond what always stands."""
-    from optimizer.standing import above_standing
-    from simulator.policy import PolicyContext
-
     rest = replace(facts, node_count=np.asarray(count))
     if facts.min_replicas.any():
         none = np.zeros((len(facts.services), 1))
