@@ -49,7 +49,10 @@ class AboveStanding:
     def decide(self, observation: Observation) -> Allocation:
         """What the inner policy wants of the rest, and what stands."""
         allocation = self.inner.decide(self._rest(observation))
-        return replace(allocation, replicas=np.asarray(allocation.replicas) + self._least)
+        replicas = np.asarray(allocation.replicas) + self._least
+        if allocation.expected_rps is None:
+            return replace(allocation, replicas=replicas)
+        return replace(allocation, replicas=replicas, expected_rps=allocation.expected_rps + self._facts.standing_rps)
 
     def _rest(self, observation: Observation) -> Observation:
         standing_rps = self._facts.standing_rps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +13,14 @@ from recfleet.run_record import RunRecord
 from simulator.cluster import RESOURCES
 from simulator.result import RunResult
 
-__all__ = ["Check", "check_runs", "conservation_line"]
+if TYPE_CHECKING:
+    from optimizer.certificate.certify import Certificate
+
+__all__ = ["Check", "check_certificates", "check_runs", "conservation_line"]
 
 _TOLERANCE = 1e-6
 _BOUND_TOLERANCE = 1e-3
+_LEDGER_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,29 @@ def check_runs(runs: Sequence[RunRecord]) -> tuple[Check, ...]:
         for name, meaning, rule in rules
     ]
     return (*checks, _common_arrivals(runs))
+
+
+def check_certificates(runs: Sequence[RunRecord], certificates: Sequence[Certificate]) -> tuple[Check, ...]:
+    """The chain of each run, and the sum of its ledger."""
+    chain, sums = [], []
+    for run, c in zip(runs, certificates, strict=True):
+        who = f"{run.policy}, seed {run.seed}"
+        lower, upper, cost = c.optimum.lower_usd, c.optimum.upper_usd, c.cost_usd
+        if not c.fluid_usd <= lower * (1 + _TOLERANCE) or not lower <= upper * (1 + _TOLERANCE):
+            chain.append(f"{who}: LP bound {c.fluid_usd:.6g} USD, optimum {lower:.6g} to {upper:.6g} USD")
+        if c.applies and lower > cost * (1 + _BOUND_TOLERANCE):
+            chain.append(f"{who}: met the condition in every slot and paid {cost:.6g} USD, optimum {lower:.6g} USD")
+        total, difference = c.ledger.total_usd, c.ledger.cost_usd - c.ledger.bound_usd
+        if abs(total - difference) > _LEDGER_TOLERANCE * max(abs(difference), cost):
+            sums.append(f"{who}: lines sum to {total:.12g} USD, cost less bound is {difference:.12g} USD")
+    return (
+        Check(
+            "certificate",
+            "LP bound <= clairvoyant optimum, which no run that met its condition undercut",
+            tuple(chain),
+        ),
+        Check("ledger", "the lines of the waste ledger sum to cost less bound, in every run", tuple(sums)),
+    )
 
 
 def conservation_line(runs: Sequence[RunRecord]) -> str:

@@ -9,13 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recfleet.checks import Check, check_runs, conservation_line
+from recfleet.checks import Check, check_certificates, check_runs, conservation_line
 from recfleet.run_record import RunRecord
 from recfleet.verdict import Standing, Verdict, judge, standings
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from optimizer.certificate.certify import Certificate
+    from optimizer.certificate.prices import BottleneckPrices
     from recfleet.report.picture import Picture
     from simulator.monitoring.alerts import AlertRule
 
@@ -108,14 +110,34 @@ class Comparison:
         return standings(self.runs)
 
     @cached_property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """For each run: LP bound, clairvoyant optimum, cost, and the waste ledger between them."""
+        from optimizer.certificate.certify import certify
+
+        return tuple(certify([run.result for run in self.runs], [run.bound_usd for run in self.runs]))
+
+    def certificates_of(self, policy: str) -> list[Certificate]:
+        """Those of a policy, by seed."""
+        return [c for run, c in zip(self.runs, self.certificates, strict=True) if run.policy == policy]
+
+    @cached_property
+    def prices(self) -> BottleneckPrices:
+        """What one unit more of each resource, node type and demand would save or cost a day, on the first seed."""
+        from optimizer.certificate.conditions import stage_demand
+        from optimizer.certificate.prices import bottleneck_prices
+
+        first = self.runs[0].result
+        return bottleneck_prices(first.facts, stage_demand(first), first.intervals.length_s)
+
+    @cached_property
     def verdict(self) -> Verdict:
         """The recommendation in words."""
-        return judge(self.runs)
+        return judge(self.runs, self.certificates)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Invariants over all runs."""
-        return check_runs(self.runs)
+        return (*check_runs(self.runs), *check_certificates(self.runs, self.certificates))
 
     @property
     def ok(self) -> bool:

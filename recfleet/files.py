@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recfleet.certificate_tables import certificate_document, certificate_frame, ledger_frame
 from recfleet.digest import file_sha256
 from recfleet.estimates import estimate
 from recfleet.happening_tables import alerts_frame, events_frame
@@ -42,11 +43,15 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     if accuracy := accuracy_rows(comparison.runs):
         (folder / "accuracy.csv").write_text(csv_text(accuracy, columns_of=ACCURACY_METRICS), encoding="utf-8")
     (folder / "summary.json").write_text(_json(summary_document(comparison, rows, services)), encoding="utf-8")
+    certificate_frame(comparison.runs, comparison.certificates).to_csv(
+        folder / "certificate.csv", index=False, lineterminator="\n", float_format="%.10g"
+    )
     frames = {
         "intervals": comparison.intervals,
         "service_intervals": service_intervals_frame(comparison.runs),
         "replicas": replicas_frame(comparison.runs),
         "decisions": comparison.decisions,
+        "waste_ledger": ledger_frame(comparison.runs, comparison.certificates),
     }
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
@@ -76,6 +81,7 @@ def summary_document(
         "policies": {s.policy: _means(s.policy, s.clairvoyant, rows) for s in comparison.standings},
         "runs": rows,
         "services": services,
+        **certificate_document(comparison.runs, comparison.certificates, comparison.prices),
         **({"accuracy": accuracy} if (accuracy := accuracy_rows(comparison.runs)) else {}),
     }
 

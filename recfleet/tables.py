@@ -131,6 +131,8 @@ def _decisions(run: RunRecord) -> dict[str, Any]:
     columns: dict[str, Any] = {name: [getattr(d, name) for d in log] for name in _DECISION_FIELDS}
     for name in ("objective_usd_per_hour", "bound_usd_per_hour"):
         columns[name] = np.array([math.nan if v is None else v for v in columns[name]], dtype=np.float64)
+    columns["gap"] = np.array([math.nan if d.gap is None else d.gap for d in log], dtype=np.float64)
+    columns["expected"] = [_expected_text(d.expected_rps, facts.stages) for d in log]
     columns["wanted_replicas"] = [int(d.wanted.sum()) for d in log]
     columns["wanted"] = [wanted_text(d.wanted, facts.variants, facts.node_types) for d in log]
     return _keyed(run, len(log)) | columns
@@ -147,6 +149,11 @@ _DECISION_FIELDS = (
     "bound_usd_per_hour",
     "note",
 )
+
+
+def _expected_text(expected_rps: Sequence[float] | None, stages: Sequence[str]) -> str:
+    """``stage=requests/s`` for each stage; empty where the policy said nothing."""
+    return "" if expected_rps is None else ", ".join(f"{k}={rps:.6g}" for k, rps in zip(stages, expected_rps))
 
 
 def wanted_text(wanted: np.ndarray, variants: Sequence[str], node_types: Sequence[str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from recfleet.estimates import Estimate, estimate
 from recfleet.floors import FloorStanding, worst_floor
 from recfleet.run_record import RunRecord
 from simulator.measured import Measured
+
+if TYPE_CHECKING:
+    from optimizer.certificate.certify import Certificate
 
 __all__ = ["REFERENCES", "Standing", "Verdict", "judge", "standings"]
 
@@ -134,13 +138,21 @@ def _out_minutes(run: Measured) -> float:
     return float(run.result.intervals.length_s[run.violations.any(axis=1)].sum()) / 60
 
 
-def judge(runs: Sequence[RunRecord]) -> Verdict:
-    """The cheapest policy that holds every objective, against what is done today and against the bound."""
+def judge(runs: Sequence[RunRecord], certificates: Sequence[Certificate] = ()) -> Verdict:
+    """The cheapest policy that holds every objective, against what is done today and against the bound.
+
+    Parameters
+    ----------
+    certificates
+        One a run, in the same order, for a sentence on the clairvoyant optimum; none for no such sentence.
+    """
     table = standings(runs)
     deployable = [s for s in table if not s.clairvoyant]
     holding = _cheapest_first([s for s in deployable if s.holds])
     if not holding:
-        return _none_holds(table, deployable)
+        verdict = _none_holds(table, deployable)
+        of_closest = [(r, c) for r, c in zip(runs, certificates) if r.policy == verdict.closest]
+        return replace(verdict, sentences=(*verdict.sentences, *_against_optimum(of_closest)))
     winner = holding[0]
     sentences = [
         _headline(winner, runs),
@@ -148,6 +160,7 @@ def judge(runs: Sequence[RunRecord]) -> Verdict:
         *_against_references(winner, deployable),
         *_against_runner_up(winner, holding),
         *_against_bound(winner),
+        *_against_optimum([(r, c) for r, c in zip(runs, certificates) if r.policy == winner.policy]),
         *_against_yardsticks(winner, table),
         *_doubts(winner),
     ]
@@ -267,6 +280,44 @@ def _against_bound(winner: Standing) -> list[str]:
         f"It pays {ratio:.2f} times the lower bound of {winner.bound_usd.mean:,.2f} USD, which no policy "
         "that serves as many requests on this cluster can undercut."
     ]
+
+
+def _against_optimum(pairs: Sequence[tuple[RunRecord, Certificate]]) -> list[str]:
+    """Where a policy stands against the cheapest sequence of fleets that knows the day, and why if below."""
+    if not pairs:
+        return []
+    own = [c for _, c in pairs]
+    if beyond := sum(c.optimum.slots_beyond for c in own):
+        return [f"In {beyond:,} slots no fleet of this cluster serves the demand within its SLO throughput, so there is "
+                "no clairvoyant optimum to hold it against."]  # fmt: skip
+    lower = estimate([c.optimum.lower_usd for c in own]).mean
+    upper = estimate([c.optimum.upper_usd for c in own]).mean
+    cost = estimate([c.cost_usd for c in own]).mean
+    span = f"{lower:,.2f} USD" if f"{lower:,.2f}" == f"{upper:,.2f}" else f"{lower:,.2f} to {upper:,.2f} USD"
+    text = (
+        f"The clairvoyant optimum, the cheapest sequence of whole fleets that serves each slot's requests in that slot "
+        f"within the SLO throughput and pays for starts, costs {span}"
+    )
+    if not cost > 0.0:
+        return [f"{text}."]
+    if cost >= lower:
+        over = f"{100 * (cost / upper - 1):.2g} %" if cost > upper else "at most " + f"{100 * (cost / lower - 1):.2g} %"
+        return [f"{text}: {_name_of(pairs)} is {over} above it{_met(own)}."]
+    from recfleet.certificate_tables import why_below
+
+    run, certificate = min(pairs, key=lambda pair: pair[1].gap)
+    return [f"{text}: {_name_of(pairs)} paid {100 * (1 - cost / lower):.2g} % less, because it did not meet that condition: "
+            f"{why_below(run, certificate)}."]  # fmt: skip
+
+
+def _name_of(pairs: Sequence[tuple[RunRecord, Certificate]]) -> str:
+    """The policy of these runs."""
+    return pairs[0][0].policy
+
+
+def _met(own: Sequence[Certificate]) -> str:
+    short, slots = sum(c.conditions.short for c in own), sum(c.conditions.slots for c in own)
+    return f", although short of that throughput in {short:,} of {slots:,} slots" if short else ""
 
 
 def _against_yardsticks(winner: Standing, table: Sequence[Standing]) -> list[str]:

@@ -223,6 +223,7 @@ class _Run:
                 objective_usd_per_hour=allocation.objective_usd_per_hour,
                 bound_usd_per_hour=allocation.bound_usd_per_hour,
                 note=allocation.note,
+                expected_rps=_expected(allocation, self._facts, self._where(now_s)),
             )
         )
 
@@ -239,6 +240,17 @@ class _Run:
     def _where(self, now_s: float | None = None) -> str:
         at = "" if now_s is None else f" at {now_s:g} s"
         return f"policy {self._name}, seed {self._seed}{at}"
+
+
+def _expected(allocation: Allocation, facts: FleetFacts, where: str) -> tuple[float, ...] | None:
+    """The demand by stage that an allocation says it was made for, checked."""
+    if allocation.expected_rps is None:
+        return None
+    rps = np.asarray(allocation.expected_rps, dtype=np.float64)
+    if rps.shape != (len(facts.stages),) or not (np.isfinite(rps) & (rps >= 0.0)).all():
+        raise InputError(where, f"expected_rps is {allocation.expected_rps}",
+                         f"return {len(facts.stages)} numbers >= 0, [stage], or None")  # fmt: skip
+    return tuple(rps.tolist())
 
 
 def _asks(allocation: object, replicas: np.ndarray) -> bool:

@@ -298,6 +298,9 @@ class Allocation:
         Of the planning problem, where one was solved.
     note
         A short reason for the decision log.
+    expected_rps
+        ``[stage]`` demand that the policy expects and plans for, without any headroom, for the decision log and the
+        waste ledger; None where it has no such forecast.
     """
 
     replicas: np.ndarray
@@ -305,6 +308,7 @@ class Allocation:
     objective_usd_per_hour: float | None = None
     bound_usd_per_hour: float | None = None
     note: str = ""
+    expected_rps: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

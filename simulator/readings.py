@@ -191,6 +191,7 @@ class Readings:
         """All rows read, as arrays."""
         grown = {name: np.diff(kept[: self._taken + 1], axis=0) for name, kept in self._kept.items()}
         columns = grown | {name: column[: self._taken] for name, column in self._columns.items()}
+        columns["stage_rps"] = self._passed[:, : self._taken].T.copy()
         return Intervals(**{field.name: columns[field.name] for field in fields(Intervals)})
 
 

@@ -46,6 +46,8 @@ class Intervals:
         ``[interval, variant, node_type]`` that failed in the interval.
     usable_nodes
         ``[interval, node_type]`` at its end: not failed, and not given notice.
+    stage_rps
+        ``[interval, stage]`` requests/s that passed the result cache to the funnel (`simulator.policy.Observation`).
     """
 
     start_s: np.ndarray
@@ -71,6 +73,7 @@ class Intervals:
     training_gpu_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     replicas_lost: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
     usable_nodes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    stage_rps: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,16 @@ class Decision:
     objective_usd_per_hour: float | None
     bound_usd_per_hour: float | None
     note: str
+    expected_rps: tuple[float, ...] | None = None
+    """By stage, where the policy says it (`simulator.policy.Allocation`)."""
+
+    @property
+    def gap(self) -> float | None:
+        """``(objective - bound) / objective`` of the planning problem; None where none was solved or it has no bound."""
+        objective, bound = self.objective_usd_per_hour, self.bound_usd_per_hour
+        if objective is None or bound is None:
+            return None
+        return max(0.0, (objective - bound) / objective) if objective > 0.0 else 0.0
 
 
 @dataclass(frozen=True)

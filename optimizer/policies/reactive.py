@@ -145,7 +145,7 @@ class ReactivePolicy(BuiltinPolicy):
             if extra
             else answer.note
         )
-        return replace(answer, replicas=held, note=note)
+        return replace(answer, replicas=held, note=note, expected_rps=expected)
 
     def _reason(self, required: np.ndarray, observation: Observation) -> str:
         if self._planned_rps is None:

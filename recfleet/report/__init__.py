@@ -13,6 +13,7 @@ __all__ = ["FIGURES", "draw", "write_page"]
 
 FIGURES: dict[str, str] = {
     "cost": "recfleet.report.figure_cost",
+    "ledger": "recfleet.report.figure_ledger",
     "waste": "recfleet.report.figure_waste",
     "latency": "recfleet.report.figure_latency",
     "tail": "recfleet.report.figure_tail",

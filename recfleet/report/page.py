@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recfleet.estimates import estimate
 from recfleet.report import FIGURES, draw
+from recfleet.report.certificate import chain_rows, ledger_rows, price_sentences, solve_rows
 from recfleet.report.decision_log import decision_excerpts
 from recfleet.report.happenings import happenings
 from recfleet.report.ranking import COLUMNS, ranked_rows
@@ -32,6 +33,7 @@ def page_html(comparison: Comparison) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    ranked = ranked_rows(comparison)
     pictures = {name: draw(comparison, name) for name in FIGURES}
     style = resources.files("recfleet.report").joinpath("page.css").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
@@ -39,12 +41,17 @@ def page_html(comparison: Comparison) -> str:
         scenario=comparison.scenario,
         verdict=comparison.verdict,
         columns=COLUMNS,
-        rows=ranked_rows(comparison),
+        rows=ranked,
         figures={n: _Drawn(p.title, p.caption, Markup(p.svg)) for n, p in pictures.items()},
         services=_service_table(comparison),
         facts=_facts(comparison),
         accuracy=_accuracy_table(comparison),
         decisions=decision_excerpts(comparison),
+        chain=chain_rows(comparison),
+        ledger_policies=[row.policy for row in ranked],
+        ledger=ledger_rows(comparison, [row.policy for row in ranked]),
+        prices=price_sentences(comparison),
+        solves=solve_rows(comparison),
         happenings=happenings(comparison),
         extrapolated=_extrapolated(comparison),
         relative_error=RELATIVE_ERROR,

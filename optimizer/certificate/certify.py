@@ -1,0 +1,181 @@
+"""Certificates and ledgers of the runs of one scenario.
+
+What runs have in common is solved once: the cheapest fleet for a demand depends on the cluster alone, so all runs of
+all seeds share the same `Levels`; runs that met the same demand share their clairvoyant optimum and most rungs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.bounds import fluid_bound_usd, standing_bound_usd
+from optimizer.certificate.clairvoyant import Clairvoyant, clairvoyant, demands_of
+from optimizer.certificate.conditions import Conditions, conditions_of, stage_demand
+from optimizer.certificate.covering import covering
+from optimizer.certificate.ladder import Rung, WasteLedger, ledger_of
+from optimizer.certificate.levels import Levels
+from optimizer.certificate.schedule import Leads, leads
+from simulator.life.events import PURPOSES
+from simulator.result import RunResult
+
+__all__ = ["Certificate", "certify"]
+
+NO_RESERVE = "the scenario asks for no reserve against the loss of a node"
+NO_HEADROOM = "the scenario asks for no headroom"
+NO_FORECAST = "the policy says of no demand that it expects it"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """LP bound <= clairvoyant optimum <= cost, for one run, with the conditions; and its ledger.
+
+    Attributes
+    ----------
+    fluid_usd
+        LP bound of serving all requests that came, at any time of the run: never above the optimum.
+    optimum
+        The clairvoyant optimum between two values; at most ``cost_usd`` for a run that met its condition.
+    served_bound_usd
+        LP bound of serving what this run served: at most ``cost_usd``, whatever it did.
+    cost_usd
+        What the run paid.
+    conditions
+        Whether it met the optimum's condition.
+    ledger
+        What lies between.
+    """
+
+    fluid_usd: float
+    optimum: Clairvoyant
+    served_bound_usd: float
+    cost_usd: float
+    conditions: Conditions
+    ledger: WasteLedger
+
+    @property
+    def gap(self) -> float:
+        """``(cost - lower value of the optimum) / cost``; negative where the run paid less, NaN without a cost."""
+        return (self.cost_usd - self.optimum.lower_usd) / self.cost_usd if self.cost_usd > 0.0 else float("nan")
+
+    @property
+    def applies(self) -> bool:
+        """The run met the optimum's condition, so that it cannot have paid less."""
+        return self.conditions.met and self.optimum.slots_beyond == 0
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What runs of the same demand share: the fluid bound of all requests, rungs 2 to 6, and the optimum."""
+
+    fluid_usd: float
+    optimum: Clairvoyant
+    rungs: tuple[Rung, ...]
+
+
+def certify(results: Sequence[RunResult], bounds_usd: Sequence[float]) -> list[Certificate]:
+    """A certificate for each run of one scenario.
+
+    Parameters
+    ----------
+    results
+        Runs with the same facts.
+    bounds_usd
+        Fluid bound of each for what it served, as its summary states it.
+    """
+    facts = results[0].facts
+    scale = 1.0 + facts.headroom
+    slo = Levels(covering(facts, facts.throughput_rps), facts)
+    best = Levels(covering(facts, facts.best_throughput_rps), facts)
+    lead = _leads(results, slo)
+    demands = {_key(stage_demand(r)): (stage_demand(r), r.intervals.length_s) for r in results}
+    expected = {_key(e): (e, r.intervals.length_s) for r in results if (e := _expected(r)) is not None}
+    _refine(best, list(demands.values()))
+    refined = [(f(d), length) for d, length in demands.values()
+               for f in (lambda d: d, lambda d: demands_of(lead, d), lambda d: scale * d,
+                         lambda d: scale * demands_of(lead, d))]  # fmt: skip
+    _refine(slo, [*refined, *((scale * e, length) for e, length in expected.values())])
+    common = {key: _common(results[0], slo, best, lead, d, length) for key, (d, length) in demands.items()}
+    return [
+        _certificate(r, bound, common[_key(stage_demand(r))], slo) for r, bound in zip(results, bounds_usd, strict=True)
+    ]
+
+
+def _key(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values).tobytes()
+
+
+def _leads(results: Sequence[RunResult], levels: Levels) -> Leads:
+    """Where images are pulled, a node that has one starts a replica sooner than the facts say, by how much they do not:
+    then only booting is counted on."""
+    facts = results[0].facts
+    lead = leads(facts, levels.problem)
+    if not any(r.storage_bytes_by_purpose[PURPOSES.index("image")] > 0.0 for r in results):
+        return lead
+    boot = np.ceil(facts.boot_s / facts.control_interval_s - 1e-9).astype(np.int64)
+    return Leads(lead.replica, np.maximum(lead.node, boot), 0, int(boot.min(initial=0)))
+
+
+def _expected(result: RunResult) -> np.ndarray | None:
+    """``[slot, stage]`` what the policy expected at each decision; None where it did not say so at each."""
+    said = [d.expected_rps for d in result.decisions]
+    if len(said) != len(result.intervals.start_s) or any(rps is None for rps in said):
+        return None
+    return np.array(said, dtype=np.float64)
+
+
+def _refine(levels: Levels, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    levels.refine(np.concatenate([d for d, _ in parts]), np.concatenate([length for _, length in parts]))
+
+
+def _common(
+    result: RunResult, slo: Levels, best: Levels, lead: Leads, demand_rps: np.ndarray, length_s: np.ndarray
+) -> _Common:
+    facts = result.facts
+    scale = 1.0 + facts.headroom
+    all_usd = slo.problem.all_nodes_usd_per_hour * float(length_s.sum()) / 3600.0
+    bound = fluid_bound_usd(facts, length_s @ demand_rps, float(length_s.sum()))
+    standing = standing_bound_usd(facts, float(length_s.sum()))
+    fluid_usd = max(bound.usd, standing) if bound.status == "optimal" else all_usd
+    optimum = clairvoyant(slo, lead, demand_rps, length_s)
+    optimum = Clairvoyant(
+        max(optimum.lower_usd, fluid_usd), max(optimum.upper_usd, fluid_usd), optimum.status, optimum.slots_beyond
+    )
+    planned = _slotwise(slo, scale * demand_rps, length_s)
+    with_starts = clairvoyant(slo, lead, scale * demand_rps, length_s) if facts.headroom > 0.0 else optimum
+    rungs = (
+        _slotwise(best, demand_rps, length_s),
+        _slotwise(slo, demand_rps, length_s),
+        planned if facts.headroom > 0.0 else Rung(planned.usd, planned.lower_usd, NO_HEADROOM),
+        Rung(planned.usd, planned.lower_usd, NO_RESERVE),
+        Rung(with_starts.upper_usd, with_starts.lower_usd),
+    )
+    return _Common(fluid_usd, optimum, rungs)
+
+
+def _slotwise(levels: Levels, demand_rps: np.ndarray, length_s: np.ndarray) -> Rung:
+    """``sum_t length f(demand_t)`` from above and from below."""
+    upper, lower = levels.upper(demand_rps), levels.lower(demand_rps)
+    return Rung(float(upper @ length_s) / 3600.0, float(lower @ length_s) / 3600.0)
+
+
+def _certificate(result: RunResult, bound_usd: float, common: _Common, slo: Levels) -> Certificate:
+    cost_usd = float(result.intervals.cost_usd.sum())
+    expected = _expected(result)
+    if expected is None:
+        last = common.rungs[-1]
+        forecast = Rung(last.usd, last.lower_usd, NO_FORECAST)
+    else:
+        forecast = _slotwise(slo, (1.0 + result.facts.headroom) * expected, result.intervals.length_s)
+    rungs = (
+        Rung(bound_usd, bound_usd),
+        Rung(common.fluid_usd, common.fluid_usd),
+        *common.rungs,
+        forecast,
+        Rung(cost_usd, cost_usd),
+    )
+    return Certificate(
+        common.fluid_usd, common.optimum, bound_usd, cost_usd, conditions_of(result), ledger_of(rungs)
+    )
