@@ -1,4 +1,4 @@
-"""Certificates, ledgers and bottleneck prices as rows and documents; columns are explained in ``docs/certificate.md``."""
+"""Certificates, ledgers and bottleneck prices as rows and documents; ``docs/certificate.md`` explains the columns."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def why_below(run: RunRecord, certificate: Certificate) -> str:
     conditions, reasons = certificate.conditions, []
     if conditions.short:
         reasons.append(
-            f"in {conditions.short:,} of {conditions.slots:,} slots, with {100 * conditions.short_requests:.3g} % of the "
-            "requests, the fleet ready throughout had less SLO-feasible throughput than the demand (at worst "
+            f"in {conditions.short:,} of {conditions.slots:,} slots, with {100 * conditions.short_requests:.3g} % of "
+            "the requests, the fleet ready throughout had less SLO-feasible throughput than the demand (at worst "
             f"{100 * conditions.worst_share:.3g} % of it), so that requests queued over slots or replicas ran hotter"
         )
     if conditions.below_floor:
@@ -121,7 +121,7 @@ def ledger_frame(runs: Sequence[RunRecord], certificates: Sequence[Certificate])
 
 
 def price_rows(prices: BottleneckPrices, facts: FleetFacts) -> list[dict[str, Any]]:
-    """A row a price above 0: ``what``, ``kind`` (resource, node, stage) and ``usd_per_day``, what is worth most first."""
+    """A row a price above 0, with ``kind`` (resource, node, stage), ``what`` and ``usd_per_day``, dearest first."""
     rows = []
     for n, node_type in enumerate(facts.node_types):
         for r, resource in enumerate(RESOURCES):

@@ -79,7 +79,8 @@ def load_record(path: Path) -> RunRecord | None:
         tree = json.loads(arrays.pop("tree").tobytes())
         parts = {part: _join(tree[part], part, arrays) for part in ("record", "result", "facts", "intervals")}
         decisions = tuple(
-            Decision(wanted=wanted, **_join(fields, "", {})) for wanted, fields in zip(arrays["wanted"], tree["decisions"])
+            Decision(wanted=wanted, **_join(fields, "", {}))
+            for wanted, fields in zip(arrays["wanted"], tree["decisions"])
         )
         monitored = [Series(**_join(one, f"monitored{i}", arrays)) for i, one in enumerate(tree["monitored"])]
         result = RunResult(

@@ -288,8 +288,10 @@ def _against_optimum(pairs: Sequence[tuple[RunRecord, Certificate]]) -> list[str
         return []
     own = [c for _, c in pairs]
     if beyond := sum(c.optimum.slots_beyond for c in own):
-        return [f"In {beyond:,} slots no fleet of this cluster serves the demand within its SLO throughput, so there is "
-                "no clairvoyant optimum to hold it against."]  # fmt: skip
+        return [
+            f"In {beyond:,} slots no fleet of this cluster serves the demand within its SLO throughput, so there is no "
+            "clairvoyant optimum to hold it against."
+        ]
     lower = estimate([c.optimum.lower_usd for c in own]).mean
     upper = estimate([c.optimum.upper_usd for c in own]).mean
     cost = estimate([c.cost_usd for c in own]).mean
@@ -306,8 +308,10 @@ def _against_optimum(pairs: Sequence[tuple[RunRecord, Certificate]]) -> list[str
     from recfleet.certificate_tables import why_below
 
     run, certificate = min(pairs, key=lambda pair: pair[1].gap)
-    return [f"{text}: {_name_of(pairs)} paid {100 * (1 - cost / lower):.2g} % less, because it did not meet that condition: "
-            f"{why_below(run, certificate)}."]  # fmt: skip
+    return [
+        f"{text}: {_name_of(pairs)} paid {100 * (1 - cost / lower):.2g} % less, because it did not meet that "
+        f"condition: {why_below(run, certificate)}."
+    ]
 
 
 def _name_of(pairs: Sequence[tuple[RunRecord, Certificate]]) -> str:

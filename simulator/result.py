@@ -96,7 +96,7 @@ class Decision:
 
     @property
     def gap(self) -> float | None:
-        """``(objective - bound) / objective`` of the planning problem; None where none was solved or it has no bound."""
+        """``(objective - bound) / objective`` of the planning problem; None without a solve or its bound."""
         objective, bound = self.objective_usd_per_hour, self.bound_usd_per_hour
         if objective is None or bound is None:
             return None

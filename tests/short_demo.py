@@ -22,6 +22,8 @@ FILES = {
     "service_intervals.parquet",
     "replicas.parquet",
     "decisions.parquet",
+    "certificate.csv",
+    "waste_ledger.parquet",
     "manifest.json",
     "report.html",
 }

@@ -24,6 +24,7 @@ from simulator.result import RunResult
 __all__ = ["Certificate", "certify"]
 
 NO_RESERVE = "the scenario asks for no reserve against the loss of a node"
+NOT_APART = "what the scenario's reserve costs is not told apart: it is in what the policy did"
 NO_HEADROOM = "the scenario asks for no headroom"
 NO_FORECAST = "the policy says of no demand that it expects it"
 
@@ -149,8 +150,8 @@ def _common(
         _slotwise(best, demand_rps, length_s),
         _slotwise(slo, demand_rps, length_s),
         planned if facts.headroom > 0.0 else Rung(planned.usd, planned.lower_usd, NO_HEADROOM),
-        Rung(planned.usd, planned.lower_usd, NO_RESERVE),
-        Rung(with_starts.upper_usd, with_starts.lower_usd),
+        Rung(planned.usd, planned.lower_usd, NO_RESERVE if facts.headroom_after_loss is None else NOT_APART),
+        Rung(min(with_starts.upper_usd, all_usd), min(with_starts.lower_usd, all_usd)),
     )
     return _Common(fluid_usd, optimum, rungs)
 
@@ -176,6 +177,4 @@ def _certificate(result: RunResult, bound_usd: float, common: _Common, slo: Leve
         forecast,
         Rung(cost_usd, cost_usd),
     )
-    return Certificate(
-        common.fluid_usd, common.optimum, bound_usd, cost_usd, conditions_of(result), ledger_of(rungs)
-    )
+    return Certificate(common.fluid_usd, common.optimum, bound_usd, cost_usd, conditions_of(result), ledger_of(rungs))

@@ -36,7 +36,8 @@ class Clairvoyant:
         Over the run. Where demand is beyond the cluster in some slot there is no optimum: the price of all nodes stands
         for those slots in both, and no policy can meet the condition.
     status
-        ``proven`` (they differ by less than 0.05 %), ``enclosed`` (by more), or ``beyond the cluster``.
+        ``proven`` (they differ by less than 0.05 %), ``enclosed`` (by more), ``no sequence found`` (the upper value is
+        then infinite), or ``beyond the cluster``.
     slots_beyond
         Slots whose demand no fleet on this cluster serves.
     """
@@ -49,6 +50,8 @@ class Clairvoyant:
     @property
     def gap(self) -> float:
         """``(upper - lower) / upper``; 0 without a cost."""
+        if self.upper_usd == np.inf:
+            return 1.0
         return (self.upper_usd - self.lower_usd) / self.upper_usd if self.upper_usd > 0.0 else 0.0
 
 
@@ -68,6 +71,7 @@ def clairvoyant(levels: Levels, lead: Leads, demand_rps: np.ndarray, length_s: n
     if beyond:
         upper = float(forward_max(levels.upper(present), int(lead.node.max(initial=0))) @ length_s) / 3600.0
         return Clairvoyant(lower, max(lower, upper), "beyond the cluster", beyond)
-    upper = cheap_sequence_usd(levels, lead, demand_rps, length_s)
-    upper = max(lower, min(upper, levels.problem.all_nodes_usd_per_hour * float(length_s.sum()) / 3600.0))
+    upper = max(lower, cheap_sequence_usd(levels, lead, demand_rps, length_s))
+    if upper == np.inf:
+        return Clairvoyant(lower, upper, "no sequence found", 0)
     return Clairvoyant(lower, upper, "proven" if upper - lower <= 5e-4 * upper else "enclosed", 0)

@@ -64,7 +64,9 @@ class Covering:
 
     def served_rps(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]``."""
-        return np.bincount(self.variant_stage, (self.rate_rps * replicas).sum(axis=1), int(self.variant_stage.max()) + 1)
+        return np.bincount(
+            self.variant_stage, (self.rate_rps * replicas).sum(axis=1), int(self.variant_stage.max()) + 1
+        )
 
     def nodes(self, replicas: np.ndarray) -> np.ndarray | None:
         """``[node_type]`` nodes of a first-fit placement; None where it finds none for all replicas."""

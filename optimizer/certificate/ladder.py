@@ -12,7 +12,7 @@ Rungs, USD over the run, for the demand ``d[slot, stage]`` that came, slots of l
     7  forecast   sum_t D f((1 + h) e_t): whole fleets for what the policy expected, ``e_t``, at each decision
     8  cost       what the policy paid
 
-``f(d)`` is the cost of the cheapest fleet found for ``d``, ``best(d)`` at best-batch throughput; both come with a proven
+``f(d)`` is the cost of the cheapest fleet found for ``d``, ``best(d)`` at best-batch throughput; both have a proven
 lower value (`certificate.levels`). The lines of the ledger are the differences of neighbouring rungs, so that they sum
 to cost less bound whatever the rungs are. A line may be negative: the policy, or the step, did with less than the rung
 before. Nothing is clamped.
@@ -42,7 +42,7 @@ LINES: tuple[Kind, ...] = (
     Kind("reserve", "failure reserve", "capacity kept for the loss of a node"),
     Kind("starts", "start-up delay", "nodes and replicas are paid for while they boot and load"),
     Kind("forecast", "forecast, not truth", "whole fleets for what was expected instead of what came"),
-    Kind("policy", "what the policy did", "the rest: its own rules, margins and handovers, and what it saved by lateness"),
+    Kind("policy", "what the policy did", "the rest: its rules, margins and handovers, less what lateness saved it"),
 )
 """The lines in order; line ``i`` is the step from rung ``i`` to rung ``i + 1``."""
 

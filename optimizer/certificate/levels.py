@@ -23,6 +23,7 @@ __all__ = ["Levels", "solves_within"]
 
 SETTLED = 2e-4
 """Relative difference of the two values below which a demand is not looked at again."""
+LARGE = 1e300
 MOST_SOLVES = 160
 MOST_ADDED = 24
 """Replicas that a fleet found is tried to be given more, where they cost no node."""
@@ -88,34 +89,40 @@ class Levels:
         """A fleet from the greedy where the solver had none to give, if it serves all."""
         if self._facts is None or self.problem.standing.any():
             return answer
-        facts = replace(self._facts, throughput_rps=self.problem.rate_rps)
+        plain = {"headroom_after_loss": None, "budget_usd_per_hour": np.inf}
+        facts = replace(self._facts, throughput_rps=self.problem.rate_rps, **plain)
         plan = solve_greedy(FleetProblem.from_facts(facts, demand_rps, headroom=0.0))
         if plan.unserved_rps.max(initial=0.0) > ROUNDING * float(np.max(demand_rps)):
             return answer
         usd = float(self.problem.price_usd_per_hour @ plan.open_nodes)
         return Answer("feasible", min(answer.lower_usd_per_hour, usd), usd, plan.replicas, plan.open_nodes)
 
-    def lower(self, demand_rps: np.ndarray, since: int = 0) -> np.ndarray:
-        """``usd_per_hour[slot]`` below which no fleet serves ``demand_rps[slot, stage]``, by solves ``since`` one."""
-        usd = np.zeros(len(demand_rps))
-        for at, value in zip(self._at[since:], self._lower[since:]):
-            np.maximum(usd, np.where((demand_rps >= at).all(axis=1), value, 0.0), out=usd)
-        return np.minimum(usd, self.problem.all_nodes_usd_per_hour)
+    def lower(self, demand_rps: np.ndarray) -> np.ndarray:
+        """``usd_per_hour[slot]`` below which no fleet serves ``demand_rps[slot, stage]``."""
+        return np.minimum(self._proven(demand_rps), self.problem.all_nodes_usd_per_hour)
+
+    def upper(self, demand_rps: np.ndarray) -> np.ndarray:
+        """``usd_per_hour[slot]`` of the cheapest fleet found that serves ``demand_rps[slot, stage]``."""
+        return np.minimum(self._found(demand_rps), self.problem.all_nodes_usd_per_hour)
 
     def beyond(self, demand_rps: np.ndarray) -> np.ndarray:
         """``[slot]`` true where it is proven that the cluster cannot serve ``demand_rps[slot, stage]``."""
-        proven = np.zeros(len(demand_rps), dtype=bool)
-        for at in self._at[np.isinf(self._lower)]:
-            proven |= (demand_rps >= at).all(axis=1)
-        return proven
+        return np.asarray(np.isinf(self._proven(demand_rps)))
+
+    def _proven(self, demand_rps: np.ndarray, since: int = 0) -> np.ndarray:
+        """Lower values by the solves from number ``since`` on; ``inf`` beyond the cluster."""
+        usd = np.zeros(len(demand_rps))
+        for at, value in zip(self._at[since:], self._lower[since:]):
+            np.maximum(usd, np.where((demand_rps >= at).all(axis=1), value, 0.0), out=usd)
+        return usd
 
     def serves(self, demand_rps: np.ndarray) -> np.ndarray:
         """``[slot, fleet]`` which of the fleets found serve ``demand_rps[slot, stage]``."""
-        return (self._reach[None] >= demand_rps[:, None] * (1.0 - ROUNDING)).all(axis=2)
+        return np.all(self._reach[None] >= demand_rps[:, None] * (1.0 - ROUNDING), axis=2)
 
-    def upper(self, demand_rps: np.ndarray, since: int = 0) -> np.ndarray:
-        """``usd_per_hour[slot]`` of the cheapest fleet found that serves ``demand_rps[slot, stage]``, of those ``since``."""
-        usd = np.full(len(demand_rps), self.problem.all_nodes_usd_per_hour)
+    def _found(self, demand_rps: np.ndarray, since: int = 0) -> np.ndarray:
+        """Upper values by the fleets from number ``since`` on; ``inf`` where none serves."""
+        usd = np.full(len(demand_rps), np.inf)
         for reach, value in zip(self._reach[since:] * (1.0 + ROUNDING), self._usd[since:]):
             np.minimum(usd, np.where((demand_rps <= reach).all(axis=1), value, np.inf), out=usd)
         return usd
@@ -126,19 +133,21 @@ class Levels:
         weight = np.bincount(index.ravel(), weight, len(demand))
         last = self.solves + (solves_within(self.problem) if solves is None else solves)
         boxes = [np.arange(len(demand))]
-        lower, upper = self.lower(demand), self.upper(demand)
+        lower, upper = self._proven(demand), self._found(demand)
+        most_usd = self.problem.all_nodes_usd_per_hour
         while boxes and self.solves < last:
-            is_open = upper - lower > SETTLED * upper
+            is_open = np.isfinite(lower) & (np.minimum(upper, LARGE) - lower > SETTLED * np.minimum(upper, LARGE))
             boxes = [left for box in boxes if len(left := box[is_open[box]])]
             if not boxes:
                 return
-            worst = max(range(len(boxes)), key=lambda i: float((weight * (upper - lower))[boxes[i]].sum()))
+            width = weight * (np.minimum(upper, most_usd) - np.minimum(lower, most_usd))
+            worst = max(range(len(boxes)), key=lambda i: float(width[boxes[i]].sum()))
             box = boxes.pop(worst)
             for corner in (demand[box].max(axis=0), demand[box].min(axis=0)):
                 seen = len(self._lower), len(self._usd)
                 self.solve_at(corner)
-                np.maximum(lower, self.lower(demand, seen[0]), out=lower)
-                np.minimum(upper, self.upper(demand, seen[1]), out=upper)
+                np.maximum(lower, self._proven(demand, seen[0]), out=lower)
+                np.minimum(upper, self._found(demand, seen[1]), out=upper)
             boxes += _halves(demand, weight, box)
 
 

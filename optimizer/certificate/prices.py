@@ -8,7 +8,9 @@ and brought to a day they are what a small change costs, were it there all day:
     node[n]         one more node of type n; above 0 only where all are rented in some slot
     stage[k]        1,000 requests/s more at stage k
 
-They hold for small changes, and for the fluid fleet: a whole fleet moves by whole nodes.
+They hold for small changes, and for the fluid fleet: a whole fleet moves by whole nodes. The duals of resources need
+not be unique (where a node type is not used, or two of its resources run out together); none is more than its dual,
+so for those above 0 what a small amount more really saves is solved for.
 """
 
 from __future__ import annotations
@@ -17,15 +19,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.fleet.fluid import FluidModel
+from optimizer.fleet.fluid import FluidModel, FluidSolution
 from optimizer.fleet.problem import FleetProblem
 from simulator.policy import FleetFacts
 
 __all__ = ["MOST_SLOTS", "BottleneckPrices", "bottleneck_prices"]
 
-MOST_SLOTS = 480
+MOST_SLOTS = 288
 """Longer runs are taken in so many parts of equal numbers of slots at most, each by its mean demand."""
 
+STEP = 1e-4
+"""Of a node, by which a resource is made more."""
 NOTHING = 1e-9
 """Worth less than this share of the whole cost, a price is the solver's rounding."""
 
@@ -72,7 +76,7 @@ def bottleneck_prices(facts: FleetFacts, demand_rps: np.ndarray, length_s: np.nd
             continue
         hours = float(length_of_part) / 3600.0
         usd += hours * fluid.usd_per_hour
-        resource += hours * fluid.resource_price_usd_per_hour
+        resource += hours * _resource_prices(model, rps, fluid)
         node += hours * fluid.node_price_usd_per_hour
         stage += hours * fluid.stage_price_usd_per_hour_rps
         seconds += float(length_of_part)
@@ -87,6 +91,16 @@ def bottleneck_prices(facts: FleetFacts, demand_rps: np.ndarray, length_s: np.nd
         slots_left_out=left_out,
         slots_per_part=together,
     )
+
+
+def _resource_prices(model: FluidModel, rps: np.ndarray, fluid: FluidSolution) -> np.ndarray:
+    """``[node_type, resource]`` USD per hour and whole node's worth of the resource."""
+    prices = np.array(fluid.resource_price_usd_per_hour)
+    for n, r in np.argwhere(prices > 0.0).tolist():
+        with_more = model.solve(rps, {(n, r): STEP})
+        if with_more.status == "optimal":
+            prices[n, r] = min(prices[n, r], max(0.0, (fluid.usd_per_hour - with_more.usd_per_hour) / STEP))
+    return prices
 
 
 def _parts(demand_rps: np.ndarray, length_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

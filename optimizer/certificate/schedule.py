@@ -21,7 +21,7 @@ from optimizer.certificate.covering import ROUNDING, Covering
 from optimizer.certificate.levels import Levels
 from simulator.policy import FleetFacts
 
-__all__ = ["Leads", "forward_max", "leads", "sequence_usd", "cheap_sequence_usd"]
+__all__ = ["Leads", "cheap_sequence_usd", "forward_max", "leads", "sequence_usd"]
 
 MOST_FLEETS = 48
 """Of those found, so many are considered for a sequence: those that serve most of the time at least cost."""
@@ -58,7 +58,10 @@ def leads(facts: FleetFacts, problem: Covering, *, at_once: bool = False) -> Lea
     node = np.where((node == none) | at_once, 0, node)
     used = runs.any(axis=0)
     return Leads(
-        replica, node, int(replica[runs].min(initial=none)) if runs.any() else 0, int(node[used].min()) if used.any() else 0
+        replica,
+        node,
+        int(replica[runs].min(initial=none)) if runs.any() else 0,
+        int(node[used].min()) if used.any() else 0,
     )
 
 
@@ -71,8 +74,10 @@ def forward_max(values: np.ndarray, ahead: int) -> np.ndarray:
 
 
 def sequence_usd(problem: Covering, lead: Leads, replicas: np.ndarray, length_s: np.ndarray) -> float:
-    """Cost of fleets ``replicas[slot, variant, node_type]`` that serve slots of ``length_s[slot]``; ``inf`` where what is
-    present in some slot finds no room (by first fit)."""
+    """Cost of fleets ``replicas[slot, variant, node_type]`` that serve slots of ``length_s[slot]``.
+
+    ``inf`` where what is present in some slot finds no room, by first fit.
+    """
     present = np.array(replicas)
     for ahead in np.unique(lead.replica):
         pairs = lead.replica == ahead
@@ -143,10 +148,8 @@ def _worth_considering(serves: np.ndarray, usd_per_hour: np.ndarray) -> np.ndarr
     return np.array(sorted(kept), dtype=np.int64)
 
 
-def _change_usd(
-    problem: Covering, lead: Leads, fleets: np.ndarray, nodes: np.ndarray, slot_s: float
-) -> np.ndarray:
-    """``usd[before, after]``: nodes that open are paid for while they boot and load, replicas hold their part of one."""
+def _change_usd(problem: Covering, lead: Leads, fleets: np.ndarray, nodes: np.ndarray, slot_s: float) -> np.ndarray:
+    """``usd[before, after]``: nodes are paid for while they boot, replicas hold their part while they load."""
     hours = slot_s / 3600.0
     opened = np.maximum(nodes[None] - nodes[:, None], 0)
     boot = opened @ (problem.price_usd_per_hour * lead.node)

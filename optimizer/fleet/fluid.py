@@ -10,6 +10,7 @@ are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,8 +121,22 @@ class FluidModel:
                 row = mathopt.fast_sum([*served, *lost]) >= float(problem.reserve_rps[stage])
                 self._model.add_linear_constraint(row)
 
-    def solve(self, demand_rps: np.ndarray | None = None) -> FluidSolution:
-        """Solve for ``demand_rps[stage]`` as given; by default the problem's demand with headroom."""
+    def solve(
+        self, demand_rps: np.ndarray | None = None, more: Mapping[tuple[int, int], float] | None = None
+    ) -> FluidSolution:
+        """Solve for ``demand_rps[stage]`` as given; by default the problem's demand with headroom.
+
+        ``more[node_type, resource]`` is what there is of a resource beside the nodes, in parts of a node.
+        """
+        for place, part in (more or {}).items():
+            self._capacity[place].upper_bound = part
+        try:
+            return self._solve(demand_rps)
+        finally:
+            for place in more or {}:
+                self._capacity[place].upper_bound = 0.0
+
+    def _solve(self, demand_rps: np.ndarray | None) -> FluidSolution:
         demand = self._problem.required_rps if demand_rps is None else np.asarray(demand_rps, dtype=np.float64)
         for row, rate in zip(self._demand, demand):
             row.lower_bound = float(rate)

@@ -137,7 +137,9 @@ def price_sentences(comparison: Comparison) -> list[str]:
         if share.max() > 0.999:
             sentences[-1] = sentences[-1][:-1] + " (nothing else on these nodes binds)."
         if prices.node_usd_per_day[n] > 0.0:
-            sentences.append(f"One more {node_type} node would save {_usd(float(prices.node_usd_per_day[n]))} USD a day.")
+            sentences.append(
+                f"One more {node_type} node would save {_usd(float(prices.node_usd_per_day[n]))} USD a day."
+            )
         else:
             sentences.append(f"One more {node_type} node would save nothing: they are never all in use.")
     for name, usd in zip(facts.stages, prices.stage_usd_per_day):

@@ -10,8 +10,8 @@ from recfleet.report.picture import Picture, picture
 from recfleet.report.style import INK, MUTED, figure_style
 
 if TYPE_CHECKING:
-    from recfleet.comparison import Comparison
     from optimizer.certificate.certify import Certificate
+    from recfleet.comparison import Comparison
 
 __all__ = ["MOST_PANELS", "draw"]
 
@@ -21,7 +21,7 @@ TOTAL, MORE, LESS = "#1b4965", "#d1703c", "#4f9d69"
 
 
 def draw(comparison: Comparison) -> Picture:
-    """A panel a policy: the bound, a bar a line of the ledger from where the last one ended, the cost; means over seeds."""
+    """A panel a policy: the bound, a bar a line from where the last one ended, the cost; means over seeds."""
     from matplotlib.figure import Figure
 
     shown = _shown(comparison)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recfleet.report import FIGURES
 from tests.recfleet.test_report import POLICIES, comparison
 
 CHROMIUM = next(
@@ -59,7 +60,7 @@ def test_figures_are_visible_and_the_page_fits(page: Path, tmp_path: Path, width
     match = re.search(r'<pre id="measured">(.*?)</pre>', done.stdout, flags=re.DOTALL)
     assert match, done.stdout[-500:]
     found = json.loads(match[1])
-    assert len(found["figures"]) == 6
+    assert len(found["figures"]) == len(FIGURES)
     assert all(w > 0.6 * min(width, 900) and h > 80 for w, h, _ in found["figures"])
     assert found["texts"] > 100
     assert found["overflow"] <= 0
