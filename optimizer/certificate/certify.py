@@ -17,14 +17,16 @@ from optimizer.certificate.conditions import Conditions, conditions_of, stage_de
 from optimizer.certificate.covering import covering
 from optimizer.certificate.ladder import Rung, WasteLedger, ledger_of
 from optimizer.certificate.levels import Levels
+from optimizer.certificate.reserved import MOST_SOLVES, ReservedLevels
 from optimizer.certificate.schedule import Leads, leads
 from simulator.life.events import PURPOSES
+from simulator.policy import FleetFacts
 from simulator.result import RunResult
 
 __all__ = ["Certificate", "certify"]
 
 NO_RESERVE = "the scenario asks for no reserve against the loss of a node"
-NOT_APART = "what the scenario's reserve costs is not told apart: it is in what the policy did"
+NOT_APART = "where replicas always stand, a reserve is not told apart: it is in what the policy did"
 NO_HEADROOM = "the scenario asks for no headroom"
 NO_FORECAST = "the policy says of no demand that it expects it"
 
@@ -98,10 +100,23 @@ def certify(results: Sequence[RunResult], bounds_usd: Sequence[float]) -> list[C
                for f in (lambda d: d, lambda d: demands_of(lead, d), lambda d: scale * d,
                          lambda d: scale * demands_of(lead, d))]  # fmt: skip
     _refine(slo, [*refined, *((scale * e, length) for e, length in expected.values())])
-    common = {key: _common(results[0], slo, best, lead, d, length) for key, (d, length) in demands.items()}
+    reserved = _reserved(facts, [*demands.values(), *expected.values()])
+    common = {key: _common(results[0], slo, best, reserved, lead, *part) for key, part in demands.items()}
     return [
-        _certificate(r, bound, common[_key(stage_demand(r))], slo) for r, bound in zip(results, bounds_usd, strict=True)
+        _certificate(r, bound, common[_key(stage_demand(r))], slo, reserved)
+        for r, bound in zip(results, bounds_usd, strict=True)
     ]
+
+
+def _reserved(facts: FleetFacts, parts: list[tuple[np.ndarray, np.ndarray]]) -> ReservedLevels | None:
+    """Fleets with the reserve that the scenario asks for; None where it asks for none."""
+    if facts.headroom_after_loss is None or facts.min_replicas.any():
+        return None
+    levels = ReservedLevels(facts)
+    levels.refine(
+        np.concatenate([d for d, _ in parts]), np.concatenate([length for _, length in parts]), solves=MOST_SOLVES
+    )
+    return levels
 
 
 def _key(values: np.ndarray) -> bytes:
@@ -132,7 +147,13 @@ def _refine(levels: Levels, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def _common(
-    result: RunResult, slo: Levels, best: Levels, lead: Leads, demand_rps: np.ndarray, length_s: np.ndarray
+    result: RunResult,
+    slo: Levels,
+    best: Levels,
+    reserved: Levels | None,
+    lead: Leads,
+    demand_rps: np.ndarray,
+    length_s: np.ndarray,
 ) -> _Common:
     facts = result.facts
     scale = 1.0 + facts.headroom
@@ -146,12 +167,17 @@ def _common(
     )
     planned = _slotwise(slo, scale * demand_rps, length_s)
     with_starts = clairvoyant(slo, lead, scale * demand_rps, length_s) if facts.headroom > 0.0 else optimum
+    starts_usd = min(with_starts.upper_usd, all_usd) - planned.usd
+    starts_lower_usd = min(with_starts.lower_usd, all_usd) - planned.lower_usd
+    reserve = Rung(planned.usd, planned.lower_usd, NO_RESERVE if facts.headroom_after_loss is None else NOT_APART)
+    if reserved is not None:
+        reserve = _slotwise(reserved, demand_rps, length_s)
     rungs = (
         _slotwise(best, demand_rps, length_s),
         _slotwise(slo, demand_rps, length_s),
         planned if facts.headroom > 0.0 else Rung(planned.usd, planned.lower_usd, NO_HEADROOM),
-        Rung(planned.usd, planned.lower_usd, NO_RESERVE if facts.headroom_after_loss is None else NOT_APART),
-        Rung(min(with_starts.upper_usd, all_usd), min(with_starts.lower_usd, all_usd)),
+        reserve,
+        Rung(reserve.usd + starts_usd, reserve.lower_usd + starts_lower_usd),
     )
     return _Common(fluid_usd, optimum, rungs)
 
@@ -162,12 +188,16 @@ def _slotwise(levels: Levels, demand_rps: np.ndarray, length_s: np.ndarray) -> R
     return Rung(float(upper @ length_s) / 3600.0, float(lower @ length_s) / 3600.0)
 
 
-def _certificate(result: RunResult, bound_usd: float, common: _Common, slo: Levels) -> Certificate:
+def _certificate(
+    result: RunResult, bound_usd: float, common: _Common, slo: Levels, reserved: Levels | None
+) -> Certificate:
     cost_usd = float(result.intervals.cost_usd.sum())
     expected = _expected(result)
     if expected is None:
         last = common.rungs[-1]
         forecast = Rung(last.usd, last.lower_usd, NO_FORECAST)
+    elif reserved is not None:
+        forecast = _slotwise(reserved, expected, result.intervals.length_s)
     else:
         forecast = _slotwise(slo, (1.0 + result.facts.headroom) * expected, result.intervals.length_s)
     rungs = (

@@ -72,25 +72,37 @@ class Levels:
             return
         self._known.add(key)
         self.solves += 1
-        pairs = max(1, int((self.problem.rate_rps > 0.0).sum()))
-        answer = solve(self.problem, demand_rps, max(2, min(SEARCH_NODES, 40_000 // pairs)))
-        if answer.replicas is None and answer.status != "infeasible":
-            answer = self._by_greedy(demand_rps, answer)
+        answer = self.answer_at(demand_rps)
         self._at = np.vstack([self._at, demand_rps])
         self._lower = np.append(self._lower, answer.lower_usd_per_hour)
         if answer.replicas is not None and answer.nodes is not None:
-            replicas = _filled(self.problem, answer.replicas, answer.nodes, demand_rps)
-            self._reach = np.vstack([self._reach, self.problem.served_rps(replicas)])
+            replicas, reach_rps = self.fleet_of(answer, demand_rps)
+            self._reach = np.vstack([self._reach, reach_rps])
             self._usd = np.append(self._usd, answer.upper_usd_per_hour)
             self.fleets = np.concatenate([self.fleets, replicas[None]])
             self.nodes = np.concatenate([self.nodes, answer.nodes[None]])
+
+    def answer_at(self, demand_rps: np.ndarray) -> Answer:
+        """What a solve proves and finds."""
+        pairs = max(1, int((self.problem.rate_rps > 0.0).sum()))
+        answer = solve(self.problem, demand_rps, max(2, min(SEARCH_NODES, 40_000 // pairs)))
+        if answer.replicas is None and answer.status != "infeasible":
+            return self._by_greedy(demand_rps, answer)
+        return answer
+
+    def fleet_of(self, answer: Answer, demand_rps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The fleet found, filled up, and ``[stage]`` the largest demand that it serves."""
+        assert answer.replicas is not None
+        assert answer.nodes is not None
+        replicas = _filled(self.problem, answer.replicas, answer.nodes, demand_rps)
+        return replicas, self.problem.served_rps(replicas)
 
     def _by_greedy(self, demand_rps: np.ndarray, answer: Answer) -> Answer:
         """A fleet from the greedy where the solver had none to give, if it serves all."""
         if self._facts is None or self.problem.standing.any():
             return answer
-        plain = {"headroom_after_loss": None, "budget_usd_per_hour": np.inf}
-        facts = replace(self._facts, throughput_rps=self.problem.rate_rps, **plain)
+        rate = self.problem.rate_rps
+        facts = replace(self._facts, throughput_rps=rate, headroom_after_loss=None, budget_usd_per_hour=np.inf)
         plan = solve_greedy(FleetProblem.from_facts(facts, demand_rps, headroom=0.0))
         if plan.unserved_rps.max(initial=0.0) > ROUNDING * float(np.max(demand_rps)):
             return answer

@@ -118,7 +118,9 @@ class RollingHorizon(BuiltinPolicy):
         held = hold_until_ready(facts, answer.replicas, must, observation.ready)
         extra = int(held.sum() - answer.replicas.sum())
         kept = f"{extra} {'replica stays' if extra == 1 else 'replicas stay'} until others are ready" if extra else ""
-        return replace(answer, replicas=held, note="; ".join(n for n in (answer.note, kept) if n))
+        note = "; ".join(n for n in (answer.note, kept) if n)
+        expected = np.where(until, self._peaks_rps, 0.0).max(axis=1)
+        return replace(answer, replicas=held, note=note, expected_rps=expected)
 
     def expected_rps(self, observation: Observation) -> np.ndarray:
         """``[stage, slot]`` demand of the horizon at the quantile to prepare for, without headroom."""
@@ -130,7 +132,8 @@ class RollingHorizon(BuiltinPolicy):
         factor = np.ones(len(self.facts.services))
         if self._feedback is not None:
             factor = self._feedback.learn(observation)
-        expected = self._grid.peaks(self.expected_rps(observation)) + backlog[:, None]
+        self._peaks_rps = self._grid.peaks(self.expected_rps(observation))
+        expected = self._peaks_rps + backlog[:, None]
         return np.asarray(expected * ((1.0 + self._headroom) * factor[self.facts.stage_service])[:, None])
 
     def _must_until(self) -> np.ndarray:

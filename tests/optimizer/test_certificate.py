@@ -17,6 +17,7 @@ from optimizer.certificate.covering import covering
 from optimizer.certificate.ladder import LINES, Rung, ledger_of
 from optimizer.certificate.levels import Levels
 from optimizer.certificate.prices import MOST_SLOTS, bottleneck_prices
+from optimizer.certificate.reserved import ReservedLevels
 from optimizer.certificate.schedule import forward_max, leads, sequence_usd
 from simulator.policy import FleetFacts
 from tests.optimizer.factory import facts
@@ -224,3 +225,17 @@ def test_more_demand_never_makes_the_optimum_cheaper(seed: int) -> None:
     levels.refine(np.concatenate([demand, more]), np.ones(2 * len(demand)))
     small, large = clairvoyant(levels, lead, demand, length_s), clairvoyant(levels, lead, more, length_s)
     assert small.lower_usd <= large.upper_usd * (1 + 1e-9)
+
+
+def test_a_reserve_has_a_rung_of_its_own() -> None:
+    """A fleet that survives the loss of a node costs a node more than one that keeps headroom alone."""
+    fleet = facts(node_count=np.array([6, 0]), headroom=0.1, headroom_after_loss=0.0)
+    demand = np.array([[0.0, 0.0, 900.0], [0.0, 0.0, 1900.0], [0.0, 0.0, 3500.0]])
+    levels = ReservedLevels(fleet)
+    levels.refine(demand, np.ones(3), solves=12)
+    plain = Levels(covering(fleet, fleet.throughput_rps), fleet)
+    plain.refine(1.1 * demand, np.ones(3))
+    assert (levels.lower(demand) <= levels.upper(demand)).all()
+    assert plain.upper(1.1 * demand).tolist() == [10.0, 20.0, 20.0]
+    assert levels.upper(demand).tolist() == [20.0, 20.0, 30.0]
+    assert (levels.lower(demand) > plain.upper(1.1 * demand) - 1e-6).all()

@@ -10,7 +10,6 @@ import numpy as np
 
 from simulator.cluster import RESOURCES
 from simulator.policy import FleetFacts
-from tests.optimizer.brute_force import fewest_nodes
 from tests.optimizer.factory import facts
 
 INTERVAL_S = 60.0
@@ -95,6 +94,26 @@ class _Type:
 @cache
 def _fewest(node_type: _Type, replicas: tuple[int, ...]) -> int | None:
     return fewest_nodes(node_type.need, node_type.capacity, replicas, node_type.count)
+
+
+def fewest_nodes(need: np.ndarray, capacity: np.ndarray, replicas: tuple[int, ...], most: int) -> int | None:
+    """Fewest of ``most`` equal nodes that hold the replicas, every node tried for every replica; None if none do."""
+    items = [need[v] for v, k in enumerate(replicas) for _ in range(k)]
+
+    @cache
+    def place(item: int, loads: tuple[tuple[float, ...], ...]) -> int | None:
+        if item == len(items):
+            return len(loads)
+        best: int | None = None
+        for node in range(min(len(loads) + 1, most)):
+            old = loads[node] if node < len(loads) else tuple(np.zeros(len(capacity)))
+            new = tuple(np.asarray(old) + items[item])
+            if all(a <= c + 1e-9 for a, c in zip(new, capacity)):
+                found = place(item + 1, tuple(sorted((*loads[:node], new, *loads[node + 1 :]))))
+                best = found if best is None or (found is not None and found < best) else best
+        return best
+
+    return place(0, ())
 
 
 def optimum_usd(fleet: FleetFacts, demand_rps: np.ndarray, length_s: np.ndarray) -> float:
