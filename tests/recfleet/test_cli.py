@@ -146,7 +146,7 @@ def test_compare_ends_in_a_verdict(fake: Callable[..., int], tmp_path: Path, cap
     out = capsys.readouterr().out
     assert out.strip().splitlines()[-1].startswith("Verdict: ")
     assert out.count("every request accounted for") == 7
-    assert "8 of 8 invariants hold" in out
+    assert "10 of 10 invariants hold" in out
     assert "assumed  The arrivals are synthetic." in out
     assert (tmp_path / "out" / "report.html").is_file()
 
