@@ -22,7 +22,7 @@ from simulator.policy import FleetFacts
 
 __all__ = ["Pool", "pooled_load"]
 
-MOST_LOAD = 0.85
+MOST_LOAD = 0.65
 """No pool is planned to be busier, but where one replica alone may be."""
 LARGEST = 128
 """A larger pool is planned at the load of this one."""

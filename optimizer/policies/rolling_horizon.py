@@ -20,7 +20,7 @@ from optimizer.horizon.problem import HorizonProblem, delay_slots
 from optimizer.options import check_flag, check_number, check_whole
 from optimizer.policies.base import BuiltinPolicy
 from optimizer.policies.reactive import ReactiveOptions, start_usd
-from optimizer.pooling import Pool
+from optimizer.pooling import MOST_LOAD, Pool
 from simulator.policy import Allocation, FleetFacts, Observation, PolicyContext
 
 __all__ = ["RollingHorizon", "RollingHorizonOptions"]
@@ -39,6 +39,9 @@ class RollingHorizonOptions(ReactiveOptions):
         How far a plan looks; at least until what is started now is ready.
     pooling
         Whether replicas that share a queue are trusted to serve more than each alone (`optimizer.pooling`).
+    most_load
+        Pools are not planned to be busier than this part of their best throughput, whatever their latency would allow;
+        what is left is there for demand that nobody saw coming.
     drain_s
         A queue longer than what an objective's time of demand brings is to be gone after so many seconds.
     gap
@@ -52,6 +55,7 @@ class RollingHorizonOptions(ReactiveOptions):
     hysteresis: float = 0.1
     horizon_s: float = 1800.0
     pooling: bool = True
+    most_load: float = MOST_LOAD
     drain_s: float = 120.0
     gap: float = 0.005
     nodes: int = 200
@@ -61,6 +65,7 @@ class RollingHorizonOptions(ReactiveOptions):
         super().__post_init__()
         check_number("horizon_s", self.horizon_s, 0.0, above=True)
         check_flag("pooling", self.pooling)
+        check_number("most_load", self.most_load, 0.0, 1.0, above=True)
         check_number("drain_s", self.drain_s, 0.0, above=True)
         check_number("gap", self.gap, 0.0, 1.0)
         check_whole("nodes", self.nodes, 1)
@@ -89,7 +94,7 @@ class RollingHorizon(BuiltinPolicy):
         self._grid = HorizonGrid.of(self._delay[facts.runs_on()].tolist(), slots)
         self._start_usd = options.churn * start_usd(facts)
         self._path = DemandPath.of(options, interval_s, self._grid.slots, self._lead_slots())
-        self._pool = Pool(facts) if options.pooling else None
+        self._pool = Pool(facts, options.most_load) if options.pooling else None
         self._demand_rps = np.zeros(len(facts.stages))
         self._feedback = LatencyFeedback(facts, self._served_rps, RAISED, RELAXED) if options.feedback else None
         floored = bool((~facts.reaches_floor()).any())

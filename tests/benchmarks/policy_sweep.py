@@ -37,7 +37,7 @@ SCENARIOS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "demo": ("scenarios/demo.yaml", ("day with a flash crowd",)),
 }
 """Name to file and the days in it."""
-HPA_TARGETS = (0.2, 0.3, 0.4, 0.5, 0.8)
+HPA_TARGETS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.8)
 DAY_S = 86_400.0
 POLICIES: tuple[Any, ...] = (
     "rolling_horizon",
