@@ -11,6 +11,7 @@ import typer
 
 from recfleet.lp_columns import read_columns, read_demand
 from recfleet.lp_output import Solved, as_dict, print_solved, write_solved
+from recfleet.lp_rolling import RollingPlan, check_rolling, rolled
 from workloads.errors import InputError, RecfleetError
 
 if TYPE_CHECKING:
@@ -56,6 +57,17 @@ def lp(
     solver: Annotated[
         str | None, typer.Option(help="cbc, glop, scip or pdlp; by default cbc, and pdlp for squares.")
     ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(help="Plan each slot from the slots before it, so many slots ahead.", min=1, show_default=False),
+    ] = None,
+    forecast: Annotated[
+        str, typer.Option(help="Of --horizon: last_value, seasonal_naive, holt_winters, ..., or oracle.")
+    ] = "last_value",
+    level: Annotated[
+        float | None, typer.Option(help="Quantile of the forecast to plan for; by default its mean.")
+    ] = None,
+    period: Annotated[int | None, typer.Option(help="Season of the forecast in slots.", min=2)] = None,
     example: Annotated[
         bool, typer.Option("--example", help="The worked case: 24 slots, N(500, 100), capacity 600.")
     ] = False,
@@ -91,8 +103,10 @@ def lp(
             "penalty": penalty,
             "solver": solver,
         }
+        rolling = None if horizon is None else RollingPlan(horizon, forecast, level, period)
+        _check_rolling(rolling, example, level, period, options)
         solved = _example(seed, capacity, options) if demand is None else _file(
-            demand, column, capacity, price_column, options
+            demand, column, capacity, price_column, options, rolling
         )  # fmt: skip
         chance = _chance(solved, seed, draws, options) if example else None
         if out is not None:
@@ -135,6 +149,19 @@ def _check(
         raise InputError("lp --capacity", "it is missing", "give the most that can be allocated in a slot")
 
 
+def _check_rolling(
+    rolling: RollingPlan | None, example: bool, level: float | None, period: int | None, options: dict[str, Any]
+) -> None:
+    if rolling is None:
+        if level is not None or period is not None:
+            name = "--level" if level is not None else "--period"
+            raise InputError(f"lp {name}", "it says how --horizon forecasts", "add --horizon")
+    elif example:
+        raise InputError("lp --horizon", "the worked case has independent draws to forecast", "give --demand FILE")
+    else:
+        check_rolling(rolling, options)
+
+
 def _example(seed: int, capacity: list[float] | None, options: dict[str, Any]) -> Solved:
     import numpy as np
 
@@ -156,6 +183,7 @@ def _file(
     capacity: list[float] | None,
     price_column: list[str] | None,
     options: dict[str, Any],
+    rolling: RollingPlan | None,
 ) -> Solved:
     from optimizer.document_lp import document_lp
 
@@ -169,7 +197,10 @@ def _file(
         prices = read_columns(path, price_column, positive=True)[1]
         options = {**options, "price": prices if len(names) > 1 else prices[0]}
     series = rows if len(names) > 1 else rows[0]
-    return Solved(document_lp(series, limits if len(limits) > 1 else limits[0], **options), names, str(path))
+    limit = limits if len(limits) > 1 else limits[0]
+    if rolling is not None:
+        return rolled(series, limit, names, str(path), rolling, options)
+    return Solved(document_lp(series, limit, **options), names, str(path))
 
 
 def _chance(solved: Solved, seed: int, draws: int, options: dict[str, Any]) -> tuple[float | None, SimulatedShare]:

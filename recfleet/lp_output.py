@@ -22,11 +22,12 @@ Row = tuple[str, int, float, float, float, float]
 
 @dataclass(frozen=True)
 class Solved:
-    """A solved problem, the names of its resources, and where its demand comes from."""
+    """A solved problem, the names of its resources, where its demand comes from, and its first slot there."""
 
     result: DocumentLpResult
     names: list[str]
     source: str
+    first_slot: int = 0
 
     @property
     def rows(self) -> list[Row]:
@@ -37,7 +38,7 @@ class Solved:
         parts = [np.atleast_2d(p) for p in (result.demand, result.allocation, result.waste, result.shortfall)]
         slots = parts[0].shape[1]
         return [
-            (name, t, *(float(p[r, t]) for p in parts))  # type: ignore[misc]
+            (name, t + self.first_slot, *(float(p[r, t]) for p in parts))  # type: ignore[misc]
             for r, name in enumerate(self.names)
             for t in range(slots)
         ]

@@ -169,3 +169,25 @@ def test_any_bytes_give_numbers_or_an_input_error(
         assert demand.size > 0
         assert np.isfinite(demand).all()
         assert (demand >= 0.0).all()
+
+
+def test_a_rolling_horizon(tmp_path: Path) -> None:
+    """The last value is always a slot late; with the truth nothing is short, and the plan is the running maximum."""
+    file, out = tmp_path / "demand.csv", tmp_path / "plan.csv"
+    file.write_text("demand\n300\n500\n400\n450\n")
+    asked = ["--demand", str(file), "--capacity", "600", "--horizon", "2", "--json", "--out", str(out)]
+    late = json.loads(runner.invoke(app, asked).stdout)
+    assert late["allocation"] == pytest.approx([300.0, 500.0, 500.0], abs=1e-4)
+    assert late["short_slots"] == [{"slot": 1, "short_by": pytest.approx(200.0, abs=1e-3)}]
+    assert pd.read_csv(out)["slot"].tolist() == [1, 2, 3]
+    known = json.loads(runner.invoke(app, [*asked, "--forecast", "oracle"]).stdout)
+    assert known["allocation"] == pytest.approx([500.0, 500.0, 500.0], abs=1e-4)
+    assert known["short_slots"] == []
+    for wrong, told in (
+        (["--whole"], "--whole"),
+        (["--level", "2"], "--level"),
+        (["--forecast", "x"], "no such method"),
+    ):
+        done = runner.invoke(app, [*asked, *wrong])
+        assert done.exit_code == 2
+        assert told in done.output
