@@ -33,6 +33,7 @@ _PARTS: dict[str, tuple[str, str, str]] = {
     "compress": ("recfleet.cli_compress", "compress", "Make a smaller variant of a trained model and measure it."),
     "profile": ("recfleet.cli_profile", "app", "Measure a model's latency by batch size on this machine."),
     "profiles": ("recfleet.cli_profiles", "profiles", "List profiles with latency, throughput, accuracy and cost."),
+    "validate": ("recfleet.cli_validate", "validate", "Hold the simulator's prediction against a real server's log."),
     "lp": ("recfleet.cli_lp", "lp", "Solve the document's allocation problem for a demand series."),
     "forecast": ("recfleet.cli_forecast", "forecast", "Score forecasters of request rates on a trace's past."),
     "conformance": ("recfleet.cli_conformance", "conformance", "Check the autoscalers against published cases."),

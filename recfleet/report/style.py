@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
 
-__all__ = ["INK", "MUTED", "RESOURCE_TITLES", "SHARE_COLOURS", "figure_style", "percent", "policy_colours"]
+__all__ = ["INK", "MUTED", "PALETTE", "RESOURCE_TITLES", "SHARE_COLOURS", "figure_style", "percent", "policy_colours"]
 
 INK = "#1c2530"
 MUTED = "#6b7682"

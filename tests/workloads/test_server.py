@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from workloads.errors import InputError
-from workloads.profile import profile_from_document
-from workloads.server.__main__ import main
-from workloads.server.job import run_job
-from workloads.server.log import RunLog
-from workloads.server.plan import read_plan, write_plan
-from workloads.server.planning import cpu_plan, h200_plan, tiny_plan
+from workloads.errors import InputError  # noqa: E402
+from workloads.profile import profile_from_document  # noqa: E402
+from workloads.server.__main__ import main  # noqa: E402
+from workloads.server.job import run_job  # noqa: E402
+from workloads.server.log import RunLog  # noqa: E402
+from workloads.server.plan import read_plan, write_plan  # noqa: E402
+from workloads.server.planning import cpu_plan, h200_plan, tiny_plan  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_a_job_leaves_a_log_that_obeys_the_rule(tmp_path: Path) -> None:
-    import os
-    import time
-
     job = tiny_plan().jobs[0]
     cores = sorted(os.sched_getaffinity(0))
     run_job(job, tmp_path, tmp_path / "w", [], cores, time.perf_counter() + 100.0, None, lambda text: None)
@@ -32,6 +39,7 @@ def test_a_job_leaves_a_log_that_obeys_the_rule(tmp_path: Path) -> None:
     assert found["cold_starts"][0]["ready_s"] > found["cold_starts"][0]["weights_s"]
     assert found["again"][0]["batch_sizes"] == [1, 3, 4]
     assert found["left_out"] == []
+    assert not torch.is_inference_mode_enabled()
     with np.load(tmp_path / "tiny.npz") as file:
         arrays = dict(file)
     assert [run["name"] for run in found["runs"]] == ["capacity0", "run000", "run001"]

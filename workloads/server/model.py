@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class ServedModel:
     def __init__(self, plan: ModelPlan, sizes: tuple[int, ...], folder: Path) -> None:
         config = with_overrides(model_module(plan.model).default_config(), plan.config) if plan.config else None
         self.plan, self.sizes, self.folder = plan, sizes, folder
+        self._contexts = ExitStack()
         self.settings = ProfileSettings(
             model=plan.model if plan.model_folder is None else "",
             device_kind=plan.device,
@@ -93,8 +95,7 @@ class ServedModel:
             torch.zeros(1, device=device)
         device_s = time.perf_counter() - begin_s
         if self.settings.mode in COMPILED_MODES:
-            self._caches = fresh_caches(self.folder)
-            self._caches.__enter__()  # for the life of the process
+            self._contexts.enter_context(fresh_caches(self.folder))
         begin_s = time.perf_counter()
         subject = load_subject(self.settings, device, self.folder, _silent, reuse=True)
         loaded_s = time.perf_counter()
@@ -105,14 +106,17 @@ class ServedModel:
         started = start(subject, self._pool, self.sizes, _silent)
         end_s = time.perf_counter()
         self.runner = started.runner
-        self._context = self.runner.context()
-        self._context.__enter__()  # for the life of the process, as a server does
+        self._contexts.enter_context(self.runner.context())  # until the end, as a server does
         return {
             **started.load,
             "device_s": device_s,
             "ready_s": (loaded_s - begin_s) + (end_s - drawn_s),
             "weights_bytes": subject.weights_bytes,
         }
+
+    def close(self) -> None:
+        """Leave torch as it was."""
+        self._contexts.close()
 
     def warm(self) -> None:
         """Run sizes in random order for a moment, so that clocks and caches are those of service."""

@@ -134,8 +134,14 @@ class _Alone:
 
 @contextmanager
 def _alone(job: JobPlan, folder: Path, cores: list[int]) -> Iterator[Team]:
+    before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
-    yield _Alone(job, folder)
+    team = _Alone(job, folder)
+    try:
+        yield team
+    finally:
+        team.member.model.close()
+        os.sched_setaffinity(0, before)
 
 
 class _Together:
