@@ -25,6 +25,8 @@ from simulator.result import RunResult
 
 __all__ = ["Certificate", "certify"]
 
+MOST_NUMBERS = 10_000_000
+"""Demands, slots times stages, that are looked at when solves are chosen."""
 NO_RESERVE = "the scenario asks for no reserve against the loss of a node"
 NOT_APART = "where replicas always stand, a reserve is not told apart: it is in what the policy did"
 NO_HEADROOM = "the scenario asks for no headroom"
@@ -113,9 +115,7 @@ def _reserved(facts: FleetFacts, parts: list[tuple[np.ndarray, np.ndarray]]) -> 
     if facts.headroom_after_loss is None or facts.min_replicas.any():
         return None
     levels = ReservedLevels(facts)
-    levels.refine(
-        np.concatenate([d for d, _ in parts]), np.concatenate([length for _, length in parts]), solves=MOST_SOLVES
-    )
+    _refine(levels, parts, MOST_SOLVES)
     return levels
 
 
@@ -142,8 +142,11 @@ def _expected(result: RunResult) -> np.ndarray | None:
     return np.array(said, dtype=np.float64)
 
 
-def _refine(levels: Levels, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    levels.refine(np.concatenate([d for d, _ in parts]), np.concatenate([length for _, length in parts]))
+def _refine(levels: Levels, parts: list[tuple[np.ndarray, np.ndarray]], solves: int | None = None) -> None:
+    """On all slots, or on every so many where those are too many numbers; what is proven holds for all of them."""
+    step = max(1, -(-sum(d.size for d, _ in parts) // MOST_NUMBERS))
+    demand = np.concatenate([d[::step] for d, _ in parts])
+    levels.refine(demand, np.concatenate([length[::step] for _, length in parts]), solves)
 
 
 def _common(
@@ -158,9 +161,7 @@ def _common(
     facts = result.facts
     scale = 1.0 + facts.headroom
     all_usd = slo.problem.all_nodes_usd_per_hour * float(length_s.sum()) / 3600.0
-    bound = fluid_bound_usd(facts, length_s @ demand_rps, float(length_s.sum()))
-    standing = standing_bound_usd(facts, float(length_s.sum()))
-    fluid_usd = max(bound.usd, standing) if bound.status == "optimal" else all_usd
+    fluid_usd = _fluid_usd(facts, demand_rps, length_s, _floor_by_load(facts))
     optimum = clairvoyant(slo, lead, demand_rps, length_s)
     optimum = Clairvoyant(
         max(optimum.lower_usd, fluid_usd), max(optimum.upper_usd, fluid_usd), optimum.status, optimum.slots_beyond
@@ -182,6 +183,26 @@ def _common(
     return _Common(fluid_usd, optimum, rungs)
 
 
+def _fluid_usd(facts: FleetFacts, demand_rps: np.ndarray, length_s: np.ndarray, accuracy: np.ndarray) -> float:
+    """LP bound of all requests that came, as accurately in the mean; the price of all nodes where they are too many."""
+    seconds = float(length_s.sum())
+    bound = fluid_bound_usd(facts, length_s @ demand_rps, seconds, accuracy)
+    if bound.status != "optimal":
+        return float(facts.price_usd_per_hour @ facts.node_count) * seconds / 3600.0
+    return max(bound.usd, standing_bound_usd(facts, seconds))
+
+
+def _floor_by_load(facts: FleetFacts) -> np.ndarray:
+    """``[stage]`` accuracy floors where replicas get requests by their throughput, else ``-inf``.
+
+    There a fleet that keeps the floor serves, replica by replica, no more than it can, and so is a solution of the LP.
+    Where requests go round, a slow replica may be sent more than it can serve.
+    """
+    by_load = (facts.routed_share == facts.throughput_rps).all(axis=1)
+    other = np.bincount(facts.variant_stage, ~by_load, len(facts.stages)) > 0
+    return np.where(other, -np.inf, facts.accuracy_floor)
+
+
 def _slotwise(levels: Levels, demand_rps: np.ndarray, length_s: np.ndarray) -> Rung:
     """``sum_t length f(demand_t)`` from above and from below."""
     upper, lower = levels.upper(demand_rps), levels.lower(demand_rps)
@@ -200,9 +221,11 @@ def _certificate(
         forecast = _slotwise(reserved, expected, result.intervals.length_s)
     else:
         forecast = _slotwise(slo, (1.0 + result.facts.headroom) * expected, result.intervals.length_s)
+    served_as = result.facts.mean_accuracy(result.served_requests)
+    all_usd = _fluid_usd(result.facts, stage_demand(result), result.intervals.length_s, served_as)
     rungs = (
         Rung(bound_usd, bound_usd),
-        Rung(common.fluid_usd, common.fluid_usd),
+        Rung(all_usd, all_usd),
         *common.rungs,
         forecast,
         Rung(cost_usd, cost_usd),

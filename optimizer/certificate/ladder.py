@@ -3,7 +3,7 @@
 Rungs, USD over the run, for the demand ``d[slot, stage]`` that came, slots of length ``D``, headroom ``h``:
 
     0  bound      fluid bound of what this run served (`optimizer.bounds`)
-    1  requests   the same for all requests that came
+    1  requests   the same for all requests that came, as accurately in the mean
     2  whole      sum_t D best(d_t): whole replicas on whole nodes, each at its best-batch throughput, slot by slot
     3  slo        sum_t D f(d_t): each at the throughput at which the SLO still holds
     4  headroom   sum_t D f((1 + h) d_t): with the scenario's headroom

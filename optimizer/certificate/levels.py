@@ -130,7 +130,9 @@ class Levels:
 
     def serves(self, demand_rps: np.ndarray) -> np.ndarray:
         """``[slot, fleet]`` which of the fleets found serve ``demand_rps[slot, stage]``."""
-        return np.all(self._reach[None] >= demand_rps[:, None] * (1.0 - ROUNDING), axis=2)
+        needed = demand_rps * (1.0 - ROUNDING)
+        each = [(needed <= reach).all(axis=1) for reach in self._reach]
+        return np.stack(each, axis=1) if each else np.zeros((len(demand_rps), 0), dtype=bool)
 
     def _found(self, demand_rps: np.ndarray, since: int = 0) -> np.ndarray:
         """Upper values by the fleets from number ``since`` on; ``inf`` where none serves."""
