@@ -80,7 +80,8 @@ def why_below(run: RunRecord, certificate: Certificate) -> str:
         reasons.append(
             f"in {conditions.short:,} of {conditions.slots:,} slots, with {100 * conditions.short_requests:.3g} % of "
             "the requests, the fleet ready throughout had less SLO-feasible throughput than the demand (at worst "
-            f"{100 * conditions.worst_share:.3g} % of it), so that requests queued over slots or replicas ran hotter"
+            f"{100 * conditions.worst_share:.3g} % of it): requests queued over slots, or replicas ran hotter than one "
+            "alone may"
         )
     if conditions.below_floor:
         reasons.append(f"in {conditions.below_floor:,} slots the fleet's accuracy lay below a floor")
