@@ -35,6 +35,7 @@ _PARTS: dict[str, tuple[str, str, str]] = {
     "profiles": ("recfleet.cli_profiles", "profiles", "List profiles with latency, throughput, accuracy and cost."),
     "validate": ("recfleet.cli_validate", "validate", "Hold the simulator's prediction against a real server's log."),
     "lp": ("recfleet.cli_lp", "lp", "Solve the document's allocation problem for a demand series."),
+    "place": ("recfleet.cli_place", "place", "Place instances on named nodes, against what is proven necessary."),
     "forecast": ("recfleet.cli_forecast", "forecast", "Score forecasters of request rates on a trace's past."),
     "conformance": ("recfleet.cli_conformance", "conformance", "Check the autoscalers against published cases."),
 }

@@ -236,4 +236,5 @@ def _refuse(path: Path, table: pd.DataFrame, column: str, wrong: np.ndarray, pro
     rows = np.flatnonzero(wrong)
     if len(rows):
         value: Any = table[column].iloc[int(rows[0])]
+        value = value.item() if isinstance(value, np.generic) else value
         raise InputError(f"{path} row {int(rows[0]) + 1} column {column}", f"{value!r} {problem}", "correct the row")
