@@ -13,6 +13,7 @@ from rich.table import Table
 from tests.benchmarks import against_ciw, against_heap, day, machine, request_path, start_up, whole_run
 from tests.benchmarks.funnels import CACHED, ONE_STAGE, THREE_STAGES, Funnel
 from tests.benchmarks.meanings import MEANINGS
+from tests.benchmarks.placement_sizes import measure_short
 
 __all__ = ["FULL", "QUICK", "Figures", "Sizes", "measure", "show"]
 
@@ -24,7 +25,7 @@ class Sizes:
     """How much of everything is run.
 
     Without ``compiles`` the times of compilation are left out, without a ``scenario`` the whole run, without
-    ``day_s`` the days; ``long_day`` adds one of ten days.
+    ``day_s`` the days, without ``placement_nodes`` placement; ``long_day`` adds one of ten days.
     """
 
     requests: int
@@ -37,10 +38,11 @@ class Sizes:
     scenario: Path | None = whole_run.SCENARIO
     day_s: float = day.DAY_S
     long_day: bool = False
+    placement_nodes: tuple[int, ...] = (50, 200, 1000)
 
 
 FULL = Sizes(2_000_000, 20_000, 200_000, 50_000, repeats=7, slow_repeats=3)
-QUICK = Sizes(100_000, 2_000, 5_000, 5_000, repeats=3, slow_repeats=1, scenario=None, day_s=0.0)
+QUICK = Sizes(100_000, 2_000, 5_000, 5_000, repeats=3, slow_repeats=1, scenario=None, day_s=0.0, placement_nodes=())
 
 
 def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
@@ -82,6 +84,9 @@ def measure(sizes: Sizes, say: Callable[[str], object]) -> Figures:
     if sizes.day_s:
         say("days of traffic")
         figures |= _days(sizes)
+    for nodes in sizes.placement_nodes:
+        say(f"placement on {nodes} nodes")
+        figures |= measure_short(nodes)
     figures["peak_mb"] = round(machine.peak_mb(), 1)
     return figures | machine.describe() | {f"version_{name}": v for name, v in machine.versions().items()}
 

@@ -48,4 +48,16 @@ MEANINGS = {
     "ten_days_peak_mb": "its resident memory",
     "funnel_day_seconds": "the day through a two-level cache and three stages",
     "funnel_day_peak_mb": "its resident memory",
+    **{
+        f"placement_{nodes}_{name}": text
+        for nodes in (50, 200, 1000)
+        for name, text in (
+            ("replicas", f"placed on {nodes} nodes at hand, synthetic"),
+            ("gap_1s", "proven gap of placement by columns after 1 s"),
+            ("gap_10s", "the same after 10 s, or sooner where it is closed"),
+            ("seconds_to_1pct", "until it was 1 %; -1 where it was not within 10 s"),
+            ("best_fit_above", "cost of best fit above the proven bound"),
+            ("first_fit_decreasing_above", "that of first fit decreasing"),
+        )
+    },
 }
