@@ -25,6 +25,15 @@ from optimizer.placement.rounding import dive, solve_known
 
 __all__ = ["ColumnLimits", "place_columns"]
 
+ROUNDS_AT_ONCE = 8
+"""Rounds of pricing between looks at the clock and at what rounding would give."""
+
+WORTH_ROUNDING = 1.6
+"""By how much the contents known must have grown since the last rounding."""
+
+KEPT_FOR_ROUNDING = 0.3
+"""Part of the time, where it is limited, that generation leaves."""
+
 
 @dataclass(frozen=True)
 class ColumnLimits:
@@ -84,6 +93,12 @@ class _Search:
         left_s = self.left_s()
         return self.plan.cost - self.bound <= self.limits.gap * self.plan.cost or (left_s is not None and left_s <= 0.0)
 
+    def enough_generated(self) -> bool:
+        """`over`, or the part of the time used up that is meant for prices and bound."""
+        left_s = self.left_s()
+        late = left_s is not None and self.limits.cpu_s is not None and left_s < KEPT_FOR_ROUNDING * self.limits.cpu_s
+        return late or self.over()
+
     def offer(self, contents: list[Content]) -> bool:
         """Keep a placement if it is cheaper than the best."""
         plan = check_placement(self.problem, seats_of(self.problem, contents))
@@ -121,40 +136,39 @@ def place_columns(
 
 
 def _generate(search: _Search) -> None:
-    """Rounds of pricing, to a tenth of the gap; a first rounding on the way, for an answer in time."""
-    generator, limits = search.generator, search.limits
-    early = min(15, limits.rounds)
-    generator.run(early, 0.1 * limits.gap, search.over)
-    search.watch(search.plan.cost, search.bound)
-    if not search.over():
-        search.offer(dive(generator, search.problem.count, search.problem.node_count, over=search.over))
-    rounds = early
-    while rounds < limits.rounds and not search.over():
+    """Rounds of pricing, to a tenth of the gap; roundings on the way, for an answer in time."""
+    generator, limits, problem = search.generator, search.limits, search.problem
+    rounded_at = 0.0
+    for _ in range(0, limits.rounds, ROUNDS_AT_ONCE):
         before = generator.bound, generator.known()
-        solution = generator.run(5, 0.1 * limits.gap, search.over)
-        rounds += 5
+        solution = generator.run(ROUNDS_AT_ONCE, 0.1 * limits.gap, search.enough_generated)
         if generator.bound > before[0]:
             search.watch(search.plan.cost, search.bound)
-        if solution is None or (generator.bound, generator.known()) == before:
-            break
+        if search.enough_generated() or solution is None or (generator.bound, generator.known()) == before:
+            return
         if solution.cost - generator.bound <= 0.1 * limits.gap * solution.cost:
-            break
+            return
+        if generator.known() >= WORTH_ROUNDING * rounded_at and search.plan.cost > (1.0 + limits.gap) * solution.cost:
+            rounded_at = generator.known()
+            search.offer(dive(generator, problem.count, problem.node_count, over=search.over))
 
 
 def _round(search: _Search) -> None:
+    """A dive, which finds contents that suit what is left over, and SCIP over all that are then known."""
     problem, limits = search.problem, search.limits
     if search.over():
         return
     search.offer(dive(search.generator, problem.count, problem.node_count, over=search.over))
     if search.over():
         return
+    left_s = search.left_s()
     found = solve_known(
         search.generator,
         problem.count,
         problem.node_count,
         gap=0.2 * limits.gap,
         search_nodes=limits.search_nodes,
-        seconds=search.left_s(),
+        seconds=None if left_s is None else 0.7 * left_s,
     )
     if found is not None:
         search.offer(found)

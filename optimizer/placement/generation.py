@@ -83,8 +83,10 @@ class Generator:
             worth = solution.worth
             if self._best_worth is not None:
                 worth = SMOOTHING * self._best_worth + (1.0 - SMOOTHING) * worth
+            before = self.bound
             added = self._price(worth, solution) or self._price(solution.worth, solution)
-            if not added and not self.prove(solution):
+            added = added or self._prove(worth, solution)
+            if not added and self.bound == before and not self._prove(solution.worth, solution):
                 break
             solution = self.master.solve()
         return solution
@@ -100,17 +102,17 @@ class Generator:
         self._raise_bound(worth, upper)
         return added
 
-    def prove(self, solution: MasterSolution) -> int:
-        """An exact round at the programme's own prices."""
+    def _prove(self, worth: np.ndarray, solution: MasterSolution) -> int:
+        """An exact round at these prices."""
         upper, added = np.zeros(len(self.problem.node_count)), 0
         for node_type in self._types():
             if node_type not in self._exact:
                 self._exact[node_type] = ExactPricer(self.problem, node_type)
             matters = float(self.problem.price[node_type] + solution.scarce[node_type])
-            found = self._exact[node_type].best(solution.worth, matters)
+            found = self._exact[node_type].best(worth, matters)
             upper[node_type] = found.upper
             added += sum(self.master.add(node_type, copies) for copies in found.copies)
-        self._raise_bound(solution.worth, upper)
+        self._raise_bound(worth, upper)
         return added
 
     def _types(self) -> list[int]:

@@ -21,6 +21,9 @@ from optimizer.placement.rows import node_rows
 
 __all__ = ["Contents", "Pricer"]
 
+CHECKED = 80
+"""Most valuable states of which it is checked whether they fit on the GPUs."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -161,13 +164,14 @@ class Pricer:
         problem, classes = self._problem, self._rows.classes
         chosen: list[np.ndarray] = []
         ranked = np.argsort(-total, kind="stable")
-        for state in ranked[: 4 * contents + 8]:
+        for state in ranked[:CHECKED]:
             if total[state] <= matters + 1e-9 or len(chosen) == contents:
                 break
             if not self._shares_cards or self._seated(copies[state]):
                 chosen.append(copies[state].astype(np.int64))
         if not chosen and len(ranked):
-            chosen = [self._lightened(copies[ranked[0]].astype(np.int64), worth)]
+            light = [self._lightened(copies[state].astype(np.int64), worth) for state in ranked[:contents]]
+            chosen = [self._refilled(found, worth) for found in light]
         whole = np.zeros((len(chosen), problem.classes), dtype=np.int64)
         for place, found in enumerate(chosen):
             whole[place, classes] = found
@@ -178,6 +182,28 @@ class Pricer:
     def _seated(self, copies: np.ndarray) -> bool:
         replicas = np.repeat(self._rows.classes, copies).tolist()
         return pack_cards(self._problem, self._node_type, replicas) is not None
+
+    def _refilled(self, copies: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """With as many more replicas as fit, those first that are worth most for what they take."""
+        rows = self._rows
+        members = {int(g): int(copies[rows.group == g].sum()) for g in np.unique(rows.group) if g >= 0}
+        left = 1.0 - copies @ rows.share
+        for place in np.argsort(-worth / np.maximum(rows.share.sum(axis=1), 1e-9), kind="stable").tolist():
+            group = int(rows.group[place])
+            while (
+                worth[place] > 0.0
+                and copies[place] < rows.most[place]
+                and (group < 0 or members[group] < rows.limit[place])
+                and (left >= rows.share[place] - FIT_TOLERANCE).all()
+            ):
+                copies[place] += 1
+                if not self._seated(copies):
+                    copies[place] -= 1
+                    break
+                left = left - rows.share[place]
+                if group >= 0:
+                    members[group] += 1
+        return copies
 
     def _lightened(self, copies: np.ndarray, worth: np.ndarray) -> np.ndarray:
         """Without the cheapest replicas on shares of GPUs, one by one, until the rest fits."""

@@ -23,6 +23,18 @@ WORK = 0.5
 """CP-SAT's deterministic time for one node type, near to seconds."""
 
 
+class _Passed(cp_model.CpSolverSolutionCallback):
+    """Contents that the search passes on its way up."""
+
+    def __init__(self, copies: list[cp_model.IntVar]) -> None:
+        super().__init__()
+        self._copies = copies
+        self.found: list[np.ndarray] = []
+
+    def on_solution_callback(self) -> None:
+        self.found.append(np.array([self.value(variable) for variable in self._copies]))
+
+
 class ExactPricer:
     """Contents of nodes of one type; the model is built once, the objective changes."""
 
@@ -55,17 +67,16 @@ class ExactPricer:
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = 1
         solver.parameters.max_deterministic_time = WORK
-        status = solver.solve(self._model)
+        passed = _Passed(self._copies)
+        status = solver.solve(self._model, passed)
         upper = max(matters, float(solver.best_objective_bound) * unit)
         if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return Contents(empty, np.zeros(0), upper)
-        found = np.array([solver.value(variable) for variable in self._copies])
-        copies = np.zeros((1, self._problem.classes), dtype=np.int64)
-        copies[0, self._rows.classes] = found
-        worth_found = float(found @ worth)
-        if worth_found <= matters + 1e-9 or not self._fits(found):
-            return Contents(empty, np.zeros(0), upper)
-        return Contents(copies, np.array([worth_found]), upper)
+        useful = [found for found in passed.found if float(found @ worth) > matters + 1e-9 and self._fits(found)]
+        copies = np.zeros((len(useful), self._problem.classes), dtype=np.int64)
+        for row, found in enumerate(useful):
+            copies[row, self._rows.classes] = found
+        return Contents(copies[::-1], np.array([float(found @ worth) for found in useful])[::-1], upper)
 
     def _fits(self, found: np.ndarray) -> bool:
         """Whether the true needs fit, which were rounded down."""

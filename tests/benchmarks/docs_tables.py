@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
 from tests.benchmarks.forecast_table import forecast_tables, read_backtests
+from tests.benchmarks.placement_real import read_real, real_tables
+from tests.benchmarks.placement_sizes import read_sizes, size_tables
 from tests.benchmarks.policy_goals import comparison_tables, goal_table, read_sweep
 from tests.benchmarks.zoo_table import read_results, zoo_tables
 from workloads.catalogue import catalogue_table
@@ -29,6 +31,8 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("forecasting.md", "forecasts"): lambda: forecast_tables(read_backtests()),
     ("policy-comparison.md", "goals"): lambda: goal_table(read_sweep()),
     ("policy-comparison.md", "sweep"): lambda: comparison_tables(read_sweep()),
+    ("placement.md", "real"): lambda: real_tables(read_real()),
+    ("placement.md", "sizes"): lambda: size_tables(read_sizes()),
     ("profile-format.md", "catalogue"): catalogue_table,
 }
 """(file, name) to what makes the table; that of MLPerf needs the folder of real inputs and is pasted by hand."""

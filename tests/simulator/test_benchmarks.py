@@ -41,7 +41,15 @@ def test_figures_are_flat_and_complete() -> None:
         assert 0 < value < math.inf
     assert measured["version_numba"]
     left_out = set(figures.MEANINGS) - set(measured)
-    assert {name.split("_")[0] for name in left_out} == {"whole", "compile", "tenth", "day", "ten", "funnel", "placement"}
+    assert {name.split("_")[0] for name in left_out} == {
+        "whole",
+        "compile",
+        "tenth",
+        "day",
+        "ten",
+        "funnel",
+        "placement",
+    }
     shown = io.StringIO()
     figures.show(measured, Console(file=shown, width=160))
     assert "ratio_simpy_oracle" in shown.getvalue()
