@@ -132,7 +132,7 @@ class HorizonModel:
         In blocks that starts may come too late for, each stage has its own, at its part of the price: the slowest
         start of a service is no reason to put off the others.
         """
-        service = self._problem.now.stage_service
+        service, weight = self._problem.now.stage_service, self._problem.now.weight
         together = self._problem.grid.starts[block] >= self._problem.delay[self._most > 0].max(initial=0)
         made: dict[int, mathopt.Variable] = {}
         for one in np.unique(service[stages]):
@@ -140,7 +140,7 @@ class HorizonModel:
             groups = [members] if together else [[s] for s in members]
             for group in groups:
                 left = self._model.add_variable(lb=0.0)
-                self._cost.append(price / len(groups) * left)
+                self._cost.append(float(weight[one]) * price / len(groups) * left)
                 made |= dict.fromkeys(group, left)
         return made
 

@@ -23,6 +23,9 @@ def plan_horizon(problem: HorizonProblem, limits: HorizonLimits | None = None) -
     planned for as one instant: MIP, rounded relaxation, greedy, hold. The plan's note says so, and its status is then
     ``fallback`` or ``hold``.
 
+    So it is, with the solver's own status, where the scenario asks for a reserve, a budget or priorities among
+    services, which the horizon's model does not have.
+
     Returns
     -------
     FleetPlan
@@ -33,6 +36,11 @@ def plan_horizon(problem: HorizonProblem, limits: HorizonLimits | None = None) -
     if not (problem.required_rps > 0.0).any() and not now.replicas_now.any():
         nothing = np.zeros_like(now.replicas_now)
         return validate_plan(now, nothing, status="optimal", bound=0.0, note="no demand")
+    unknown = _unknown_to_the_horizon(now)
+    if unknown:
+        plan = plan_fleet(now, MipLimits())
+        said = f"planned as one instant, for the horizon knows no {' and no '.join(unknown)}"
+        return replace(plan, note="; ".join(n for n in (said, plan.note) if n))
     try:
         answer = HorizonModel(problem, limits).solve()
         placed = now.brought_to_floor(_placed(now, answer.replicas))
@@ -52,6 +60,15 @@ def plan_horizon(problem: HorizonProblem, limits: HorizonLimits | None = None) -
         bound_usd_per_hour=max(0.0, answer.bound_usd / hours),
         note=crowded,
     )
+
+
+def _unknown_to_the_horizon(now: FleetProblem) -> list[str]:
+    asked = {
+        "reserve": now.reserve_rps is not None,
+        "budget": bool(np.isfinite(now.budget_usd_per_hour)),
+        "priorities": now.service_priority is not None,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
 
 
 def _placed(now: FleetProblem, replicas: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from optimizer.horizon.plan import plan_horizon
 from optimizer.horizon.problem import HorizonProblem, delay_slots
 from optimizer.options import check_flag, check_number, check_whole
 from optimizer.policies.base import BuiltinPolicy
-from optimizer.policies.reactive import ReactiveOptions, start_usd
+from optimizer.policies.reactive import HOLD_HOURS, ReactiveOptions, start_usd
 from optimizer.pooling import MOST_LOAD, Pool
 from simulator.policy import Allocation, FleetFacts, Observation, PolicyContext
 
@@ -185,6 +185,7 @@ class RollingHorizon(BuiltinPolicy):
             facts,
             must,
             replicas_now=now,
+            churn_usd_per_hour=self._start_usd / HOLD_HOURS,
             headroom=0.0,
             replica_limit=limit,
             expected_rps=must / (1.0 + self._headroom),

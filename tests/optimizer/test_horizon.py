@@ -167,5 +167,15 @@ def test_what_fails_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.replicas[0, 0] == 1
 
 
+def test_what_the_horizon_does_not_know_is_planned_for_as_an_instant() -> None:
+    given = steady([10, 10, 10, 10], delay=1, ready=1)
+    spare = plan_horizon(replace(given, now=replace(given.now, reserve_rps=np.array([10.0]))))
+    assert spare.replicas[0, 0] == 2
+    assert "knows no reserve" in spare.note
+    within = plan_horizon(replace(given, now=replace(given.now, demand_rps=np.array([50.0]), budget_usd_per_hour=2.0)))
+    assert within.replicas[0, 0] == 2
+    assert "knows no budget" in within.note
+
+
 def test_delays_are_whole_slots() -> None:
     assert delay_slots(np.array([0.0, 60.0, 61.0, np.inf]), 60.0).tolist() == [1, 1, 2, 1]
