@@ -99,7 +99,8 @@ def served_stage(
 def with_assembly(stage: ServedStage, assembly: Mapping[str, Any]) -> ServedStage:
     """A stage whose batches also take the mean time of assembling their inputs, which a profile leaves out.
 
-    ``assembly`` holds ``batch_sizes`` and ``mean_s`` of each, as `workloads.server` measures it.
+    ``assembly`` holds ``batch_sizes`` and ``mean_s`` of each, as `workloads.server` measures it. It is added at the
+    table's own sizes.
     """
     sizes, mean_s = np.array(assembly["batch_sizes"]), np.array(assembly["mean_s"])
     extra_s = interpolate(sizes, mean_s, stage.table.batch_sizes)

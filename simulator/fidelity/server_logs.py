@@ -1,0 +1,115 @@
+"""Logs of `workloads.server` jobs, each run held against its prediction from the job's own profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.fidelity.comparison import Comparison, Spread, compare, drift_of
+from simulator.fidelity.setup import ServedStage, served_stage, with_assembly
+from workloads.errors import InputError
+from workloads.profile import profile_from_document
+from workloads.server.log import RunLog
+from workloads.server.plan import JobPlan, RunPlan
+
+__all__ = ["JobLog", "JobRun", "compare_run", "read_job_log"]
+
+
+@dataclass(frozen=True, eq=False)
+class JobRun:
+    """A run of a job: its place in the file, what was asked, what the server says of it, and the log."""
+
+    name: str
+    plan: RunPlan
+    facts: dict[str, Any]
+    log: RunLog
+
+
+@dataclass(frozen=True, eq=False)
+class JobLog:
+    """A job's file: the job, everything in the JSON, and the runs that were made (not those that saturate)."""
+
+    job: JobPlan
+    found: dict[str, Any]
+    runs: tuple[JobRun, ...]
+
+    def stages(self, run: RunPlan, assembly: bool = True) -> list[ServedStage]:
+        """What served a run, as the data plane knows it; with the measured assembly of batches, or without."""
+        job, found = self.job, self.found
+        made = []
+        for s, document in enumerate(found["profiles"]):
+            profile = profile_from_document(document, where=job.name)
+            largest = int(profile.batch_sizes[-1])
+            shares = job.replicas > 1 and "interference" in document and job.gpus <= 1
+            stage = served_stage(
+                profile, min(run.max_batch[s], largest), run.max_wait_s[s], job.replicas, run.router, shares
+            )
+            made.append(with_assembly(stage, found["assembly"][s * job.replicas]) if assembly else stage)
+        return made
+
+    def items(self) -> int:
+        """Items of a request, where a stage counts them."""
+        return max(model.request_units for model in self.job.models)
+
+
+def read_job_log(path: Path) -> JobLog:
+    """Read ``NAME.json`` and the ``NAME.npz`` beside it.
+
+    Raises
+    ------
+    InputError
+        One of them is missing, or the first is no server's log.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        with np.load(path.with_suffix(".npz")) as file:
+            arrays = dict(file)
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read ({error})", "give a JSON that workloads.server wrote") from None
+    if not isinstance(found, dict) or found.get("format") != "recfleet-server-log":
+        raise InputError(str(path), "is no server's log", "give a JSON that workloads.server wrote")
+    job = JobPlan.model_validate(found["job"])
+    return JobLog(job, found, tuple(_runs(job, found, arrays)))
+
+
+def _runs(job: JobPlan, found: dict[str, Any], arrays: dict[str, np.ndarray]) -> Iterator[JobRun]:
+    units = tuple(model.request_units for model in job.models)
+    for facts in found["runs"]:
+        if "plan" in facts:
+            prefix = f"{facts['name']}."
+            own = {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
+            plan = RunPlan.model_validate(facts["plan"])
+            yield JobRun(facts["name"], plan, facts, RunLog.from_arrays(own, units))
+
+
+def compare_run(
+    log: JobLog,
+    run: JobRun,
+    spread: Spread | None = None,
+    assembly: bool = True,
+    mend: Callable[[ServedStage], ServedStage] = lambda stage: stage,
+) -> Comparison:
+    """Predict a run from its job's profile and compare.
+
+    Parameters
+    ----------
+    log, run
+        The job and one of its runs.
+    spread
+        How intervals are reckoned; by default with the drift of the first stage's profile.
+    assembly
+        Whether batches take the measured time of assembly beside the profile's.
+    mend
+        Applied to each stage: what a calibration found.
+    """
+    profile = profile_from_document(log.found["profiles"][0], where=log.job.name)
+    spread = spread or Spread(drift_of(profile, run.plan.max_batch[0]))
+    stages = [mend(stage) for stage in log.stages(run.plan, assembly)]
+    requests = run.log.requests()
+    items = np.full(len(requests.arrival_s), log.items()) if any(stage.counts_items for stage in stages) else None
+    return compare(requests, stages, spread, items)
