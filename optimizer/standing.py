@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.fleet.packing import first_fit, shares
+from optimizer.fleet.packing import first_fit, per_node, shares
 from simulator.policy import Allocation, FleetFacts, Observation, Policy, PolicyContext
 
 __all__ = ["AboveStanding", "above_standing"]
@@ -28,9 +28,21 @@ def _without(facts: FleetFacts) -> FleetFacts:
     used = [first_fit(share[:, n], least[:, n], int(count)).nodes for n, count in enumerate(facts.node_count)]
     node_count = np.maximum(facts.node_count - np.array(used), 0)
     standing_rps = facts.served_rps(least)
-    for values in (node_count, standing_rps):
+    # What one node may hold of them at most, wherever they are placed.
+    held = np.minimum(least, per_node(share))
+    loss = [facts.served_rps(held * (np.arange(len(used)) == n)) for n in range(len(used))]
+    standing_loss_rps = np.minimum(np.max(loss, axis=0, initial=0.0), standing_rps)
+    for values in (node_count, standing_rps, standing_loss_rps):
         values.flags.writeable = False
-    return replace(facts, node_count=node_count, standing_rps=standing_rps, min_replicas=np.zeros_like(least))
+    spent = float(np.dot(facts.price_usd_per_hour, used))
+    return replace(
+        facts,
+        node_count=node_count,
+        standing_rps=standing_rps,
+        standing_loss_rps=standing_loss_rps,
+        min_replicas=np.zeros_like(least),
+        budget_usd_per_hour=max(0.0, facts.budget_usd_per_hour - spent),
+    )
 
 
 class AboveStanding:
@@ -49,10 +61,18 @@ class AboveStanding:
     def decide(self, observation: Observation) -> Allocation:
         """What the inner policy wants of the rest, and what stands."""
         allocation = self.inner.decide(self._rest(observation))
-        replicas = np.asarray(allocation.replicas) + self._least
-        if allocation.expected_rps is None:
-            return replace(allocation, replicas=replicas)
-        return replace(allocation, replicas=replicas, expected_rps=allocation.expected_rps + self._facts.standing_rps)
+        most, expected = allocation.most_per_node, allocation.expected_rps
+        if most is not None:
+            facts = self._facts
+            most = np.maximum(most, np.minimum(self._least, per_node(shares(facts.need, facts.capacity))))
+        if expected is not None:
+            expected = expected + self._facts.standing_rps
+        return replace(
+            allocation,
+            replicas=np.asarray(allocation.replicas) + self._least,
+            expected_rps=expected,
+            most_per_node=most,
+        )
 
     def _rest(self, observation: Observation) -> Observation:
         standing_rps = self._facts.standing_rps

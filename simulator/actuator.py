@@ -20,12 +20,13 @@ from simulator.kernel.state import ABSENT, DRAINING, READY, STARTING
 from simulator.ledger import Ledger
 from simulator.life.events import EventLog
 from simulator.life.eviction import victims
-from simulator.life.fairness import Standing, place_all, place_fairly
+from simulator.life.fairness import Place, Standing, place_all, place_fairly
 from simulator.life.plan import Life
 from simulator.placement import Placement, Seat
 from simulator.policy import FleetFacts
 from simulator.replica_counts import ReplicaCounts
 from simulator.roster import Replica, Roster
+from simulator.spread import Spread
 from simulator.starting import Starter
 from simulator.storage import WeightStore
 
@@ -53,6 +54,9 @@ class Actuator:
         Replicas started after time 0.
     wanted, unplaced
         ``[variant, node_type]`` what the last decision asked for, and what of it found no room.
+    most_per_node, batch_caps
+        ``[variant, node_type]`` of replicas that come from now on: most on one node, and largest batch; None
+        for anywhere, and for what variants state.
     version
         ``[variant]`` of the weights that replicas load from now on.
     slowness
@@ -84,6 +88,8 @@ class Actuator:
         self.log = log or EventLog()
         self.life = life or Life()
         self.wanted = np.zeros(facts.throughput_rps.shape, np.int64)
+        self.most_per_node: np.ndarray | None = None
+        self.batch_caps: np.ndarray | None = None
         self.unplaced = np.zeros_like(self.wanted)
         self.lost = np.zeros_like(self.wanted)
         self.version = np.zeros(len(facts.variants), np.int64)
@@ -161,9 +167,9 @@ class Actuator:
         if not missing.any():
             return 0
         was_open = self.placement.hosted > 0
-        placed = place_all(self.placement, self.facts, missing)
+        placed = place_all(self.placement, self.facts, missing, self._placer())
         if placed is None:
-            placed = place_fairly(self.placement, self.facts, missing, present, self._standing)
+            placed = place_fairly(self.placement, self.facts, missing, present, self._standing, self._placer())
         for v, n, _ in placed:
             missing[v, n] -= 1
         free = np.flatnonzero(self._fleet.replicas["state"] == ABSENT)[: len(placed)].tolist()
@@ -177,6 +183,13 @@ class Actuator:
         else:
             self._begin(replicas)
         return len(replicas)
+
+    def _placer(self) -> Place | None:
+        """How replicas are placed where the last decision wants them spread; None for anywhere."""
+        if self.most_per_node is None:
+            return None
+        spread = Spread(self.placement, self.roster, self.most_per_node)
+        return lambda v, n, count: spread.place(v, n, self.facts.need[v, n], count)
 
     def _join(
         self, variant: int, node_type: int, seat: Seat, slot: int | None, was_open: bool, at_once: bool = False
@@ -198,7 +211,8 @@ class Actuator:
         table = int(self._numbering.table_of[variant, node_type])
         shares = 0.0 < self.facts.need[variant, node_type, _GPU] < 1.0
         device = {"device": self.placement.device(seat)} if shares else {}
-        slot = self._fleet.add_replica(variant, table, seat.node, slot, **device)
+        cap = {"max_batch": int(self.batch_caps[variant, node_type])} if self.batch_caps is not None else {}
+        slot = self._fleet.add_replica(variant, table, seat.node, slot, **device, **cap)
         if self.slowness[seat.node] != 1.0:
             self._fleet.set_slowness(slot, float(self.slowness[seat.node]))
         return slot

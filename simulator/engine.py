@@ -144,6 +144,7 @@ class _Run:
         self._readings = Readings(
             self._fleet, self._actuator, numbering, self._facts, context.future_rps[:, 0], len(self._ends_s)
         )
+        self._stated_caps = np.array([[variant.max_batch] for _, variant in numbering.variants], np.int64)
         self._decisions: list[Decision] = []
         self._asked: np.ndarray | None = None
 
@@ -210,6 +211,11 @@ class _Run:
             raise InputError(self._where(now_s), f"decide() failed: {type(error).__name__}: {text}",
                              "mend the policy") from error  # fmt: skip
         wanted = self._wanted(allocation, now_s)
+        self._actuator.most_per_node = self._whole(allocation.most_per_node, "most_per_node", now_s)
+        caps = self._whole(allocation.batch_caps, "batch_caps", now_s)
+        if caps is None and self._facts.batch_cap.any():
+            caps = self._facts.batch_cap
+        self._actuator.batch_caps = None if caps is None else np.minimum(caps, self._stated_caps)
         applied = self._actuator.apply(wanted, at_once=slot == 0)
         self._decisions.append(
             Decision(
@@ -236,6 +242,17 @@ class _Run:
         if self._decisions and np.array_equal(wanted, self._decisions[-1].wanted):
             return self._decisions[-1].wanted
         return wanted
+
+    def _whole(self, values: np.ndarray | None, name: str, now_s: float) -> np.ndarray | None:
+        """What an allocation says beside its replicas, checked: whole numbers >= 0 of their shape, or nothing."""
+        if values is None:
+            return None
+        given = np.asarray(values)
+        shape = self._facts.throughput_rps.shape
+        if given.shape != shape or given.dtype.kind not in "iu" or (given < 0).any():
+            raise InputError(self._where(now_s), f"{name} is no array of whole numbers >= 0 of shape {shape}",
+                             "return integers [variant, node_type], or None")  # fmt: skip
+        return given.astype(np.int64)
 
     def _where(self, now_s: float | None = None) -> str:
         at = "" if now_s is None else f" at {now_s:g} s"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +18,7 @@ from simulator.plan import FleetPlan
 from simulator.policy import FleetFacts, PolicyContext
 from simulator.scenario import Scenario, Stage
 from simulator.throughput import Load, Lookups, best_throughput_rps, crowded, slo_throughput_rps
+from simulator.throughput_cache import cached_throughput
 from workloads.errors import InputError
 
 __all__ = ["arrivals_per_slot", "fleet_facts", "prepare", "slot_ends_s"]
@@ -123,12 +126,13 @@ def _compute(scenario: Scenario) -> FleetFacts:
     cluster = scenario.cluster
     shape = numbering.table_of.shape
     slo_rps, best_rps, routed = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    batch_cap = np.zeros(shape, np.int64)
     need = np.zeros((*shape, len(RESOURCES)))
     delay_s = np.zeros(shape)
     loads = _samples(scenario)
     nic = cluster.capacity[:, resource_index("network")]
     storage = cluster.capacity[:, resource_index("storage")]
-    known: dict[tuple[int, float, float], tuple[float, float]] = {}
+    known: dict[tuple[int, float, float], tuple[float, float, int]] = {}
     for table, (v, n) in enumerate(numbering.runs):
         k, variant = numbering.variants[v]
         service_index, stage = numbering.stages[k]
@@ -136,7 +140,9 @@ def _compute(scenario: Scenario) -> FleetFacts:
         alike = (v, cluster.node_types[n].speed_of(variant.profile.device), nic[n])
         if alike not in known:
             known[alike] = _throughput_rps(scenario, numbering, plan, table, load)
-        best_rps[v, n], slo_rps[v, n] = known[alike]
+        best_rps[v, n], slo_rps[v, n], cap = known[alike]
+        if scenario.chooses_batch_caps:
+            batch_cap[v, n] = cap
         routed[v, n] = slo_rps[v, n] if stage.plan.router in BY_LOAD else 1.0
         tasks = load.tasks(stage.plan)
         payload = tasks.bytes_in + tasks.units(stage.plan, counts_items=True) * stage.plan.item_bytes
@@ -180,6 +186,9 @@ def _compute(scenario: Scenario) -> FleetFacts:
         min_replicas=frozen(_min_replicas(numbering, cluster)),
         service_weight=frozen(np.array(scenario.life.weights)),
         service_priority=frozen(np.array(scenario.life.priorities, np.int64)),
+        batch_cap=frozen(batch_cap),
+        headroom_after_loss=scenario.headroom_after_loss,
+        budget_usd_per_hour=scenario.budget_usd_per_hour,
         **_accuracy_facts(numbering, frozen(routed)),
     )
 
@@ -196,8 +205,10 @@ def _min_replicas(numbering: Numbering, cluster: Cluster) -> np.ndarray:
 
 def _throughput_rps(
     scenario: Scenario, numbering: Numbering, plan: FleetPlan, table: int, load: Load
-) -> tuple[float, float]:
-    """Best and SLO-feasible throughput of one replica of a latency table's variant on its node type."""
+) -> tuple[float, float, int]:
+    """Best and SLO-feasible throughput of one replica of a latency table's variant on its node type, and the largest
+    batch at which the latter holds: what the variant states, or one chosen among that and the powers of two below it.
+    """
     v, n = numbering.runs[table]
     k, variant = numbering.variants[v]
     service_index, stage = numbering.stages[k]
@@ -207,20 +218,40 @@ def _throughput_rps(
     if variant.embedding is not None:
         oldest_s = variant.embedding.oldest_s(scenario.duration_s)
         lookups = Lookups(plan.tiers, lookup_plan(*of_scenario(variant.embedding, plan.tiers), oldest_s))
-    best_rps = best_throughput_rps(plan.stages[k], plan.rules[v], plan.tables[table], load, nic_bytes_per_s, lookups)
-    slo_rps = slo_throughput_rps(
-        plan.stages[k],
-        plan.rules[v],
-        crowded(plan.tables[table], variant.most_on_gpu),
-        load,
-        nic_bytes_per_s=nic_bytes_per_s,
-        hop_delay_s=cluster.hop_delay_s,
-        budget_s=service.slo_s * stage.slo_share,
-        budget_quantile=service.slo_quantile,
-        best_rps=best_rps,
-        lookups=lookups,
-    )
-    return best_rps, slo_rps
+    rule, budget_s = plan.rules[v], service.slo_s * stage.slo_share
+    crowd = crowded(plan.tables[table], variant.most_on_gpu)
+
+    def at_cap(max_batch: int) -> tuple[float, float]:
+        capped = replace(rule, max_batch=max_batch)
+        best = best_throughput_rps(plan.stages[k], capped, plan.tables[table], load, nic_bytes_per_s, lookups)
+        slo = slo_throughput_rps(
+            plan.stages[k],
+            capped,
+            crowd,
+            load,
+            nic_bytes_per_s=nic_bytes_per_s,
+            hop_delay_s=cluster.hop_delay_s,
+            budget_s=budget_s,
+            budget_quantile=service.slo_quantile,
+            best_rps=best,
+            lookups=lookups,
+        )
+        return best, slo
+
+    follows_from = (plan.stages[k], plan.tables[table], variant.most_on_gpu, load, nic_bytes_per_s,
+                    cluster.hop_delay_s, budget_s, service.slo_quantile, lookups)  # fmt: skip
+    found = {}
+    for max_batch in _caps(rule.max_batch) if scenario.chooses_batch_caps else (rule.max_batch,):
+        parts = ("throughput", replace(rule, stage=0, max_batch=max_batch), *follows_from)
+        found[max_batch] = cached_throughput(parts, partial(at_cap, max_batch))
+    # Of caps that serve alike the largest; the best throughput is that of the stated cap, which bounds all others.
+    chosen = max(found, key=lambda cap: (found[cap][1], cap))
+    return found[rule.max_batch][0], found[chosen][1], chosen
+
+
+def _caps(stated: int) -> list[int]:
+    """The stated cap, and the powers of two below it."""
+    return sorted({stated, *(2**k for k in range(stated.bit_length()) if 2**k < stated)})
 
 
 def _accuracy_facts(numbering: Numbering, routed_share: np.ndarray) -> dict[str, Any]:

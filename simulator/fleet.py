@@ -167,11 +167,19 @@ class Fleet:
         """The replica slots, structs of `simulator.kernel.state.REPLICA`; to read."""
         return self.state.replicas
 
-    def add_replica(self, rule: int, table: int, node: int, slot: int | None = None, device: int = NONE) -> int:
+    def add_replica(
+        self,
+        rule: int,
+        table: int,
+        node: int,
+        slot: int | None = None,
+        device: int = NONE,
+        max_batch: int | None = None,
+    ) -> int:
         """Reserve a slot (the lowest free one unless given) for a replica that is starting; returns the slot.
 
         ``rule`` and ``table`` index the plan's batch rules and latency tables; replicas on one ``device`` slow each
-        other down (`NONE`: alone on one).
+        other down (`NONE`: alone on one). ``max_batch``: other than the rule's.
         """
         if slot is None:
             absent = np.flatnonzero(self.replicas["state"] == ABSENT)
@@ -180,7 +188,7 @@ class Fleet:
             self._grow_replicas()
         replica, batch = self.replicas[slot], self.plan.rules[rule]
         replica.state, replica.stage, replica.table, replica.node = STARTING, batch.stage, table, node
-        replica.counts_items, replica.max_batch = batch.counts_items, batch.max_batch
+        replica.counts_items, replica.max_batch = batch.counts_items, max_batch or batch.max_batch
         replica.max_wait_s, replica.queue_limit = batch.max_wait_s, batch.queue_limit
         replica.released_s, replica.fill_s, replica.slowness, replica.device_index = np.inf, np.inf, 1.0, device
         if self.whole is not None:

@@ -54,24 +54,28 @@ class Placement:
         """Nodes of a type."""
         return range(int(self._first[node_type]), int(self._last[node_type]))
 
-    def place(self, node_type: int, need: np.ndarray, count: int = 1) -> list[Seat]:
+    def place(self, node_type: int, need: np.ndarray, count: int = 1, most: np.ndarray | None = None) -> list[Seat]:
         """Put up to ``count`` replicas that each need ``need[resource]`` on nodes of the type; their seats.
 
         The open node that is left with least free capacity is taken, else the first closed one. A node that is taken
-        is left with less still, so that like replicas fill node after node in one order.
+        is left with less still, so that like replicas fill node after node in one order. No node of the type takes more
+        than ``most[node]``, where that is given.
         """
         first, last = int(self._first[node_type]), int(self._last[node_type])
         capacity = self._capacity[node_type]
         left = self.free[first:last] - need
         fits = (left >= -SLACK * capacity).all(axis=1) & self.is_usable[first:last]
         fits &= self.devices.fits(first, last, *self._gpus(need))
+        if most is not None:
+            fits &= most > 0
         candidates = np.flatnonzero(fits)
         share = (left[candidates] / np.where(capacity > 0, capacity, 1.0)).sum(axis=1)
         # All open nodes rank before all closed ones; closed ones are alike, so the first is taken.
         rank = np.where(self.hosted[first:last][candidates] > 0, share, np.inf)
         seats: list[Seat] = []
         for i in candidates[np.argsort(rank, kind="stable")][:count].tolist():
-            seats += self._fill(first + i, need, count - len(seats))
+            wanted = count - len(seats)
+            seats += self._fill(first + i, need, wanted if most is None else min(wanted, int(most[i])))
             if len(seats) == count:
                 break
         return seats

@@ -95,6 +95,9 @@ class FleetFacts:
     headroom_after_loss
         Fraction by which a fleet that has lost any one node should exceed the demand; None where plans need no such
         reserve (scenario's `planning.survive`).
+    batch_cap
+        ``[variant, node_type]`` largest batch that `throughput_rps` is for, where the scenario has it chosen; 0: what
+        the variant states.
     budget_usd_per_hour
         Most that planned nodes may cost together; infinite where the scenario names no budget.
     """
@@ -131,6 +134,7 @@ class FleetFacts:
     min_replicas: np.ndarray = field(default_factory=_not_given)
     standing_rps: np.ndarray = field(default_factory=_not_given)
     standing_loss_rps: np.ndarray = field(default_factory=_not_given)
+    batch_cap: np.ndarray = field(default_factory=_not_given)
     headroom_after_loss: float | None = None
     budget_usd_per_hour: float = math.inf
 
@@ -149,6 +153,7 @@ class FleetFacts:
             "min_replicas": np.zeros(np.shape(self.throughput_rps), np.int64),
             "standing_rps": np.zeros(stages),
             "standing_loss_rps": np.zeros(stages),
+            "batch_cap": np.zeros(np.shape(self.throughput_rps), np.int64),
         }
         for name, value in given.items():
             if len(getattr(self, name)) == 0:
@@ -301,6 +306,12 @@ class Allocation:
     expected_rps
         ``[stage]`` demand that the policy expects and plans for, without any headroom, for the decision log and the
         waste ledger; None where it has no such forecast.
+    most_per_node
+        ``[variant, node_type]`` replicas that one node should hold at most, so that its loss takes few; replicas that
+        find no room otherwise are placed all the same. None: packed as tight as can be.
+    batch_caps
+        ``[variant, node_type]`` largest batches of replicas that start from now on, from 1 to what the variant states.
+        None: `FleetFacts.batch_cap`.
     """
 
     replicas: np.ndarray
@@ -309,6 +320,8 @@ class Allocation:
     bound_usd_per_hour: float | None = None
     note: str = ""
     expected_rps: np.ndarray | None = None
+    most_per_node: np.ndarray | None = None
+    batch_caps: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,12 @@ class Scenario:
         What is real, and where it comes from.
     inputs
         SHA-256 of every file read, by path as given.
+    headroom_after_loss
+        What plans keep above the demand when a node is lost; None where they need not outlive that.
+    budget_usd_per_hour
+        Most that the nodes planned may cost together; infinite where no budget is named.
+    chooses_batch_caps
+        Whether batch caps are chosen, up to those that variants state.
     """
 
     name: str
@@ -66,6 +73,9 @@ class Scenario:
     inputs: dict[str, str]
     file: ScenarioFile = field(repr=False)
     life: Life = field(default_factory=Life)
+    headroom_after_loss: float | None = None
+    budget_usd_per_hour: float = math.inf
+    chooses_batch_caps: bool = False
 
     @property
     def file_sha256(self) -> str:
@@ -141,6 +151,9 @@ def load_scenario(path: str | Path) -> Scenario:
         inputs=reading.inputs,
         file=file,
         life=resolve_life(reading, file.life, cluster, services),
+        headroom_after_loss=file.planning.headroom_after_loss if file.planning.survive == "node" else None,
+        budget_usd_per_hour=file.planning.budget_usd_per_hour or math.inf,
+        chooses_batch_caps=file.planning.batch_caps == "chosen",
     )
     refuse_dead_ends(reading, scenario.services, cluster)
     refuse_unknown_alerts(reading, scenario)

@@ -5,7 +5,7 @@ Every unknown key is an error, and every quantity has its unit in its name.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -93,6 +93,20 @@ class PlanningFile(Section):
 
     headroom: NotNegative = Field(0.1, description="fraction above expected demand")
     unserved_usd_per_million: Positive = Field(100.0, description="penalty for planning to leave requests unserved")
+    survive: Literal["nothing", "node"] = Field(
+        "nothing", description="node: without any one of its nodes the fleet planned still serves the demand"
+    )
+    headroom_after_loss: NotNegative = Field(0.0, description="fraction above expected demand, without that node")
+    budget_usd_per_hour: Positive | None = Field(None, description="most that the nodes planned may cost together")
+    batch_caps: Literal["stated", "chosen"] = Field(
+        "stated", description="chosen: the cap up to max_batch at which a replica serves most within its budget"
+    )
+
+    @model_validator(mode="after")
+    def _loss_of_something(self) -> PlanningFile:
+        if self.headroom_after_loss and self.survive == "nothing":
+            raise ValueError("headroom_after_loss is of use beside 'survive: node' alone")
+        return self
 
 
 class ScenarioFile(Section):

@@ -24,6 +24,9 @@ class VariantFile(Section):
     container_start_s: NotNegative = Field(description="from placement to the start of the weight load")
     warm_up_s: NotNegative = Field(0.0, description="from weights loaded to ready")
     cpu_cores: Positive | None = Field(None, description="cores one replica claims; else the profile's")
+    storage_gbyte_per_s: NotNegative = Field(
+        0.0, description="of its node's read bandwidth from the weight store that one replica claims for good"
+    )
     gpu_share: Share = Field(1.0, description="part of a GPU that one replica claims; others may claim the rest")
     embedding: EmbeddingFile | None = Field(None, description="rows that do not fit the device; else all do")
     min_replicas: dict[str, NumberOf] = Field(

@@ -184,6 +184,7 @@ def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster
         gpu_share=file.gpu_share,
         embedding=file.embedding,
         min_replicas=tuple(file.min_replicas.items()),
+        storage_bytes_per_s=file.storage_gbyte_per_s * 1e9,
     )
     _refuse_shared_gpu(reading.where(*place, "gpu_share"), variant)
     if file.embedding is not None:

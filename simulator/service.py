@@ -32,6 +32,8 @@ class Variant:
         Rows outside the device, where not all fit it.
     min_replicas
         ``(node type, replicas)`` that stand whatever a policy wants.
+    storage_bytes_per_s
+        Of its node's read bandwidth that a replica claims for good, as for rows or features that it keeps fresh.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Variant:
     gpu_share: float = 1.0
     embedding: EmbeddingFile | None = None
     min_replicas: tuple[tuple[str, int], ...] = ()
+    storage_bytes_per_s: float = 0.0
 
     @property
     def on_gpu(self) -> bool:
@@ -73,6 +76,7 @@ class Variant:
             "gpu_memory": device_bytes,
             "cpu": self.cpu_cores,
             "memory": host_bytes,
+            "storage": self.storage_bytes_per_s,
         }
         return np.array([values.get(resource, 0.0) for resource in RESOURCES])
 

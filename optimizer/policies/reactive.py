@@ -10,7 +10,7 @@ import numpy as np
 
 from optimizer.accuracy_feedback import AccuracyFeedback
 from optimizer.feedback import LatencyFeedback
-from optimizer.fleet.packing import shares
+from optimizer.fleet.packing import first_fit, shares
 from optimizer.fleet.problem import FleetPlan, FleetProblem
 from optimizer.forecasting.demand import DEFAULT, ExpectedDemand, check_method
 from optimizer.forecasting.methods import Setting
@@ -137,8 +137,13 @@ class ReactivePolicy(BuiltinPolicy):
         if self._last is None or reason:
             answer = self._last = self._replan(required, expected, observation, reason)
         else:
-            answer = Allocation(self._last.replicas, self._last.status, note="demand is within the plan")
+            kept = self._last
+            answer = Allocation(
+                kept.replicas, kept.status, note="demand is within the plan", most_per_node=kept.most_per_node
+            )
         held = hold_until_ready(self.facts, answer.replicas, required, observation.ready)
+        if not self._affordable(held):
+            held = answer.replicas
         extra = int(held.sum() - answer.replicas.sum())
         note = (
             f"{answer.note}; {extra} {'replica stays' if extra == 1 else 'replicas stay'} until others are ready"
@@ -174,6 +179,7 @@ class ReactivePolicy(BuiltinPolicy):
             replica_limit=limit,
             expected_rps=expected,
             accuracy_floor=self._floor,
+            reserve_demand_rps=required / (1.0 + self._headroom),
         )
         plan = self.plan(problem)
         self.solves += 1
@@ -187,7 +193,18 @@ class ReactivePolicy(BuiltinPolicy):
             objective_usd_per_hour=plan.objective_usd_per_hour,
             bound_usd_per_hour=plan.bound_usd_per_hour,
             note="; ".join(note for note in notes if note),
+            most_per_node=plan.most_per_node,
         )
+
+    def _affordable(self, replicas: np.ndarray) -> bool:
+        """Whether the nodes of ``replicas[variant, node_type]``, packed, cost no more than the budget."""
+        facts = self.facts
+        if not math.isfinite(facts.budget_usd_per_hour):
+            return True
+        share = shares(facts.need, facts.capacity)
+        packed = [first_fit(share[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
+        cost = float(np.dot(facts.price_usd_per_hour, [p.nodes for p in packed]))
+        return cost <= facts.budget_usd_per_hour * (1.0 + 1e-9) and sum(p.complete for p in packed) == replicas.sum()
 
     def _slots(self, seconds: float) -> int:
         return max(3, math.ceil(seconds / self.facts.control_interval_s - 1e-9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,12 +77,24 @@ Placed = list[tuple[int, int, Seat]]
 """Variant, node type and seat of each replica."""
 
 
-def place_all(placement: Placement, facts: FleetFacts, missing: np.ndarray) -> Placed | None:
+Place = Callable[[int, int, int], list[Seat]]
+"""From a variant, a node type and a number of replicas to the seats of those that found room."""
+
+
+def place_anywhere(placement: Placement, facts: FleetFacts) -> Place:
+    """Seats wherever there is room."""
+    return lambda v, n, count: placement.place(n, facts.need[v, n], count)
+
+
+def place_all(
+    placement: Placement, facts: FleetFacts, missing: np.ndarray, place: Place | None = None
+) -> Placed | None:
     """Place ``missing[variant, node_type]`` replicas kind after kind; None, and nothing placed, if not all fit."""
+    place = place or place_anywhere(placement, facts)
     before = placement.save()
     placed: Placed = []
     for v, n in np.argwhere(missing > 0).tolist():
-        seats = placement.place(n, facts.need[v, n], int(missing[v, n]))
+        seats = place(v, n, int(missing[v, n]))
         placed += [(v, n, seat) for seat in seats]
         if len(seats) < missing[v, n]:
             placement.restore(before)
@@ -90,7 +103,12 @@ def place_all(placement: Placement, facts: FleetFacts, missing: np.ndarray) -> P
 
 
 def place_fairly(
-    placement: Placement, facts: FleetFacts, missing: np.ndarray, present: np.ndarray, standing: Standing
+    placement: Placement,
+    facts: FleetFacts,
+    missing: np.ndarray,
+    present: np.ndarray,
+    standing: Standing,
+    place: Place | None = None,
 ) -> Placed:
     """Place what fits of ``missing[variant, node_type]`` beside the ``present`` ones.
 
@@ -98,6 +116,7 @@ def place_fairly(
     with the least dominant share over weight (dominant resource fairness, by filling), and within it to the kind that
     has least of what it should have.
     """
+    place = place or place_anywhere(placement, facts)
     service_of = facts.stage_service[facts.variant_stage]
     total = facts.node_count @ facts.capacity
     unit = np.divide(facts.need, total, out=np.zeros_like(facts.need), where=total > 0)
@@ -117,7 +136,7 @@ def place_fairly(
     while queue:
         priority, _, s = queue[0]
         _, v, n = kinds[s][0]
-        seats = placement.place(n, facts.need[v, n])
+        seats = place(v, n, 1)
         if seats:
             placed.append((v, n, seats[0]))
             have[v, n] += 1
