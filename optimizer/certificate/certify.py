@@ -162,6 +162,7 @@ def _common(
     scale = 1.0 + facts.headroom
     all_usd = slo.problem.all_nodes_usd_per_hour * float(length_s.sum()) / 3600.0
     fluid_usd = _fluid_usd(facts, demand_rps, length_s, _floor_by_load(facts))
+    fluid_usd = max(fluid_usd, standing_bound_usd(facts, float(length_s.sum())))
     optimum = clairvoyant(slo, lead, demand_rps, length_s)
     optimum = Clairvoyant(
         max(optimum.lower_usd, fluid_usd), max(optimum.upper_usd, fluid_usd), optimum.status, optimum.slots_beyond
@@ -189,7 +190,7 @@ def _fluid_usd(facts: FleetFacts, demand_rps: np.ndarray, length_s: np.ndarray, 
     bound = fluid_bound_usd(facts, length_s @ demand_rps, seconds, accuracy)
     if bound.status != "optimal":
         return float(facts.price_usd_per_hour @ facts.node_count) * seconds / 3600.0
-    return max(bound.usd, standing_bound_usd(facts, seconds))
+    return bound.usd
 
 
 def _floor_by_load(facts: FleetFacts) -> np.ndarray:
@@ -223,6 +224,9 @@ def _certificate(
         forecast = _slotwise(slo, (1.0 + result.facts.headroom) * expected, result.intervals.length_s)
     served_as = result.facts.mean_accuracy(result.served_requests)
     all_usd = _fluid_usd(result.facts, stage_demand(result), result.intervals.length_s, served_as)
+    standing_usd = standing_bound_usd(result.facts, result.facts.duration_s)
+    if bound_usd >= standing_usd * (1.0 - 1e-9):  # no node was lost, so that what always stands is in the bound
+        all_usd = max(all_usd, standing_usd)
     rungs = (
         Rung(bound_usd, bound_usd),
         Rung(all_usd, all_usd),

@@ -54,6 +54,8 @@ def test_digest_sees_every_field() -> None:
             other: Any = np.where(np.isfinite(value), value + 1, 0.0)
         elif isinstance(value, tuple):
             other = (*value, "one more")
+        elif value is None or not np.isfinite(value):
+            other = 1.0
         else:
             other = value + 1
         seen.add(digest(dataclasses.replace(base, **{field.name: other})))
