@@ -66,7 +66,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Question:
-    """How does a policy do at ``load`` times the planned demand on ``nodes[node_type]`` nodes?"""
+    """How does a policy do at ``load`` times the planned demand on ``nodes[node_type]`` nodes?
+
+    ``stands``: all these nodes are paid for throughout, whether they are open or not.
+    """
 
     spec: PolicySpec
     label: str
@@ -74,6 +77,7 @@ class Question:
     seed: int
     load: float = 1.0
     loss: Loss | None = None
+    stands: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def simulate_plan_job(world: PlanWorld, job: Any, progress: Callable[[float], No
     context = context_with_nodes(_context(world, scenario, job), nodes)
     policy = build_policy(job.spec, context, job.base)
     result = simulate(scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress)
-    bound_usd, status = bound_of(result)
+    bound_usd, status = bound_of(replace(result, facts=world.facts))  # of the whole cluster, not of the plan's nodes
     return RunRecord(result, bound_usd, status, False, time.perf_counter() - began)
 
 
@@ -210,6 +214,10 @@ def _called(question: Question, facts: FleetFacts) -> str:
     return f"{question.label}{at}{lost}"
 
 
+def _paid(facts: FleetFacts, question: Question) -> float:
+    return float(np.dot(question.nodes, facts.price_usd_per_hour)) * facts.duration_s / 3600.0
+
+
 def trial_of(question: Question, record: RunRecord) -> Trial:
     """Reduce a run to what plans look at."""
     measured, result = Measured(record.result, record.bound_usd), record.result
@@ -226,7 +234,7 @@ def trial_of(question: Question, record: RunRecord) -> Trial:
     waits = np.where(facts.stage_service == worst, waits, -1.0)
     return Trial(
         question=question,
-        cost_usd=measured.cost_usd,
+        cost_usd=_paid(facts, question) if question.stands else measured.cost_usd,
         bound_usd=record.bound_usd,
         attainment=tuple(attainment.tolist()),
         margin=float(margins.min(initial=np.inf)),

@@ -104,7 +104,7 @@ class PlanSearch:
     ) -> Question:
         """About a candidate; the first seed if none is given."""
         seed = self._seeds[0] if seed is None else seed
-        return Question(candidate.spec, candidate.label, candidate.nodes, seed, load, loss)
+        return Question(candidate.spec, candidate.label, candidate.nodes, seed, load, loss, candidate.fleet is not None)
 
     def _first(self, candidates: Sequence[Candidate]) -> list[Trial]:
         """Each candidate on the first seed."""

@@ -31,7 +31,6 @@ __all__ = ["plan"]
 
 MOST_LOAD = 8.0
 """Loads beyond so many times the planned one are not tried."""
-FIRST_STEP = 1.1
 TINY = 1e-9
 """Margin of a run that misses an accuracy floor alone."""
 
@@ -225,5 +224,5 @@ def break_plan(search: PlanSearch, chosen: Candidate, seeds: Sequence[int], tole
             [t.margin if t.holds else min(t.margin, -TINY) for t in row] for row in search.at_loads(chosen, loads, some)
         ]
 
-    guess = min(max(FIRST_STEP, math.sqrt(search.strength_of(chosen))), 2.0)
+    guess = min(max(1.0 + tolerance, search.strength_of(chosen)), MOST_LOAD)
     return breaking_load(margins, seeds, guess=guess, tolerance=tolerance, most=MOST_LOAD)

@@ -60,9 +60,10 @@ def breaking_load(
 ) -> Bracket:
     """Where loads, as factors of one that holds on every seed, begin not to hold on every seed.
 
-    One seed is asked about ``width`` loads at once: they grow from ``guess`` until one does not hold or ``most`` is
-    reached, then divide the bracket until ``breaks / holds - 1 <= tolerance``. Then the other seeds are asked at the
-    load that holds. If one says no, the search goes on below with the one that says so loudest.
+    One seed is asked about ``width`` loads at once: on both sides of ``guess``, then in steps up or down until one
+    holds and one does not (or ``most`` holds), then between those until ``breaks / holds - 1 <= tolerance``. Steps are
+    such that a good guess takes two rounds. Then the other seeds are asked at the load that holds. If one says no, the
+    search goes on below with the one that says so loudest.
     """
     seed: int = seeds[0]
     high: float | None = None
@@ -85,19 +86,27 @@ def _one(margins: Margins, seed: int, loads: Sequence[float]) -> list[bool]:
 def _narrow(
     asked: Answers, low: float, high: float | None, guess: float, tolerance: float, most: float, width: int
 ) -> Bracket:
-    step = max(guess, 1.0 + tolerance)
-    while high is None:
-        loads = [min(low * step ** (k + 1), most) for k in range(width)]
-        loads = sorted({load for load in loads if load > low})
-        low, high = _split(loads, asked(loads), low)
+    step = (1.0 + tolerance) ** (width + 1)  # what one round of ``width`` divides finely enough
+    loads = [guess * step ** (k - (width - 1) / 2) for k in range(width)]
+    while high is None or high / low - 1.0 > tolerance:
+        top = most * (1.0 + 1e-12) if high is None else high
+        loads = [load for load in loads if low < load < top]
+        if loads:
+            low, fails = _split(loads, asked(loads), low)
+            high = high if fails is None else fails
         if high is None and low >= most:
             return Bracket(low, None)
-        step = step**2
-    while high / low - 1.0 > tolerance:
-        loads = [low * (high / low) ** ((k + 1) / (width + 1)) for k in range(width)]
-        low, fails = _split(loads, asked(loads), low)
-        high = high if fails is None else fails
+        loads = _next_loads(low, high, step, most, width)
     return Bracket(low, high)
+
+
+def _next_loads(low: float, high: float | None, step: float, most: float, width: int) -> list[float]:
+    """Up from what holds, down from what does not where nothing but 1 is known to, or between the two."""
+    if high is None:
+        return sorted({min(low * step ** (k + 1), most) for k in range(width)})
+    if low == 1.0 and high > step * (1.0 + 1e-9):
+        return [high * step ** (k - width) for k in range(width)]
+    return [low * (high / low) ** ((k + 1) / (width + 1)) for k in range(width)]
 
 
 def _split(loads: Sequence[float], answers: Sequence[bool], low: float) -> tuple[float, float | None]:

@@ -91,8 +91,8 @@ def _breaking(cost: Any, spent: Any, plan: CapacityPlan) -> None:
             axes.axvspan(limit.holds, limit.breaks, color=PALETTE[1], alpha=0.25, linewidth=0)
     if limit is not None and limit.breaks is not None:
         text = f"breaks between {limit.holds:.3g} and {limit.breaks:.3g}"
-        place: Any = {"xytext": (-6, 6), "textcoords": "offset points", "ha": "right", "va": "bottom"}
-        spent.annotate(text, (limit.holds, _LEAST * 1.1), color=PALETTE[1], **place)
+        place: Any = {"xytext": (-6, -6), "textcoords": "offset points", "ha": "right", "va": "top"}
+        spent.annotate(text, (limit.holds, spent.get_ylim()[1]), color=PALETTE[1], **place)
 
 
 def _caption(plan: CapacityPlan) -> str:
