@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 STEMS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-ENDING = re.compile(r"(is the cheapest policy that holds|No policy holds|Every policy compared sees)")
+ENDING = re.compile(
+    r"(is the cheapest policy that holds|No policy holds|Every policy compared sees"
+    r"|is the cheapest plan found that meets|No fleet of this cluster meets)"
+)
 PRIVATE = re.compile(r"/(home|root|tmp|work|Users)/|\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
