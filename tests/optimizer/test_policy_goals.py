@@ -29,7 +29,7 @@ def lines(ours: float = 0.995) -> list[dict[str, Any]]:
 
 
 def test_hpa_is_read_off_between_the_targets_that_enclose() -> None:
-    """0.995 lies half way from 0.99 for 90 USD to 1.0 for 111; a target that costs more and attains less is left out."""
+    """0.995 lies half way from 0.99 for 90 USD to 1.0 for 111; a target that costs more for less is left out."""
     day = summary(lines(), {"s": ["a day"]})["days"]["s, a day"]
     assert day["seeds"] == [1, 2], "a seed that some policy lacks does not count"
     equal = day["hpa_at_equal_attainment"]["rolling_horizon"]
