@@ -1,8 +1,8 @@
 """The allocation problem cut into one block a stage: what a replica of each pair serves, claims and costs there.
 
 Node types tie the stages together by rows ``sum row x <= y``: the claims of each resource, and cuts of whole replicas
-on whole nodes (`optimizer.fleet.packing.packing_cuts`). Everything else belongs to one stage alone, but for the unserved demand
-of a service, which is the largest of its stages'.
+on whole nodes (`optimizer.fleet.packing.packing_cuts`). Everything else belongs to one stage alone, but for the
+unserved demand of a service, which is the largest of its stages'.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Blocks:
         return np.where(self.pair >= 0, pair_usd_per_hour[self.pair] + self.own_usd_per_hour, np.inf)
 
     def counts(self, replicas: np.ndarray) -> np.ndarray:
-        """``[stage, item]`` the items that ``replicas[variant, node_type]`` are, cheapest first, as far as bounds allow."""
+        """``[stage, item]`` the items that ``replicas[variant, node_type]`` are, as far as bounds allow."""
         left = np.append(np.asarray(replicas, dtype=np.int64).ravel(), 0)
         count = np.zeros(self.pair.shape, dtype=np.int64)
         for item in range(self.pair.shape[1]):

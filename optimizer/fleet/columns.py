@@ -9,21 +9,24 @@ stages on the nodes; `optimizer.fleet.knapsack_pricing` finds the covers that it
              + sum_node_type count min(0, price - sum_{its rows} pi)
              + sum_service largest demand min(0, penalty - sum_{its stages} w)
 
-is the Lagrangian dual function, hence at most the optimum (for a service of one stage ``w`` is the penalty). It is computed at every
-iteration, with the pricing's own bound in place of its best cover, and the largest is kept. It is stronger than the
-linear relaxation because each block is solved in whole numbers.
+is the Lagrangian dual function, hence at most the optimum (for a service of one stage ``w`` is the penalty; a type's
+price is left over only where all its nodes are in use). It is computed at every iteration, with the pricing's own bound
+in place of its best cover, and the largest is kept. It is stronger than the linear relaxation because each block is
+solved in whole numbers.
 
 **Sharper where it pays.** If every cover whose reduced cost is less than ``t`` is in the integer programme
-(`optimizer.fleet.rounding`), a plan either uses none but those, and costs no less than that programme's bound, or uses another
-and costs at least the Lagrangian bound plus ``t``.
+(`optimizer.fleet.rounding`), a plan either uses none but those, and costs no less than that programme's bound, or uses
+another and costs at least the Lagrangian bound plus ``t``.
 
-Work is counted (iterations, partial choices, covers, branch-and-bound nodes); the wall clock matters only where it is guarded.
+Work is counted (iterations, partial choices, covers, branch-and-bound nodes); the wall clock matters only where it is
+guarded.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -33,7 +36,7 @@ from optimizer.fleet.master import CoverPool, Master, Prices
 from optimizer.fleet.mip import MipLimits, solve_fleet_mip
 from optimizer.fleet.plan import FleetPlan, validate_plan
 from optimizer.fleet.problem import FleetProblem
-from optimizer.fleet.rounding import Rounding, best_placed
+from optimizer.fleet.rounding import Rounding, best_placed, place
 
 __all__ = ["ColumnLimits", "ColumnSolver", "solve_fleet_columns", "supports"]
 
@@ -183,7 +186,9 @@ class _Run:
         resources = np.bincount(rows.node_type[~rows.is_cut], minlength=len(problem.node_count))
         row = np.where(rows.is_cut, 0.0, (problem.price_usd_per_hour / np.maximum(resources, 1))[rows.node_type])
         stages_of = np.bincount(problem.stage_service, minlength=problem.services)[problem.stage_service]
-        return Prices(row, problem.unserved_usd_per_hour_rps[problem.stage_service] / stages_of, np.zeros(len(stages_of)))
+        return Prices(
+            row, problem.unserved_usd_per_hour_rps[problem.stage_service] / stages_of, np.zeros(len(stages_of))
+        )
 
     def _generate(self) -> None:
         """Covers and prices until bound and master meet, nothing new is found, or the limits are reached."""
@@ -217,7 +222,7 @@ class _Run:
     def _dive(self) -> None:
         """Covers for whole nodes: round the nodes of one type after the other, and price what that calls for.
 
-        What the covers of the master mix on a fraction of a dear node is of little use when there is none, or all of it.
+        What the master mixes on a fraction of a dear node is of little use when there is none, or all of it.
         """
         master, solution = self.master, self.solution
         fixed = np.zeros(len(solution.nodes), dtype=bool)
@@ -295,7 +300,7 @@ class _Run:
                 self.rows,
                 allowed,
                 rounding,
-                good_enough=lambda plan: self._within(plan, bound),
+                good_enough=partial(self._within, bound=bound),
                 repairs=limits.repairs,
                 hint=hint,
             )
@@ -311,11 +316,18 @@ class _Run:
             bound = max(bound, exact.bound_usd_per_hour or 0.0)
             best = exact if best is None or exact.objective_usd_per_hour < best.objective_usd_per_hour else best
         if best is None:
-            raise RuntimeError("SCIP found no choice of covers")
+            best = self._cheapest_placed()
         status = "optimal" if self._within(best, bound) else "feasible"
         note = f"the wall-clock guard of {limits.wall_s:g} s was hit" if self.guard_hit else ""
         bound = max(0.0, min(bound, best.objective_usd_per_hour))
         return replace(best, status=status, bound_usd_per_hour=bound, note=note)
+
+    def _cheapest_placed(self) -> FleetPlan:
+        """Each stage's cheapest cover at the prices, as far as there is room."""
+        reduced = self.pool.value(self.prices) - self.prices.stage[self.pool.stage]
+        covers = np.flatnonzero(_rank_in_stage(self.pool.stage, reduced) == 0)
+        replicas = self.pool.replicas(covers, self.problem.throughput_rps.shape)
+        return place(self.problem, replicas, self.problem.node_count)[0]
 
     def _is_small(self) -> bool:
         return int((self.blocks.pair >= 0).sum()) <= SMALL_ITEMS
@@ -327,7 +339,7 @@ class _Run:
     def _best_covers(self, most: int) -> tuple[np.ndarray, float]:
         """Covers of least reduced cost, about so many, and up to which reduced cost none is missing."""
         values = self.prices.stage
-        step = 2e-3 * abs(self.bound) / len(values)
+        step = max(2e-3 * abs(self.bound) / len(values), 1e-9)
         cost = self.blocks.cost(self.pool.pair_price(self.prices))
         complete_to, first, each = 0.0, step, max(FEWEST, 2 * most // len(values))
         beam = max(self.limits.beam, ENUMERATED // len(values))
@@ -344,7 +356,7 @@ class _Run:
             self.pool.add(found.stage, found.count)
             reduced = np.where(self.blocks.required_rps > 0.0, found.bound_usd_per_hour - values, np.inf)
             complete_to = min(step, float(reduced.min(initial=np.inf)))
-            if len(found.stage) >= most or step > abs(self.bound) or step > 50.0 * max(complete_to, first):
+            if len(found.stage) >= most or not step < abs(self.bound) or step > 50.0 * max(complete_to, first):
                 break
             step *= 2.0
         reduced = self.pool.value(self.prices) - values[self.pool.stage]
@@ -376,7 +388,7 @@ SMALL_NODES = 2000
 """Branch-and-bound nodes of that."""
 
 EARLY_DIVE = 2000
-"""Problems with no more stages times node types round nodes before the first integer programme, others only after it."""
+"""Problems with no more stages times node types round nodes before the first integer programme, others after it."""
 
 DIVE_ITERATIONS = 3
 """Pricings after each rounding of a type's nodes."""

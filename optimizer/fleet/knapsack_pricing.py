@@ -5,9 +5,9 @@ For each stage: whole numbers ``0 <= x[item] <= bound`` that minimise ``sum cost
 
 The search is a branch and bound that goes through the items from the dearest per request/s to the cheapest and keeps,
 for all stages together, the list of partial choices. A choice is dropped if what it costs, plus the remainder filled
-by fractions of the cheaper items or bought, is more than a cover already known; or if another choice of the stage leaves no
-more to fill and costs no more. Where more than `beam` choices of a stage are left, the best are kept, and the least
-bound of the others limits what is claimed: the returned bound is below the true optimum in any case.
+by fractions of the cheaper items or bought, is more than a cover already known; or if another choice of the stage
+leaves no more to fill and costs no more. Where more than `beam` choices of a stage are left, the best are kept, and the
+least bound of the others limits what is claimed: the returned bound is below the true optimum in any case.
 """
 
 from __future__ import annotations
@@ -51,15 +51,24 @@ class Covers:
 
 @dataclass
 class _Items:
-    """Items of every stage, the cheapest per request/s first, with the totals of the first so many of them."""
+    """Items of every stage, the cheapest per request/s first.
+
+    ``pays`` says which are cheaper than shortage; ``full_rate`` and ``full_cost`` are totals of those among the first
+    so many.
+    """
 
     order: np.ndarray
     cost: np.ndarray
     rate: np.ndarray
     bound: np.ndarray
+    pays: np.ndarray
     price: np.ndarray
     full_rate: np.ndarray
     full_cost: np.ndarray
+
+    def in_order(self, values: np.ndarray) -> np.ndarray:
+        """``values[stage, item]`` with items in this order."""
+        return np.take_along_axis(values, self.order, axis=1)
 
     def fill(self, stage: np.ndarray, items: int, rest: np.ndarray) -> np.ndarray:
         """Least cost of serving ``rest`` by fractions of the first ``items`` items, or by shortage."""
@@ -105,7 +114,7 @@ def cheapest_covers(
         ever cheaper ones, and ``bound_usd_per_hour`` says below which cost none is
         missing.
     """
-    stages, width = blocks.pair.shape
+    width = blocks.pair.shape[1]
     gain = np.where(cost_usd_per_hour < 0.0, blocks.bound, 0)
     base_cost = (np.where(gain > 0, cost_usd_per_hour, 0.0) * gain).sum(axis=1)
     rest = blocks.required_rps - (blocks.rate_rps * gain).sum(axis=1)
@@ -114,13 +123,18 @@ def cheapest_covers(
     items = _sorted_items(blocks, np.where(cost_usd_per_hour < 0.0, np.inf, cost_usd_per_hour), shortage_price)
     search = _Search(items, rest, slack, base_cost, gain.any(axis=1), known_usd_per_hour, beam)
     if least_usd_per_hour is not None:
-        search.margin = known_usd_per_hour - least_usd_per_hour
+        search.margin = known_usd_per_hour - np.minimum(least_usd_per_hour, known_usd_per_hour)
+        search.saves = items.in_order(blocks.own_usd_per_hour < 0.0)
     search.run(blocks.required_rps > 0.0)
     search.take_gains(np.flatnonzero(blocks.required_rps <= 0.0))
     stage, value, count = search.found(keep)
     whole = np.zeros((len(stage), width), dtype=np.int64)
     np.put_along_axis(whole, items.order[stage], count, axis=1)
     bound = np.where(blocks.required_rps > 0.0, np.minimum(search.limit, search.dropped), base_cost)
+    if least_usd_per_hour is not None:
+        # A cover without a replica that pays for itself costs at least what that one pays more than some other cover.
+        paid = np.where(gain > 0, -cost_usd_per_hour, np.inf).min(axis=1)
+        bound = np.minimum(bound, least_usd_per_hour + paid)
     return Covers(stage, whole + gain[stage], value, bound)
 
 
@@ -134,9 +148,10 @@ def _sorted_items(blocks: Blocks, cost: np.ndarray, shortage_price: np.ndarray) 
     bound = np.where(np.isfinite(cost), blocks.bound, 0)
     cost, rate, bound = take(cost), take(blocks.rate_rps), take(bound)
     zero = np.zeros((len(cost), 1))
-    full_rate = np.concatenate([zero, np.cumsum(rate * bound, axis=1)], axis=1)
-    full_cost = np.concatenate([zero, np.cumsum(np.where(bound > 0, cost, 0.0) * bound, axis=1)], axis=1)
-    return _Items(order, cost, rate, bound, shortage_price, full_rate, full_cost)
+    pays = (bound > 0) & (cost < shortage_price[:, None] * rate)
+    full_rate = np.concatenate([zero, np.cumsum(rate * bound * pays, axis=1)], axis=1)
+    full_cost = np.concatenate([zero, np.cumsum(np.where(pays, cost, 0.0) * bound, axis=1)], axis=1)
+    return _Items(order, cost, rate, bound, pays, shortage_price, full_rate, full_cost)
 
 
 class _Search:
@@ -153,6 +168,7 @@ class _Search:
         beam: int,
     ) -> None:
         self.margin: np.ndarray | None = None
+        self.saves = np.zeros(items.cost.shape, dtype=bool)
         self._items, self._rest, self._slack, self._beam = items, rest, slack, beam
         self._base, self._has_base = base_cost, has_base
         self.limit = np.array(known, dtype=np.float64)
@@ -164,13 +180,13 @@ class _Search:
         items = self._items
         width = items.cost.shape[1]
         stage = np.flatnonzero(wanted)
-        self._single_replicas(stage)
         if self.margin is None:
+            self._single_replicas(stage)
             self._two_items(stage)
         useful = self._useful(stage)
         rest, cost = self._rest[stage], self._base[stage]
         count = np.zeros((len(stage), width), dtype=np.int32)
-        self._complete(stage[self._has_base[stage]], rest, cost, count, self._has_base[stage])
+        self._complete(stage, rest, cost, count, self._has_base[stage])
         for level in range(int(np.flatnonzero(useful.any(axis=0)).max(initial=-1)), -1, -1):
             moving = useful[stage, level]
             grown = self._take(level, stage[moving], rest[moving], cost[moving], count[moving])
@@ -185,7 +201,7 @@ class _Search:
         self._keep(stage, self._base[stage], np.zeros((len(stage), self._items.cost.shape[1]), dtype=np.int32))
 
     def _single_replicas(self, stage: np.ndarray) -> None:
-        """Covers of one replica, whatever it serves: the only ones in which an item dearer than shortage has a place."""
+        """Covers of one replica, whatever it serves: where items dearer than shortage have their place."""
         items = self._items
         short = np.maximum(self._rest[:, None] - items.rate, 0.0)
         short = np.where(short <= self._slack[:, None], 0.0, short)
@@ -197,7 +213,7 @@ class _Search:
         self._keep(stage, value[stage, best], count)
 
     def _two_items(self, stage: np.ndarray) -> None:
-        """Good covers to begin with: the cheapest items in full, then few replicas of one item and the rest of the next."""
+        """Good covers to begin with: the cheapest items in full, few replicas of one item, the rest of the next."""
         items, (_, width) = self._items, self._items.cost.shape
         full = np.minimum((items.full_rate[stage, 1:] < self._rest[stage, None]).sum(axis=1), width - 1)
         rest = self._rest[stage] - items.full_rate[stage, full]
@@ -218,7 +234,8 @@ class _Search:
                 value = np.where(outside & (few > 0), np.inf, value)
                 best = value.argmin(axis=1)
                 row = np.arange(len(stage))
-                count = np.where(np.arange(width) < full[:, None], items.bound[stage], 0).astype(np.int32)
+                before = (np.arange(width) < full[:, None]) & items.pays[stage]
+                count = np.where(before, items.bound[stage], 0).astype(np.int32)
                 count[row, full] += copies[row, best].astype(np.int32)
                 if few:
                     count[row, best] += few
@@ -245,6 +262,8 @@ class _Search:
         items = self._items
         rate, each = items.rate[stage, level], items.cost[stage, level]
         enough = np.ceil((rest - self._slack[stage]) / rate)
+        # Kept replicas save what draining them costs, so a plan with room to spare may keep more than demand needs.
+        enough = np.where(self.saves[stage, level], items.bound[stage, level], np.maximum(enough, 0.0))
         cheapest = np.minimum(items.cost[stage, 0] / items.rate[stage, 0], items.price[stage])
         waste = each - rate * cheapest
         budget = np.maximum(self.limit[stage] - cost - cheapest * rest, 0.0)
@@ -261,16 +280,15 @@ class _Search:
         stage, rest, cost, again, number = stage[likely], rest[likely], cost[likely], again[likely], number[likely]
         count = count[again]
         count[:, level] = number
+        self._complete(stage, rest, cost, count, number > 0)
         return stage, rest, cost, count
 
     def _prune(
         self, level: int, stage: np.ndarray, rest: np.ndarray, cost: np.ndarray, count: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Record covers, and keep the partial choices that can still lead to a cheaper one."""
-        chosen = self._has_base[stage] | count.any(axis=1)
-        self._complete(stage, rest, cost, count, chosen)
+        """Keep the partial choices that can still lead to a cheaper cover."""
         least = cost + self._items.fill(stage, level, rest)
-        open_ = (rest > 0.0) & (least < self.limit[stage])
+        open_ = ((rest > 0.0) | self.saves[stage, :level].any(axis=1)) & (least < self.limit[stage])
         stage, rest, cost, count, least = (a[open_] for a in (stage, rest, cost, count, least))
         order = np.lexsort((cost, rest, stage))
         offset = 2.0 * (1.0 + np.abs(cost).max(initial=0.0))
@@ -295,12 +313,9 @@ class _Search:
     def _complete(
         self, stage: np.ndarray, rest: np.ndarray, cost: np.ndarray, count: np.ndarray, chosen: np.ndarray
     ) -> None:
-        """Take partial choices as covers, with the remainder bought."""
-        if len(stage) != len(chosen):
-            rest, cost, count = rest[chosen], cost[chosen], count[chosen]
-        else:
-            stage, rest, cost, count = stage[chosen], rest[chosen], cost[chosen], count[chosen]
-        self._keep(stage, cost + self._items.price[stage] * rest, count)
+        """Take the ``chosen`` partial choices as covers, with the remainder bought."""
+        stage = stage[chosen]
+        self._keep(stage, cost[chosen] + self._items.price[stage] * rest[chosen], count[chosen])
 
     def _keep(self, stage: np.ndarray, value: np.ndarray, count: np.ndarray) -> None:
         better = value < self.limit[stage]
@@ -319,5 +334,6 @@ class _Search:
         order = np.lexsort((value, stage))
         owner = stage[order]
         rank = np.arange(len(order)) - np.searchsorted(owner, owner, side="left")
+        np.minimum.at(self.dropped, owner[rank >= keep], value[order[rank >= keep]])
         order = order[rank < keep]
         return stage[order], value[order], count[order]

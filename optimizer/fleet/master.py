@@ -6,8 +6,8 @@
                 unserved[service] >= sum shortage[cover] lambda[cover]               (shortage price w >= 0)
                 0 <= lambda, 0 <= y <= count
 
-A cover is a whole number of replicas of each pair of a stage. The last rows exist only for services of several stages; the
-shortage of others is in the cover's cost.
+A cover is a whole number of replicas of each pair of a stage. The last rows exist only for services of several stages;
+the shortage of others is in the cover's cost.
 """
 
 from __future__ import annotations
@@ -31,12 +31,6 @@ class Prices:
     row: np.ndarray
     shortage: np.ndarray
     stage: np.ndarray
-
-    def towards(self, other: Prices, part: float) -> Prices:
-        """So much of the way to other prices."""
-        return Prices(
-            *(a + part * (b - a) for a, b in zip((self.row, self.shortage, self.stage), (other.row, other.shortage, other.stage)))
-        )
 
 
 class CoverPool:
@@ -66,7 +60,9 @@ class CoverPool:
         served = (count * blocks.rate_rps[stage]).sum(axis=1)
         required = blocks.required_rps[stage]
         shortage = np.where(required - served > 1e-9 * required, required - served, 0.0)
-        cost = (count * blocks.own_usd_per_hour[stage]).sum(axis=1) + np.where(self.alone[stage], self._penalty[stage] * shortage, 0.0)
+        cost = (count * blocks.own_usd_per_hour[stage]).sum(axis=1) + np.where(
+            self.alone[stage], self._penalty[stage] * shortage, 0.0
+        )
         cost += np.where((required > 0.0) & ~count.any(axis=1), blocks.absent_usd_per_hour, 0.0)
         first = len(self.stage)
         self.claim = sparse.csr_array(sparse.vstack([self.claim, self._by_pair(stage, count) @ self._claims]))
@@ -84,7 +80,9 @@ class CoverPool:
     def _by_pair(self, stage: np.ndarray, count: np.ndarray) -> sparse.csr_array:
         row, item = np.nonzero(count)
         pair = self._blocks.pair[stage[row], item]
-        return sparse.csr_array((count[row, item].astype(float), (row, pair)), shape=(len(stage), self._claims.shape[0]))
+        return sparse.csr_array(
+            (count[row, item].astype(float), (row, pair)), shape=(len(stage), self._claims.shape[0])
+        )
 
     def pair_price(self, prices: Prices) -> np.ndarray:
         """``[pair]`` what the room of one replica costs at prices."""
@@ -131,7 +129,9 @@ class Master:
         shared = [s for s in stages if not pool.alone[s]]
         for service in sorted({int(problem.stage_service[s]) for s in shared}):
             unserved = model.add_variable(lb=0.0)
-            objective.set_linear_coefficient(unserved, float(problem.unserved_usd_per_hour_rps[service]) * self._largest)
+            objective.set_linear_coefficient(
+                unserved, float(problem.unserved_usd_per_hour_rps[service]) * self._largest
+            )
             for s in shared:
                 if problem.stage_service[s] == service:
                     self._short[s] = model.add_linear_constraint(ub=0.0)

@@ -1,4 +1,4 @@
-"""Whole covers and whole nodes: the integer programme over a pool's best covers, by OR-Tools (MathOpt, SCIP), and its placement.
+"""Whole covers on whole nodes: the integer programme over a pool's best covers, by SCIP, and its placement.
 
 The programme is the master with whole weights and nodes. Where first fit needs more nodes of a type than it counted,
 the type's rows are tightened and the stages that use it choose again, while the others keep their covers.
@@ -20,10 +20,10 @@ from optimizer.fleet.packing import first_fit
 from optimizer.fleet.plan import FleetPlan, validate_plan
 from optimizer.fleet.problem import FleetProblem
 
-__all__ = ["Choice", "Rounding", "best_placed"]
+__all__ = ["Choice", "Rounding", "best_placed", "place"]
 
 STEP = 0.6
-"""By how much of the excess of first fit a type's rows are tightened: a mix with fewer conflicts often needs less than all."""
+"""By how much of the excess of first fit a type's rows are tightened: a mix with fewer conflicts needs less."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,7 @@ def choose_covers(
     return Choice(covers, counted, float(result.termination.objective_bounds.dual_bound))
 
 
-def _one_cover_each(
-    model: mathopt.Model, pool: CoverPool, allowed: np.ndarray, pick: list[mathopt.Variable]
-) -> None:
+def _one_cover_each(model: mathopt.Model, pool: CoverPool, allowed: np.ndarray, pick: list[mathopt.Variable]) -> None:
     by_stage: dict[int, list[mathopt.Variable]] = {}
     for cover, v in zip(allowed, pick):
         by_stage.setdefault(int(pool.stage[cover]), []).append(v)
@@ -141,7 +139,7 @@ def _rows_fit(
     tightness: np.ndarray,
     fixed: np.ndarray,
 ) -> None:
-    taken = np.asarray(pool.claim[fixed].sum(axis=0)).ravel()
+    taken: np.ndarray = np.asarray(pool.claim[fixed].sum(axis=0)).ravel()
     claims = sparse.csc_array(pool.claim[allowed])
     for row, node_type in enumerate(rows.node_type):
         begin, end = claims.indptr[row], claims.indptr[row + 1]

@@ -125,7 +125,9 @@ def _variants(
                 gbps = per_replica * mbit_per_request / 1000.0
                 gpu = [gpu_part, size_gb + 1.5] if on_gpu else [0.0, 0.0]
                 need[n] = [*gpu, 4.0 * gpu_part if on_gpu else 4.0, size_gb + 2.0, gbps]
-                fits = (need[n] <= np.array(shape.capacity)).all() and size_gb + 1.5 <= (shape.gpu_memory_gb if on_gpu else 9.5)
+                fits = (need[n] <= np.array(shape.capacity)).all() and size_gb + 1.5 <= (
+                    shape.gpu_memory_gb if on_gpu else 9.5
+                )
                 rate[n] = per_replica if fits else 0.0
             stages.append(service)
             needs.append(need)
