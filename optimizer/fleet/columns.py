@@ -293,7 +293,8 @@ class _Run:
             allowed, complete_to = self._best_covers(limits.covers * 3**round_)
             if len(allowed) == before:
                 break
-            rounding = Rounding(limits.gap / 8.0 * max(abs(self.bound), 1e-9), limits.nodes, self._left_s)
+            gap = max(limits.gap / 8.0, COARSE / 4.0**round_)
+            rounding = Rounding(gap * max(abs(self.bound), 1e-9), limits.nodes, self._left_s)
             plan, dual, covers = best_placed(
                 problem,
                 self.pool,
@@ -389,6 +390,9 @@ SMALL_NODES = 2000
 
 EARLY_DIVE = 2000
 """Problems with no more stages times node types round nodes before the first integer programme, others after it."""
+
+COARSE = 0.002
+"""Gap of the first integer programme at least; each further one has a quarter."""
 
 DIVE_ITERATIONS = 3
 """Pricings after each rounding of a type's nodes."""
