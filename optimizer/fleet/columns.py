@@ -38,13 +38,16 @@ from optimizer.fleet.plan import FleetPlan, validate_plan
 from optimizer.fleet.problem import FleetProblem
 from optimizer.fleet.rounding import Rounding, best_placed, place
 
-__all__ = ["ColumnLimits", "ColumnSolver", "solve_fleet_columns", "supports"]
+__all__ = ["ColumnLimits", "ColumnSolver", "is_large", "solve_fleet_columns", "supports"]
 
 BOUND_TOLERANCE = 1e-9
 """Part of the bound that is given away for rounding errors."""
 
 CLOSED = 3e-4
 """Relative distance of bound and master below which more prices are not worth their time."""
+
+LARGE = 400
+"""Stages times node types from which `is_large` says so."""
 
 _SUPPORTED = frozenset(
     {
@@ -106,6 +109,11 @@ def supports(problem: FleetProblem) -> str | None:
     if problem.lost_usd_per_hour is not None and not (problem.lost_usd_per_hour >= 0.0).all():
         return "a negative price of lost accuracy"
     return None
+
+
+def is_large(problem: FleetProblem) -> bool:
+    """Whether the decomposition is likely to be better than the counted model: from some hundred pairs on."""
+    return len(problem.demand_rps) * len(problem.node_count) >= LARGE
 
 
 def solve_fleet_columns(problem: FleetProblem, limits: ColumnLimits | None = None) -> FleetPlan:

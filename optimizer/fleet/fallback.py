@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from optimizer.fleet.columns import ColumnSolver
 from optimizer.fleet.fluid import FluidModel
 from optimizer.fleet.greedy import solve_greedy
 from optimizer.fleet.mip import MipLimits, solve_fleet_mip
@@ -26,11 +27,18 @@ Step = tuple[str, Callable[[], FleetPlan]]
 """What a way of planning is called, and the call."""
 
 
-def plan_fleet(problem: FleetProblem, limits: MipLimits | None = None) -> FleetPlan:
-    """The first of MIP, rounded LP, greedy and hold that yields a checked plan; see `first_that_holds`."""
+def plan_fleet(
+    problem: FleetProblem, limits: MipLimits | None = None, columns: ColumnSolver | None = None
+) -> FleetPlan:
+    """The first of MIP, rounded LP, greedy and hold that yields a checked plan; see `first_that_holds`.
+
+    With ``columns``, which must support the problem, that comes before them.
+    """
+    first: tuple[Step, ...] = () if columns is None else (("columns", lambda: columns.solve(problem)),)
     return first_that_holds(
         problem,
         (
+            *first,
             ("MIP", lambda: solve_fleet_mip(problem, limits)),
             ("rounded LP", lambda: round_fluid(problem)),
             ("greedy", lambda: solve_greedy(problem)),

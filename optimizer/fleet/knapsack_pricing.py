@@ -121,7 +121,7 @@ def cheapest_covers(
     slack = ROUNDING * np.maximum(blocks.required_rps, 1e-300)
     rest = np.where(rest <= slack, 0.0, rest)
     items = _sorted_items(blocks, np.where(cost_usd_per_hour < 0.0, np.inf, cost_usd_per_hour), shortage_price)
-    search = _Search(items, rest, slack, base_cost, gain.any(axis=1), known_usd_per_hour, beam)
+    search = _Search(items, rest, slack, base_cost, (gain > 0).any(axis=1), known_usd_per_hour, beam)
     if least_usd_per_hour is not None:
         search.margin = known_usd_per_hour - np.minimum(least_usd_per_hour, known_usd_per_hour)
         search.saves = items.in_order(blocks.own_usd_per_hour < 0.0)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from optimizer.fleet.columns import ColumnLimits, ColumnSolver, is_large, supports
 from optimizer.fleet.fallback import plan_fleet
 from optimizer.fleet.mip import MipLimits
 from optimizer.fleet.problem import FleetPlan, FleetProblem
 from optimizer.fleet.solvers import SOLVERS
 from optimizer.options import check_number, check_whole, suggestion
 from optimizer.policies.reactive import ReactiveOptions, ReactivePolicy
+from simulator.policy import PolicyContext
 from workloads.errors import InputError
 
 __all__ = ["Mip", "MipOptions"]
@@ -28,7 +30,8 @@ class MipOptions(ReactiveOptions):
     nodes
         Branch-and-bound nodes at most, in one solve.
     solver
-        ``scip``, ``highs`` or ``cp_sat``.
+        ``scip``, ``highs`` or ``cp_sat``; ``columns`` for `optimizer.fleet.columns`; ``auto`` for that where the
+        problem is large, else SCIP. What ``columns`` does not solve, SCIP does.
     time_limit_s
         Seconds for one solve, on top of the nodes; none if not given. A run with one depends on the machine.
     """
@@ -42,8 +45,9 @@ class MipOptions(ReactiveOptions):
         super().__post_init__()
         check_number("gap", self.gap, 0.0, 1.0)
         check_whole("nodes", self.nodes, 1)
-        if self.solver not in SOLVERS:
-            fix = suggestion(str(self.solver), SOLVERS, "solvers")
+        known = (*SOLVERS, "columns", "auto")
+        if self.solver not in known:
+            fix = suggestion(str(self.solver), known, "solvers")
             raise InputError("solver", f"there is no solver {self.solver!r}", fix)
         if self.time_limit_s is not None:
             check_number("time_limit_s", self.time_limit_s, 0.0, above=True)
@@ -55,9 +59,16 @@ class Mip(ReactivePolicy):
     name: ClassVar[str] = "mip"
     Options = MipOptions
 
+    def __init__(self, context: PolicyContext, options: Any) -> None:
+        super().__init__(context, options)
+        seconds = options.time_limit_s
+        self._columns = ColumnSolver(ColumnLimits(gap=options.gap, nodes=options.nodes, wall_s=seconds))
+
     def plan(self, problem: FleetProblem) -> FleetPlan:
-        """MIP, else rounded relaxation, else greedy, else hold."""
+        """The solver asked for, else the MIP, else rounded relaxation, else greedy, else hold."""
         chosen: MipOptions = self.options
         limit_s = math.inf if chosen.time_limit_s is None else chosen.time_limit_s
-        limits = MipLimits(gap=chosen.gap, nodes=chosen.nodes, solver=chosen.solver, time_limit_s=limit_s)
-        return plan_fleet(problem, limits)
+        by_columns = chosen.solver == "columns" or (chosen.solver == "auto" and is_large(problem))
+        solver = chosen.solver if chosen.solver in SOLVERS else "scip"
+        limits = MipLimits(gap=chosen.gap, nodes=chosen.nodes, solver=solver, time_limit_s=limit_s)
+        return plan_fleet(problem, limits, self._columns if by_columns and supports(problem) is None else None)

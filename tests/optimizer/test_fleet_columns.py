@@ -14,9 +14,11 @@ from optimizer.fleet.knapsack_pricing import cheapest_covers
 from optimizer.fleet.mip import MipLimits, solve_fleet_mip
 from optimizer.fleet.plan import validate_plan
 from optimizer.fleet.problem import FleetProblem
+from optimizer.policies.mip import Mip, MipOptions
 from tests.benchmarks.fleet_instances import fleet_instance
 from tests.optimizer.brute_force import optimum
-from tests.optimizer.factory import facts, funnel_problem, tiny_problem
+from tests.optimizer.factory import context, facts, funnel_problem, tiny_problem
+from workloads.errors import InputError
 
 WITHOUT_SMALL = ColumnLimits(gap=0.0, rounds=2)
 
@@ -105,7 +107,9 @@ def test_equals_enumeration_on_tiny_problems() -> None:
 def test_bound_is_never_above_what_scip_finds() -> None:
     """On a hundred tiny problems and some of a control loop."""
     rng = np.random.default_rng(11)
-    for case, problem in enumerate([*(tiny_problem(rng) for _ in range(100)), *(funnel_problem(rng) for _ in range(4))]):
+    for case, problem in enumerate(
+        [*(tiny_problem(rng) for _ in range(100)), *(funnel_problem(rng) for _ in range(4))]
+    ):
         scip = solve_fleet_mip(problem, MipLimits(gap=0.001, nodes=200))
         plan = solve_fleet_columns(problem, ColumnLimits(rounds=1, repairs=0))
         assert plan.bound_usd_per_hour is not None
@@ -193,6 +197,18 @@ def test_forms_it_does_not_know_are_refused() -> None:
     assert supports(replace(problem, floor_credit=credit)) == "a floor of the mean accuracy"
     with pytest.raises(ValueError, match="budget"):
         solve_fleet_columns(with_budget)
+
+
+def test_the_policy_plans_with_it_and_leaves_other_forms_to_scip() -> None:
+    problem = FleetProblem.from_facts(facts(), np.array([120.0, 120.0, 40.0]))
+    policy = Mip(context(facts(), np.full((2, 3), 50.0)), MipOptions(solver="columns"))
+    plan = policy.plan(problem)
+    assert plan.status == "optimal"
+    other = policy.plan(replace(problem, budget_usd_per_hour=1e4))
+    assert other.status == "optimal"
+    assert other.objective_usd_per_hour == pytest.approx(plan.objective_usd_per_hour, rel=0.02)
+    with pytest.raises(InputError, match="no solver"):
+        MipOptions(solver="colums")
 
 
 def test_the_guard_says_that_it_was_hit() -> None:
