@@ -121,7 +121,7 @@ def cheapest_covers(
     slack = ROUNDING * np.maximum(blocks.required_rps, 1e-300)
     rest = np.where(rest <= slack, 0.0, rest)
     items = _sorted_items(blocks, np.where(cost_usd_per_hour < 0.0, np.inf, cost_usd_per_hour), shortage_price)
-    search = _Search(items, rest, slack, base_cost, (gain > 0).any(axis=1), known_usd_per_hour, beam)
+    search = _Search(items, rest, slack, base_cost, np.asarray((gain > 0).any(axis=1)), known_usd_per_hour, beam)
     if least_usd_per_hour is not None:
         search.margin = known_usd_per_hour - np.minimum(least_usd_per_hour, known_usd_per_hour)
         search.saves = items.in_order(blocks.own_usd_per_hour < 0.0)
@@ -183,7 +183,7 @@ class _Search:
         if self.margin is None:
             self._single_replicas(stage)
             self._two_items(stage)
-        useful = self._useful(stage)
+        useful: np.ndarray = self._useful(stage)
         rest, cost = self._rest[stage], self._base[stage]
         count = np.zeros((len(stage), width), dtype=np.int32)
         self._complete(stage, rest, cost, count, self._has_base[stage])
@@ -191,10 +191,8 @@ class _Search:
             moving = useful[stage, level]
             grown = self._take(level, stage[moving], rest[moving], cost[moving], count[moving])
             idle = ~moving
-            stage, rest, cost, count = (
-                np.concatenate([kept[idle], new]) for kept, new in zip((stage, rest, cost, count), grown)
-            )
-            stage, rest, cost, count = self._prune(level, stage, rest, cost, count)
+            states = [np.concatenate([kept[idle], new]) for kept, new in zip((stage, rest, cost, count), grown)]
+            stage, rest, cost, count = self._prune(level, *states)
 
     def take_gains(self, stage: np.ndarray) -> None:
         """Covers of stages without demand: what pays for itself."""
