@@ -131,6 +131,10 @@ def _none(plan: CapacityPlan) -> Iterator[str]:
         f"Its strongest fleet serves {short.strength:.2f} times the peak within the latency budgets, and what binds is "
         f"{RESOURCE_WORDS[short.resource]} of {short.node_type}."
     )
+    if short.strength >= 1.0 and not short.confirmed:
+        why = "a node takes more with it than the rest makes up for" if plan.survive == "node" else "simulation says no"
+        yield f"That would be enough by plan, but {why}; closest is {short.closest}."
+        return
     if short.more:
         sure = "confirmed by simulation on one seed" if short.confirmed else "by plan; simulation did not confirm it"
         one = next(iter(short.more.values())) == 1 and len(short.more) == 1

@@ -12,7 +12,8 @@ from simulator.policy import FleetFacts
 __all__ = ["fewest_more"]
 
 MOST_NODES = 100_000
-TRIES = 8
+BEYOND_FLUID = (0.0, 0.03, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0)
+"""By how much more than fractional replicas need whole ones are tried."""
 
 
 def fewest_more(facts: FleetFacts, peak_rps: np.ndarray, needed: float) -> StaticFleet | None:
@@ -23,13 +24,12 @@ def fewest_more(facts: FleetFacts, peak_rps: np.ndarray, needed: float) -> Stati
     found: list[tuple[float, StaticFleet]] = []
     for n in np.flatnonzero(facts.runs_on().any(axis=0)):
         more = _fluid_more(facts, peak_rps, needed, int(n))
-        for k in range(TRIES if more is not None else 0):
-            assert more is not None
+        for extra in () if more is None else sorted({more + int(np.ceil(part * more)) for part in BEYOND_FLUID}):
             nodes = np.array(facts.node_count)
-            nodes[n] += more + k
+            nodes[n] += extra
             fleet = cheapest_fleet(facts_with_nodes(facts, nodes), peak_rps * needed, nodes, "enlarged", peak_rps)
             if fleet is not None:
-                found.append((float((more + k) * facts.price_usd_per_hour[n]), fleet))
+                found.append((float(extra * facts.price_usd_per_hour[n]), fleet))
                 break
     return min(found, key=lambda item: item[0])[1] if found else None
 

@@ -107,8 +107,13 @@ def strength(facts: FleetFacts, replicas: np.ndarray, peak_rps: np.ndarray) -> f
 
 def fits(facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray) -> bool:
     """Whether the simulator's own placement finds room for the replicas on ``nodes[node_type]``."""
+    return nodes_opened(facts, replicas, nodes) is not None
+
+
+def nodes_opened(facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray) -> np.ndarray | None:
+    """``[node_type]`` of ``nodes`` that the simulator's placement opens for the replicas; None where not all fit."""
     placement = Placement(facts.capacity, nodes, resource_index("gpu"), resource_index("gpu_memory"))
-    return place_all(placement, facts, replicas) is not None
+    return None if place_all(placement, facts, replicas) is None else placement.open_nodes()
 
 
 def frontier(
@@ -151,8 +156,6 @@ def cheapest_fleet(
     if plan.unserved_rps.sum() > UNSERVED * float(demand_rps.sum()) or plan.status == "hold":
         return None
     nodes = plan.open_nodes
-    if problem.reserve_rps is not None:  # what is strongest may lean on one node
-        return _whole(facts, mix, nodes, [plan.replicas], peak_rps)
     replicas = strongest_replicas(problem, nodes, peak_rps, plan.replicas)
     return _whole(facts, mix, nodes, [replicas, plan.replicas], peak_rps)
 
@@ -160,20 +163,22 @@ def cheapest_fleet(
 def _whole(
     facts: FleetFacts, mix: str, nodes: np.ndarray, choices: Sequence[np.ndarray], peak_rps: np.ndarray
 ) -> StaticFleet | None:
-    """The first choice that the simulator can place, with what stands; more nodes are taken where none can be placed
-    as planned."""
-    least, share = facts.min_replicas, shares(facts.need, facts.capacity)
-    for replicas in [c + least for c in choices]:
-        packed = [first_fit(share[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
-        wanted = np.maximum(nodes, [p.nodes for p in packed]) if least.any() else nodes
-        for spare in (0, 1, 2):
-            have = np.minimum(wanted + spare * (wanted > 0), facts.node_count)
-            if fits(facts, replicas, have):
-                usd = float(have @ facts.price_usd_per_hour)
-                return StaticFleet(mix, have, replicas, strength(facts, replicas, peak_rps), usd)
-            if spare == 0 and replicas is not choices[-1] and len(choices) > 1:
-                break
-    return None
+    """The first choice that the simulator can place on the nodes, with what stands; where it can place none, the last
+    one on as many nodes of the same types as its placement opens."""
+    least = facts.min_replicas
+    if least.any():
+        share = shares(facts.need, facts.capacity)
+        standing = [first_fit(share[:, n], least[:, n], int(c)).nodes for n, c in enumerate(facts.node_count)]
+        nodes = np.minimum(nodes + np.array(standing), facts.node_count)
+    have: np.ndarray | None = nodes
+    replicas = next((c + least for c in choices if fits(facts, c + least, nodes)), None)
+    if replicas is None:
+        replicas = choices[-1] + least
+        have = nodes_opened(facts, replicas, np.where(nodes > 0, facts.node_count, 0))
+    if have is None:
+        return None
+    usd = float(have @ facts.price_usd_per_hour)
+    return StaticFleet(mix, have, replicas, strength(facts, replicas, peak_rps), usd)
 
 
 def planning_problem(facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray) -> FleetProblem:

@@ -51,12 +51,13 @@ def strongest_replicas(
     """``[variant, node_type]`` whole replicas on ``nodes[node_type]`` with the largest ``min_stage served / peak``.
 
     Where lost accuracy has a price, only replicas beyond ``fallback`` are added, so that a fast and poor variant is
-    not taken for the one that the price asks for. ``fallback`` itself where nothing better can be placed.
+    not taken for the one that the price asks for; likewise where there is a reserve.
     """
     some = np.flatnonzero(peak_rps > 0.0)
     if len(some) == 0:
         return fallback
-    least = fallback if problem.lost_usd_per_hour is not None and problem.lost_usd_per_hour.any() else 0 * fallback
+    priced = problem.lost_usd_per_hour is not None and bool(problem.lost_usd_per_hour.any())
+    least = fallback if priced or problem.reserve_rps is not None else 0 * fallback
     tightness = np.ones(len(nodes))
     each: set[int] = set()
     for _ in range(1 + REPAIRS):
