@@ -351,7 +351,7 @@ class _Run:
         step = max(2e-3 * abs(self.bound) / len(values), 1e-9)
         cost = self.blocks.cost(self.pool.pair_price(self.prices))
         complete_to, first, each = 0.0, step, max(FEWEST, 2 * most // len(values))
-        beam = max(self.limits.beam, ENUMERATED // len(values))
+        beam = max(self.limits.beam, min(MOST_BEAM, ENUMERATED // len(values)))
         while True:
             found = cheapest_covers(
                 self.blocks,
@@ -365,9 +365,9 @@ class _Run:
             self.pool.add(found.stage, found.count)
             reduced = np.where(self.blocks.required_rps > 0.0, found.bound_usd_per_hour - values, np.inf)
             complete_to = min(step, float(reduced.min(initial=np.inf)))
-            if len(found.stage) >= most or not step < abs(self.bound) or step > 50.0 * max(complete_to, first):
+            if len(found.stage) >= most or not step < abs(self.bound) or step > 8.0 * max(complete_to, first):
                 break
-            step *= 2.0
+            step *= 3.0
         reduced = self.pool.value(self.prices) - values[self.pool.stage]
         rank = _rank_in_stage(self.pool.stage, reduced)
         order = np.argsort(np.where(rank < each, reduced, np.inf), kind="stable")
@@ -387,7 +387,7 @@ def _rank_in_stage(stage: np.ndarray, reduced: np.ndarray) -> np.ndarray:
     return rank
 
 
-ENUMERATED = 50_000
+ENUMERATED = 20_000
 """Partial choices of all stages together, at least, when covers are enumerated."""
 
 SMALL_ITEMS = 200
