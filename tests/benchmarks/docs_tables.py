@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
+from tests.benchmarks.fidelity_docs import arrivals_table, goals_table, job_table, read_fidelity, runs_table
 from tests.benchmarks.forecast_table import forecast_tables, read_backtests
 from tests.benchmarks.placement_real import read_real, real_tables
 from tests.benchmarks.placement_sizes import read_sizes, size_tables
@@ -28,6 +29,10 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("compression.md", "claim"): lambda: claim_table(read_studies()),
     ("compression.md", "serving"): lambda: serving_table(read_studies()),
     ("compression.md", "studies"): lambda: study_tables(read_studies()),
+    ("fidelity.md", "goals"): lambda: goals_table(read_fidelity()),
+    ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
+    ("fidelity.md", "arrivals"): lambda: arrivals_table(read_fidelity()),
+    ("fidelity.md", "runs"): lambda: runs_table(read_fidelity()),
     ("forecasting.md", "forecasts"): lambda: forecast_tables(read_backtests()),
     ("policy-comparison.md", "goals"): lambda: goal_table(read_sweep()),
     ("policy-comparison.md", "sweep"): lambda: comparison_tables(read_sweep()),

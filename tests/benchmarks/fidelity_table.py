@@ -1,89 +1,88 @@
-"""`python -m tests.benchmarks.fidelity_table DIR...`: the server's logs in folders, each run against its prediction.
+"""`python -m tests.benchmarks.fidelity_table DIR... --json FILE`: the server's logs, each run against its prediction.
 
-One line a run in Markdown, then means by job and over all runs held out. `--no-assembly` predicts from the profile
-alone; `--json FILE` keeps all numbers.
+Writes one row a run, in several variants of the prediction: from the profile alone, and with the assembly of batches
+as measured. A job whose rows are in FILE already is left out, so that it can be stopped and gone on with. Prints means
+by job; `python -m tests.benchmarks.docs_tables` then writes the tables of docs/fidelity.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from simulator.fidelity.comparison import Spread, drift_of
-from simulator.fidelity.server_logs import compare_run, read_job_log
+from simulator.fidelity.server_logs import JobLog, JobRun, compare_run, read_job_log
 from simulator.fidelity.summary import METRICS
+from tests.benchmarks.fidelity_docs import job_table
 from workloads.profile import profile_from_document
 
-SHOWN = ("p50_ms", "p95_ms", "p99_ms", "mean_ms")
+VARIANTS = {"profile": False, "assembly": True}
+"""Name of a variant to whether the measured assembly of batches is added."""
+
+SEED = 5
 
 
-def rows_of(path: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def rows_of(log: JobLog, replicates: int) -> Iterator[dict[str, Any]]:
     """One row a run of a job."""
-    log = read_job_log(path)
-    own = drift_of(profile_from_document(log.found["profiles"][0]), max(log.job.sizes(0)))
-    drift = own if options.drift is None else options.drift
+    drift = drift_of(profile_from_document(log.found["profiles"][0]), max(log.job.sizes(0)))
     for run in log.runs:
-        found = compare_run(log, run, Spread(drift, options.replicates, 5), not options.no_assembly)
-        yield {
-            "job": log.job.name,
-            "plan": run.plan.model_dump(mode="json"),
-            "replicas": log.job.replicas,
-            "requests": len(run.log.arrival_s),
-            "late_s": run.facts["late_s"]["mean"],
-            "error": dict(zip(METRICS, found.error.tolist())),
-            "covered": dict(zip(METRICS, found.covered.tolist())),
-            "measured": dict(zip(METRICS, found.measured.tolist())),
+        found = {
+            name: compare_run(log, run, Spread(drift, replicates, seed=SEED), assembly)
+            for name, assembly in VARIANTS.items()
+        }
+        yield _about(log, run) | {
+            "measured": dict(zip(METRICS, _rounded(found["assembly"].measured))),
+            "error": {name: dict(zip(METRICS, _rounded(one.error))) for name, one in found.items()},
+            "covered": {name: dict(zip(METRICS, one.covered.tolist())) for name, one in found.items()},
         }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: errors in per cent, those outside the interval marked."""
-    head = "| job | arrivals | load | cap | wait, ms | seed | held out | p99, ms |"
-    lines = [head + "".join(f" {name[:-3]} |" for name in SHOWN), "| --- " * 3 + "| ---: " * (5 + len(SHOWN)) + "|"]
-    for row in rows:
-        plan = row["plan"]
-        caps, waits = ("/".join(f"{v:g}" for v in values) for values in (plan["max_batch"], plan["max_wait_s"]))
-        marks = [f"{100 * row['error'][m]:+.1f}{'' if row['covered'][m] else ' *'}" for m in SHOWN]
-        kind = f"{plan['arrivals']}, {plan['router']}" if row["replicas"] > 1 else plan["arrivals"]
-        shown = [row["job"], kind, f"{plan['load']:g}", caps, waits, plan["seed"], "yes" if plan["held_out"] else ""]
-        lines.append("| " + " | ".join(map(str, [*shown, f"{row['measured']['p99_ms']:.3g}", *marks])) + " |")
-    return "\n".join(lines)
+def _about(log: JobLog, run: JobRun) -> dict[str, Any]:
+    plan = run.plan
+    return {
+        "job": log.job.name, "run": run.name, "arrivals": plan.arrivals, "load": plan.load,
+        "max_batch": plan.max_batch, "max_wait_ms": [1e3 * wait for wait in plan.max_wait_s], "seed": plan.seed,
+        "router": plan.router if log.job.replicas > 1 else None, "held_out": plan.held_out,
+        "requests": len(run.log.arrival_s), "late_us": float(f"{1e6 * run.facts['late_s']['mean']:.3g}"),
+    }  # fmt: skip
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """Mean absolute errors and coverage, by job and over all."""
-    lines = ["| runs | count | mean abs. error of p50 | p95 | p99 | mean | coverage |", "| --- " + "| ---: " * 6 + "|"]
-    jobs = sorted({row["job"] for row in rows})
-    groups = [(job, [row for row in rows if row["job"] == job]) for job in jobs]
-    groups += [("held out", [row for row in rows if row["plan"]["held_out"]]), ("all", list(rows))]
-    for name, group in groups:
-        errors = [100 * np.mean([abs(row["error"][m]) for row in group]) for m in SHOWN]
-        covered = 100 * np.mean([row["covered"][m] for row in group for m in SHOWN])
-        cells = [name, str(len(group)), *(f"{error:.1f} %" for error in errors), f"{covered:.0f} %"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _rounded(values: Any) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
+
+
+def machine_of(log: JobLog) -> dict[str, Any]:
+    """Where and with what a job was measured."""
+    profile = log.found["profiles"][0]
+    device = {key: value for key, value in profile["device"].items() if key != "id"}
+    return {"date": log.found["date"][:10], "device": device, "versions": profile["provenance"]["versions"]}
+
+
+def write_rows(path: Path, machine: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """One row a line."""
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    head = json.dumps({"format": "recfleet-fidelity"} | machine)[:-1]
+    path.write_text(f'{head},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--replicates", type=int, default=60)
-    parser.add_argument("--drift", type=float, default=None)
-    parser.add_argument("--no-assembly", action="store_true")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    known = json.loads(options.json.read_text()) if options.json.exists() else {"rows": []}
+    rows: list[dict[str, Any]] = known["rows"]
     paths = [path for folder in options.folders for path in sorted(folder.glob("*.json"))]
     for path in (path for path in paths if path.with_suffix(".npz").exists()):
-        rows += rows_of(path, options)
-    print(table(rows), summary(rows), sep="\n\n")
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        log = read_job_log(path)
+        if log.job.name not in {row["job"] for row in rows}:
+            rows += rows_of(log, options.replicates)
+            write_rows(options.json, machine_of(log), rows)
+    print(job_table(rows))
 
 
 if __name__ == "__main__":
