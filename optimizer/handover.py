@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from optimizer.fleet.cards import node_shares
+from optimizer.fleet.packing import first_fit
 from simulator.policy import FleetFacts
 
-__all__ = ["hold_until_ready"]
+__all__ = ["hold_until_ready", "is_affordable"]
 
 
 def hold_until_ready(facts: FleetFacts, wanted: np.ndarray, required_rps: np.ndarray, ready: np.ndarray) -> np.ndarray:
@@ -43,3 +47,13 @@ def hold_until_ready(facts: FleetFacts, wanted: np.ndarray, required_rps: np.nda
         held[v, n] += extra
         lacking[stage] -= extra * facts.throughput_rps[v, n]
     return held
+
+
+def is_affordable(facts: FleetFacts, replicas: np.ndarray) -> bool:
+    """Whether the nodes of ``replicas[variant, node_type]``, packed, cost no more than the budget; yes without one."""
+    if not math.isfinite(facts.budget_usd_per_hour):
+        return True
+    share = node_shares(facts.need, facts.capacity)
+    packed = [first_fit(share[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
+    cost = float(np.dot(facts.price_usd_per_hour, [p.nodes for p in packed]))
+    return cost <= facts.budget_usd_per_hour * (1.0 + 1e-9) and sum(p.complete for p in packed) == replicas.sum()

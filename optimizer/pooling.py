@@ -77,7 +77,7 @@ class Pool:
     Parameters
     ----------
     facts
-        Throughputs of one replica, at the SLO and at best, and the quantile of each service's objective.
+        Throughputs of one replica, at the SLO and at best within its batch cap; quantiles of the objectives.
     most_load
         Pools are not planned to be busier than this, nor below what their replicas serve alone.
     """
@@ -85,7 +85,7 @@ class Pool:
     def __init__(self, facts: FleetFacts, most_load: float = MOST_LOAD) -> None:
         self._stage = facts.variant_stage
         runs = facts.throughput_rps > 0.0
-        best = np.where(runs, np.maximum(facts.best_throughput_rps, facts.throughput_rps), 1.0)
+        best = np.where(runs, np.maximum(facts.best_at_cap_rps, facts.throughput_rps), 1.0)
         single = np.where(runs, facts.throughput_rps / best, 1.0)
         late = 1.0 - facts.slo_quantile[facts.stage_service][self._stage][:, None] + np.zeros_like(single)
         late = np.maximum(late, 1e-6)

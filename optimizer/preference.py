@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.fleet.packing import Room, per_node, shares
+from optimizer.fleet.cards import node_shares
+from optimizer.fleet.packing import Room, per_node
 from simulator.policy import FleetFacts
 
 __all__ = ["Preference", "spread"]
@@ -43,7 +44,7 @@ class Preference:
 
     def __init__(self, facts: FleetFacts, peak_rps: np.ndarray | None = None) -> None:
         self.facts = facts
-        self.share = shares(facts.need, facts.capacity)
+        self.share = node_shares(facts.need, facts.capacity)
         dominant = self.share.max(axis=2)
         usable = facts.runs_on() & (per_node(self.share) >= 1) & (np.asarray(facts.node_count) >= 1)
         self.usd_per_request = np.full(usable.shape, np.inf)

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.fleet.packing import first_fit, per_node, shares
+from optimizer.fleet.cards import node_shares
+from optimizer.fleet.packing import first_fit, per_node
 from simulator.policy import Allocation, FleetFacts, Observation, Policy, PolicyContext
 
 __all__ = ["AboveStanding", "above_standing"]
@@ -24,7 +25,7 @@ def above_standing(context: PolicyContext) -> PolicyContext:
 def _without(facts: FleetFacts) -> FleetFacts:
     """Less demand by what standing replicas serve, and fewer nodes by those that they are on."""
     least = facts.min_replicas
-    share = shares(facts.need, facts.capacity)
+    share = node_shares(facts.need, facts.capacity)
     used = [first_fit(share[:, n], least[:, n], int(count)).nodes for n, count in enumerate(facts.node_count)]
     node_count = np.maximum(facts.node_count - np.array(used), 0)
     standing_rps = facts.served_rps(least)
@@ -64,7 +65,7 @@ class AboveStanding:
         most, expected = allocation.most_per_node, allocation.expected_rps
         if most is not None:
             facts = self._facts
-            most = np.maximum(most, np.minimum(self._least, per_node(shares(facts.need, facts.capacity))))
+            most = np.maximum(most, np.minimum(self._least, per_node(node_shares(facts.need, facts.capacity))))
         if expected is not None:
             expected = expected + self._facts.standing_rps
         return replace(

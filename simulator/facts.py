@@ -125,14 +125,14 @@ def _compute(scenario: Scenario) -> FleetFacts:
     plan = fleet_plan(scenario, numbering, scenario.seed)
     cluster = scenario.cluster
     shape = numbering.table_of.shape
-    slo_rps, best_rps, routed = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    slo_rps, best_rps, best_at_cap_rps, routed = (np.zeros(shape) for _ in range(4))
     batch_cap = np.zeros(shape, np.int64)
     need = np.zeros((*shape, len(RESOURCES)))
     delay_s = np.zeros(shape)
     loads = _samples(scenario)
     nic = cluster.capacity[:, resource_index("network")]
     storage = cluster.capacity[:, resource_index("storage")]
-    known: dict[tuple[int, float, float], tuple[float, float, int]] = {}
+    known: dict[tuple[int, float, float], tuple[float, float, float, int]] = {}
     for table, (v, n) in enumerate(numbering.runs):
         k, variant = numbering.variants[v]
         service_index, stage = numbering.stages[k]
@@ -140,7 +140,7 @@ def _compute(scenario: Scenario) -> FleetFacts:
         alike = (v, cluster.node_types[n].speed_of(variant.profile.device), nic[n])
         if alike not in known:
             known[alike] = _throughput_rps(scenario, numbering, plan, table, load)
-        best_rps[v, n], slo_rps[v, n], cap = known[alike]
+        best_rps[v, n], best_at_cap_rps[v, n], slo_rps[v, n], cap = known[alike]
         if scenario.chooses_batch_caps:
             batch_cap[v, n] = cap
         routed[v, n] = slo_rps[v, n] if stage.plan.router in BY_LOAD else 1.0
@@ -187,6 +187,7 @@ def _compute(scenario: Scenario) -> FleetFacts:
         service_weight=frozen(np.array(scenario.life.weights)),
         service_priority=frozen(np.array(scenario.life.priorities, np.int64)),
         batch_cap=frozen(batch_cap),
+        best_at_cap_rps=frozen(best_at_cap_rps),
         headroom_after_loss=scenario.headroom_after_loss,
         budget_usd_per_hour=scenario.budget_usd_per_hour,
         **_accuracy_facts(numbering, frozen(routed)),
@@ -205,9 +206,9 @@ def _min_replicas(numbering: Numbering, cluster: Cluster) -> np.ndarray:
 
 def _throughput_rps(
     scenario: Scenario, numbering: Numbering, plan: FleetPlan, table: int, load: Load
-) -> tuple[float, float, int]:
-    """Best and SLO-feasible throughput of one replica of a latency table's variant on its node type, and the largest
-    batch at which the latter holds: what the variant states, or one chosen among that and the powers of two below it.
+) -> tuple[float, float, float, int]:
+    """Of one replica of a latency table's variant on its node type: best throughput, that within the batch cap,
+    SLO-feasible throughput, and the cap: what the variant states, or one chosen among that and the powers of two below.
     """
     v, n = numbering.runs[table]
     k, variant = numbering.variants[v]
@@ -246,7 +247,7 @@ def _throughput_rps(
         found[max_batch] = cached_throughput(parts, partial(at_cap, max_batch))
     # Of caps that serve alike the largest; the best throughput is that of the stated cap, which bounds all others.
     chosen = max(found, key=lambda cap: (found[cap][1], cap))
-    return found[rule.max_batch][0], found[chosen][1], chosen
+    return found[rule.max_batch][0], *found[chosen], chosen
 
 
 def _caps(stated: int) -> list[int]:

@@ -98,6 +98,8 @@ class FleetFacts:
     batch_cap
         ``[variant, node_type]`` largest batch that `throughput_rps` is for, where the scenario has it chosen; 0: what
         the variant states.
+    best_at_cap_rps
+        ``[variant, node_type]`` as `best_throughput_rps`, of batches within `batch_cap`.
     budget_usd_per_hour
         Most that planned nodes may cost together; infinite where the scenario names no budget.
     """
@@ -135,6 +137,7 @@ class FleetFacts:
     standing_rps: np.ndarray = field(default_factory=_not_given)
     standing_loss_rps: np.ndarray = field(default_factory=_not_given)
     batch_cap: np.ndarray = field(default_factory=_not_given)
+    best_at_cap_rps: np.ndarray = field(default_factory=_not_given)
     headroom_after_loss: float | None = None
     budget_usd_per_hour: float = math.inf
 
@@ -154,6 +157,7 @@ class FleetFacts:
             "standing_rps": np.zeros(stages),
             "standing_loss_rps": np.zeros(stages),
             "batch_cap": np.zeros(np.shape(self.throughput_rps), np.int64),
+            "best_at_cap_rps": np.array(self.best_throughput_rps, dtype=np.float64),
         }
         for name, value in given.items():
             if len(getattr(self, name)) == 0:

@@ -17,7 +17,8 @@ import numpy as np
 from ortools.math_opt.python import mathopt
 
 from optimizer.accuracy import floor_credit
-from optimizer.fleet.packing import first_fit, packing_cuts, per_node, shares
+from optimizer.fleet.cards import node_shares
+from optimizer.fleet.packing import first_fit, packing_cuts, per_node
 from simulator.policy import FleetFacts
 
 __all__ = ["SEARCH_NODES", "Answer", "Covering", "covering"]
@@ -114,7 +115,7 @@ def covering(facts: FleetFacts, rate_rps: np.ndarray) -> Covering:
     return Covering(
         rate_rps=np.asarray(rate_rps, dtype=np.float64),
         variant_stage=facts.variant_stage,
-        share=shares(facts.need, facts.capacity),
+        share=node_shares(facts.need, facts.capacity),
         node_count=facts.node_count,
         price_usd_per_hour=facts.price_usd_per_hour,
         credit=floor_credit(facts, np.where(rate_rps > 0.0, facts.routed_share, 0.0), facts.accuracy_floor),

@@ -1,7 +1,8 @@
 """The fluid relaxation: fractions of replicas on fractions of nodes, by OR-Tools' GLOP.
 
 Its optimum is a lower bound of every whole-number plan, its duals say what binds, and its solution rounds
-to a plan. The model is built once and stays hot: a further solve changes the demand alone.
+to a plan. The model is built once and stays hot: a further solve changes the demand alone. GPUs are a fluid too: that
+they are handed out one by one (`optimizer.fleet.cards`) is not in it.
 
 With a reserve, some node of a type serves at least its share ``1 / count`` of what the type serves of a stage, and can
 be the one that is lost. Priorities are not in the model, which can only lower its optimum; limits on what is unserved
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from ortools.math_opt.python import mathopt
 
+from optimizer.fleet.packing import shares
 from optimizer.fleet.problem import FleetProblem
 
 __all__ = ["FluidModel", "FluidSolution"]
@@ -70,7 +72,8 @@ class FluidModel:
         self._problem = problem
         self._model = model = mathopt.Model(name="fluid")
         stages, (variants, types) = len(problem.demand_rps), problem.throughput_rps.shape
-        runs = (problem.throughput_rps > 0.0) & np.isfinite(problem.share).all(axis=2)
+        share = shares(problem.need, problem.capacity)
+        runs = (problem.throughput_rps > 0.0) & np.isfinite(share).all(axis=2)
         self._pairs = [(int(v), int(n)) for v, n in np.argwhere(runs)]
         self._x = {pair: model.add_variable(lb=0.0) for pair in self._pairs}
         self._y = [model.add_variable(lb=0.0, ub=float(c)) for c in problem.node_count]
@@ -100,11 +103,11 @@ class FluidModel:
             model.add_linear_constraint(mathopt.fast_sum(credit) >= 0.0)
         self._capacity = {
             (n, r): model.add_linear_constraint(
-                mathopt.fast_sum([problem.share[v, n, r] * self._x[v, n] for v in range(variants) if (v, n) in self._x])
+                mathopt.fast_sum([share[v, n, r] * self._x[v, n] for v in range(variants) if (v, n) in self._x])
                 <= self._y[n]
             )
             for n in range(types)
-            for r in range(problem.share.shape[2])
+            for r in range(share.shape[2])
         }
         model.minimize(mathopt.fast_sum(terms))
         self._solver = mathopt.IncrementalSolver(model, mathopt.SolverType.GLOP)
@@ -147,7 +150,7 @@ class FluidModel:
         replicas = np.zeros(self._problem.throughput_rps.shape)
         for pair, variable in self._x.items():
             replicas[pair] = max(0.0, value[variable])
-        prices = np.zeros(self._problem.share.shape[1:])
+        prices = np.zeros(np.shape(self._problem.need)[1:])
         for place, row in self._capacity.items():
             prices[place] = max(0.0, -dual[row])
         return FluidSolution(
@@ -174,6 +177,6 @@ class FluidModel:
             replicas=np.full(shape, nan),
             nodes=np.full(shape[1], nan),
             stage_price_usd_per_hour_rps=np.full(len(self._demand), nan),
-            resource_price_usd_per_hour=np.full(self._problem.share.shape[1:], nan),
+            resource_price_usd_per_hour=np.full(np.shape(self._problem.need)[1:], nan),
             node_price_usd_per_hour=np.full(shape[1], nan),
         )

@@ -171,7 +171,7 @@ class Room:
         return np.array([int(u.sum()) for u in self._used], dtype=np.int64)
 
 
-def packing_cuts(share: np.ndarray) -> np.ndarray:
+def packing_cuts(share: np.ndarray, most_order: int = MAX_CUT_ORDER) -> np.ndarray:
     """Inequalities ``cut @ replicas <= nodes`` that hold for every real placement on nodes of one type.
 
     The dual feasible functions of Fekete and Schepers (2001), applied to one resource at a time: for order
@@ -183,6 +183,8 @@ def packing_cuts(share: np.ndarray) -> np.ndarray:
     share
         ``share[variant, resource]``; rows with an infinite share are ignored (their replicas are fixed at 0
         elsewhere).
+    most_order
+        Largest order.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def packing_cuts(share: np.ndarray) -> np.ndarray:
         positive = claim[claim > 0.0]
         if positive.size == 0:
             continue
-        orders = {int(k) for k in np.floor((1.0 + FIT_TOLERANCE) / positive) if 1 <= k <= MAX_CUT_ORDER} | {1}
+        orders = {int(k) for k in np.floor((1.0 + FIT_TOLERANCE) / positive) if 1 <= k <= most_order} | {1}
         for k in sorted(orders):
             cut = _dual_feasible(claim, k)
             if (cut > claim + 1e-7).any():

@@ -29,7 +29,8 @@ from functools import cached_property
 import numpy as np
 
 from optimizer.accuracy import floor_credit, lost_usd_per_hour
-from optimizer.fleet.packing import per_node, shares
+from optimizer.fleet.cards import node_shares
+from optimizer.fleet.packing import per_node
 from optimizer.fleet.plan import FleetPlan, InvalidPlanError, validate_plan
 from simulator.policy import FleetFacts
 
@@ -197,8 +198,8 @@ class FleetProblem:
 
     @cached_property
     def share(self) -> np.ndarray:
-        """``[variant, node_type, resource]`` part of a node that one replica claims."""
-        return shares(self.need, self.capacity)
+        """``[variant, node_type, resource or cut]`` part of a node that one replica claims, GPU by GPU."""
+        return node_shares(self.need, self.capacity)
 
     @cached_property
     def most(self) -> np.ndarray:

@@ -13,9 +13,10 @@ from itertools import combinations
 
 import numpy as np
 
+from optimizer.fleet.cards import node_shares
 from optimizer.fleet.fallback import plan_fleet
 from optimizer.fleet.mip import MipLimits
-from optimizer.fleet.packing import first_fit, shares
+from optimizer.fleet.packing import first_fit
 from optimizer.fleet.problem import FleetProblem
 from optimizer.planner.least_capacity import priced_to_serve
 from optimizer.planner.strongest import strongest_replicas
@@ -167,7 +168,7 @@ def _whole(
     one on as many nodes of the same types as its placement opens."""
     least = facts.min_replicas
     if least.any():
-        share = shares(facts.need, facts.capacity)
+        share = node_shares(facts.need, facts.capacity)
         standing = [first_fit(share[:, n], least[:, n], int(c)).nodes for n, c in enumerate(facts.node_count)]
         nodes = np.minimum(nodes + np.array(standing), facts.node_count)
     have: np.ndarray | None = nodes

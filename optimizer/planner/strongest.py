@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from ortools.math_opt.python import mathopt
 
-from optimizer.fleet.packing import first_fit, packing_cuts
+from optimizer.fleet.packing import first_fit, packing_cuts, shares
 from optimizer.fleet.problem import FleetProblem
 
 __all__ = ["Binding", "binding_resources", "strongest_replicas"]
@@ -171,10 +171,11 @@ def binding_resources(problem: FleetProblem, nodes: np.ndarray, peak_rps: np.nda
     factor = model.add_variable(lb=0.0)
     some = np.flatnonzero(peak_rps > 0.0)
     stage_rows = _serve(model, problem, x, factor, peak_rps, some)
-    types, resources = problem.share.shape[1:]
+    claim = shares(problem.need, problem.capacity)
+    types, resources = claim.shape[1:]
     capacity = {
         (n, r): model.add_linear_constraint(
-            mathopt.fast_sum([float(problem.share[p][r]) * x[p] for p in x if p[1] == n]) <= float(nodes[n])
+            mathopt.fast_sum([float(claim[p][r]) * x[p] for p in x if p[1] == n]) <= float(nodes[n])
         )
         for n in range(types)
         for r in range(resources)

@@ -10,11 +10,11 @@ import numpy as np
 
 from optimizer.accuracy_feedback import AccuracyFeedback
 from optimizer.feedback import LatencyFeedback
-from optimizer.fleet.packing import first_fit, shares
+from optimizer.fleet.cards import node_shares
 from optimizer.fleet.problem import FleetPlan, FleetProblem
 from optimizer.forecasting.demand import DEFAULT, ExpectedDemand, check_method
 from optimizer.forecasting.methods import Setting
-from optimizer.handover import hold_until_ready
+from optimizer.handover import hold_until_ready, is_affordable
 from optimizer.options import check_flag, check_number
 from optimizer.policies.base import BuiltinPolicy
 from simulator.policy import Allocation, Observation, PolicyContext
@@ -142,7 +142,7 @@ class ReactivePolicy(BuiltinPolicy):
                 kept.replicas, kept.status, note="demand is within the plan", most_per_node=kept.most_per_node
             )
         held = hold_until_ready(self.facts, answer.replicas, required, observation.ready)
-        if not self._affordable(held):
+        if not is_affordable(self.facts, held):
             held = answer.replicas
         extra = int(held.sum() - answer.replicas.sum())
         note = (
@@ -196,16 +196,6 @@ class ReactivePolicy(BuiltinPolicy):
             most_per_node=plan.most_per_node,
         )
 
-    def _affordable(self, replicas: np.ndarray) -> bool:
-        """Whether the nodes of ``replicas[variant, node_type]``, packed, cost no more than the budget."""
-        facts = self.facts
-        if not math.isfinite(facts.budget_usd_per_hour):
-            return True
-        share = shares(facts.need, facts.capacity)
-        packed = [first_fit(share[:, n], replicas[:, n], int(c)) for n, c in enumerate(facts.node_count)]
-        cost = float(np.dot(facts.price_usd_per_hour, [p.nodes for p in packed]))
-        return cost <= facts.budget_usd_per_hour * (1.0 + 1e-9) and sum(p.complete for p in packed) == replicas.sum()
-
     def _slots(self, seconds: float) -> int:
         return max(3, math.ceil(seconds / self.facts.control_interval_s - 1e-9))
 
@@ -221,6 +211,6 @@ class ReactivePolicy(BuiltinPolicy):
 
 def start_usd(facts: Any) -> np.ndarray:
     """``[variant, node_type]`` USD of a replica's part of a node while it starts and serves nothing."""
-    dominant = shares(facts.need, facts.capacity).max(axis=2)
+    dominant = node_shares(facts.need, facts.capacity).max(axis=2)
     hours = facts.start_delay_s / 3600.0
     return np.where(facts.runs_on() & np.isfinite(dominant), dominant * hours * facts.price_usd_per_hour, 0.0)

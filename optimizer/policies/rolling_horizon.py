@@ -11,7 +11,7 @@ from optimizer.accuracy_feedback import AccuracyFeedback
 from optimizer.backlog import backlog_rps
 from optimizer.feedback import LatencyFeedback
 from optimizer.fleet.problem import FleetPlan, FleetProblem
-from optimizer.handover import hold_until_ready
+from optimizer.handover import hold_until_ready, is_affordable
 from optimizer.horizon.demand import DemandPath
 from optimizer.horizon.grid import HorizonGrid
 from optimizer.horizon.model import HorizonLimits
@@ -119,11 +119,16 @@ class RollingHorizon(BuiltinPolicy):
             self._last = self._replan(must, required, facts, observation, reason)
             answer = self._last
         else:
-            answer = Allocation(self._last.replicas, self._last.status, note="demand is within the plan")
+            kept = self._last
+            answer = Allocation(
+                kept.replicas, kept.status, note="demand is within the plan", most_per_node=kept.most_per_node
+            )
         held = hold_until_ready(facts, answer.replicas, must, observation.ready)
+        if not is_affordable(facts, held):
+            held = answer.replicas
         extra = int(held.sum() - answer.replicas.sum())
-        kept = f"{extra} {'replica stays' if extra == 1 else 'replicas stay'} until others are ready" if extra else ""
-        note = "; ".join(n for n in (answer.note, kept) if n)
+        stay = f"{extra} {'replica stays' if extra == 1 else 'replicas stay'} until others are ready" if extra else ""
+        note = "; ".join(n for n in (answer.note, stay) if n)
         expected = np.where(until, self._peaks_rps, 0.0).max(axis=1)
         return replace(answer, replicas=held, note=note, expected_rps=expected)
 
@@ -190,6 +195,7 @@ class RollingHorizon(BuiltinPolicy):
             replica_limit=limit,
             expected_rps=must / (1.0 + self._headroom),
             accuracy_floor=self._floor,
+            reserve_demand_rps=must / (1.0 + self._headroom),
         )
         plan = self._solve(instant, required, observation)
         self.solves += 1
@@ -203,6 +209,7 @@ class RollingHorizon(BuiltinPolicy):
             objective_usd_per_hour=plan.objective_usd_per_hour,
             bound_usd_per_hour=plan.bound_usd_per_hour,
             note="; ".join(note for note in notes if note),
+            most_per_node=plan.most_per_node,
         )
 
     def _solve(self, instant: FleetProblem, required: np.ndarray, observation: Observation) -> FleetPlan:

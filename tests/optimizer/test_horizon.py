@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.fleet.problem import FleetProblem
+from optimizer.handover import hold_until_ready, is_affordable
 from optimizer.horizon import plan
 from optimizer.horizon.grid import HorizonGrid
 from optimizer.horizon.model import HorizonLimits, HorizonModel
 from optimizer.horizon.plan import plan_horizon
 from optimizer.horizon.problem import HorizonProblem, delay_slots
+from optimizer.policies.rolling_horizon import RollingHorizon
+from tests.optimizer.factory import context, facts, observation
 
 EXACT = HorizonLimits(gap=0.0, nodes=100_000, whole_blocks=99, whole_replicas=99)
 
@@ -179,3 +182,24 @@ def test_what_the_horizon_does_not_know_is_planned_for_as_an_instant() -> None:
 
 def test_delays_are_whole_slots() -> None:
     assert delay_slots(np.array([0.0, 60.0, 61.0, np.inf]), 60.0).tolist() == [1, 1, 2, 1]
+
+
+def test_a_policy_keeps_reserve_and_budget_with_its_placement() -> None:
+    """With a reserve each answer says how to spread replicas; with a budget none asks for more than that buys."""
+    fleet = facts(headroom_after_loss=0.0)
+    rates = np.tile(np.array([[500.0], [400.0]]), (1, 4))
+    policy = RollingHorizon.from_context(context(fleet, rates))
+    first = policy.decide(observation(fleet, 1, rates))
+    kept = policy.decide(observation(fleet, 2, rates, ready=first.replicas))
+    assert kept.note.startswith("demand is within the plan")
+    for answer in (first, kept):
+        assert answer.most_per_node is not None
+        lost = fleet.served_rps(np.minimum(answer.most_per_node, answer.replicas) * np.array([1, 0]))
+        assert (fleet.served_rps(answer.replicas) - lost >= fleet.stage_demand(rates[:, 0])).all()
+
+    poor = facts(budget_usd_per_hour=12.0)
+    policy = RollingHorizon.from_context(context(poor, rates))
+    ready = np.array([[0, 1], [0, 0], [0, 12], [0, 0]])
+    answer = policy.decide(observation(poor, 1, rates, ready=ready))
+    assert is_affordable(poor, answer.replicas)
+    assert not is_affordable(poor, hold_until_ready(poor, answer.replicas, np.full(3, 900.0), ready))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer.fleet.packing import Room, first_fit, packing_cuts, per_node, shares
-from tests.optimizer.brute_force import fewest_nodes
+from tests.optimizer.tiny_days import fewest_nodes
 
 mixes = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 

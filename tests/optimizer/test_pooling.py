@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -58,3 +59,13 @@ def test_a_backlog_is_what_an_objective_does_not_bring() -> None:
     fleet, rates = facts(), np.full((2, 3), 100.0)
     seen = observation(fleet, 1, rates, queue_requests=np.array([10, 70, 0]))
     assert backlog_rps(seen, 60.0).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_a_pool_of_small_batches_is_no_busier_than_they_allow() -> None:
+    """A chosen cap of batches may lie far below the stated one, and with it what a replica serves at best."""
+    fleet = facts()
+    capped = replace(fleet, batch_cap=np.full((4, 2), 4), best_at_cap_rps=1.05 * fleet.throughput_rps)
+    demand = np.full(3, 30_000.0)
+    rate = Pool(capped).throughput_rps(demand)
+    assert (rate <= capped.best_at_cap_rps + 1e-9).all()
+    assert (Pool(fleet, 1.0).throughput_rps(demand) > capped.best_at_cap_rps)[fleet.runs_on()].any()
