@@ -135,6 +135,7 @@ def test_a_chosen_batch_cap_serves_more_where_the_budget_is_tight(folder: Path, 
     assert free.throughput_rps[0, 0] > stated.throughput_rps[0, 0]
     assert free.best_throughput_rps[0, 0] == stated.best_throughput_rps[0, 0]
     assert (stated.batch_cap[0, 0], free.batch_cap[0, 0]) == (0, 1)
+    assert free.best_at_cap_rps[0, 0] < free.best_throughput_rps[0, 0] == stated.best_at_cap_rps[0, 0]
     changed = load_hand(tmp_path, ARRIVALS_S, 40.0, chosen)
     result = simulate(changed, Scripted([[2]]), seed=1)
     assert result.served_batches.sum() == result.served_requests.sum() > 0
