@@ -247,7 +247,7 @@ def _throughput_rps(
         found[max_batch] = cached_throughput(parts, partial(at_cap, max_batch))
     # Of caps that serve alike the largest; the best throughput is that of the stated cap, which bounds all others.
     chosen = max(found, key=lambda cap: (found[cap][1], cap))
-    return found[rule.max_batch][0], *found[chosen], chosen
+    return found[rule.max_batch][0], found[chosen][0], found[chosen][1], chosen
 
 
 def _caps(stated: int) -> list[int]:

@@ -16,8 +16,8 @@ from optimizer.fleet.fluid import FluidModel
 from optimizer.fleet.greedy import solve_greedy
 from optimizer.fleet.packing import per_node
 from optimizer.fleet.problem import FleetProblem
-from optimizer.policies.hpa import Hpa
-from optimizer.policies.mip import Mip
+from optimizer.policies.hpa import Hpa, HpaOptions
+from optimizer.policies.mip import Mip, MipOptions
 from simulator.cluster import RESOURCES, resource_index
 from simulator.placement import Placement
 from simulator.policy import FleetFacts
@@ -65,8 +65,9 @@ def test_what_is_planned_finds_room() -> None:
             assert (plan.unserved_rps.sum() > 0.0) == (nodes == 5)
         assert plan_fleet(problem).status == "optimal"
         rates = np.tile(np.array([[1500.0], [3000.0]]), (1, 3))
-        for policy in (Mip, Hpa):
-            wanted = policy.from_context(context(small, rates)).decide(observation(small, 1, rates)).replicas
+        before = context(small, rates)
+        for policy in (Mip(before, MipOptions()), Hpa(before, HpaOptions())):
+            wanted = policy.decide(observation(small, 1, rates)).replicas
             assert placed(small, wanted) == wanted.sum() > 0
 
 

@@ -17,7 +17,7 @@ from optimizer.horizon.grid import HorizonGrid
 from optimizer.horizon.model import HorizonLimits, HorizonModel
 from optimizer.horizon.plan import plan_horizon
 from optimizer.horizon.problem import HorizonProblem, delay_slots
-from optimizer.policies.rolling_horizon import RollingHorizon
+from optimizer.policies.rolling_horizon import RollingHorizon, RollingHorizonOptions
 from tests.optimizer.factory import context, facts, observation
 
 EXACT = HorizonLimits(gap=0.0, nodes=100_000, whole_blocks=99, whole_replicas=99)
@@ -188,7 +188,7 @@ def test_a_policy_keeps_reserve_and_budget_with_its_placement() -> None:
     """With a reserve each answer says how to spread replicas; with a budget none asks for more than that buys."""
     fleet = facts(headroom_after_loss=0.0)
     rates = np.tile(np.array([[500.0], [400.0]]), (1, 4))
-    policy = RollingHorizon.from_context(context(fleet, rates))
+    policy = RollingHorizon(context(fleet, rates), RollingHorizonOptions())
     first = policy.decide(observation(fleet, 1, rates))
     kept = policy.decide(observation(fleet, 2, rates, ready=first.replicas))
     assert kept.note.startswith("demand is within the plan")
@@ -198,7 +198,7 @@ def test_a_policy_keeps_reserve_and_budget_with_its_placement() -> None:
         assert (fleet.served_rps(answer.replicas) - lost >= fleet.stage_demand(rates[:, 0])).all()
 
     poor = facts(budget_usd_per_hour=12.0)
-    policy = RollingHorizon.from_context(context(poor, rates))
+    policy = RollingHorizon(context(poor, rates), RollingHorizonOptions())
     ready = np.array([[0, 1], [0, 0], [0, 12], [0, 0]])
     answer = policy.decide(observation(poor, 1, rates, ready=ready))
     assert is_affordable(poor, answer.replicas)
