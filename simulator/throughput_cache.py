@@ -39,8 +39,13 @@ def throughput_folder() -> Path | None:
     chosen = os.environ.get("RECFLEET_CACHE_DIR")
     if chosen is not None:
         return Path(chosen) / "throughput" if chosen.strip() else None
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "recfleet" / "throughput"
+    root = os.environ.get("XDG_CACHE_HOME")
+    if root:
+        return Path(root) / "recfleet" / "throughput"
+    try:
+        return Path.home() / ".cache" / "recfleet" / "throughput"
+    except RuntimeError:  # a user without a home, as in some containers
+        return None
 
 
 def cached_throughput(parts: Iterable[Any], compute: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:

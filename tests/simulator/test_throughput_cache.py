@@ -76,6 +76,10 @@ def test_a_spoilt_entry_is_computed_anew_and_replaced(folder: Path, spoil: objec
     assert (again.calls, after.calls) == (1, 0)
 
 
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_nothing_is_kept_where_nothing_is_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECFLEET_CACHE_DIR", "")
     assert throughput_folder() is None
@@ -85,6 +89,9 @@ def test_nothing_is_kept_where_nothing_is_to_be(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("RECFLEET_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert throughput_folder() == tmp_path / "recfleet" / "throughput"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert throughput_folder() is None
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     monkeypatch.setenv("RECFLEET_CACHE_DIR", str(blocked))
