@@ -24,7 +24,6 @@ from tests.optimizer.factory import facts
 from tests.optimizer.tiny_days import fleets_that_serve, nodes_of, optimum_usd, tiny_day
 
 
-
 @pytest.mark.parametrize("worlds", [40, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_optimum_of_random_days_lies_between_the_two_values(worlds: int) -> None:
     """Enumerated for many days; most of them are settled exactly, and none is given a value that is wrong."""
