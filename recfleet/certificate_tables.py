@@ -16,7 +16,7 @@ from simulator.measured import RESOURCE_HOURS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from optimizer.certificate.certify import Certificate
+    from optimizer.certificate.certify import Certificate, Enclosure
     from optimizer.certificate.prices import BottleneckPrices
     from simulator.policy import FleetFacts
 
@@ -71,7 +71,7 @@ def _certificate_row(run: RunRecord, certificate: Certificate) -> dict[str, Any]
     }
 
 
-def why_below(run: RunRecord, certificate: Certificate) -> str:
+def why_below(run: RunRecord, certificate: Enclosure) -> str:
     """Why a run paid less than the clairvoyant optimum; empty where it did not."""
     if certificate.cost_usd >= certificate.optimum.lower_usd:
         return ""

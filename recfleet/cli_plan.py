@@ -38,7 +38,7 @@ def plan(
         list[str] | None,
         typer.Option(
             help="What may autoscale, by name or path/to/file.py:Class, separated by commas; static: nothing. By "
-            "default mip and the scenario's autoscalers.",
+            "default rolling_horizon, mip and the scenario's autoscalers.",
             metavar="NAMES",
             show_default=False,
         ),
@@ -199,9 +199,20 @@ def _certificate(console: Console, proof: CertificateView, *, static: bool) -> N
         ("static fleets, divisible", proof.static_fluid_usd),
         ("static fleets, whole nodes: at least", proof.static_integer_usd),
         ("cheapest static fleet that held", proof.static_found_usd),
+        *_whole_rows(proof),
         ("the plan" + (" (static)" if static else " (autoscaled)"), proof.plan_usd),
     ]
     for name, value in rows:
         table.add_row(name, "-" if value is None else f"{value:,.2f}")
     console.print(table)
     console.print()
+
+
+def _whole_rows(proof: CertificateView) -> list[tuple[str, float | None]]:
+    """Of an autoscaled plan: the cheapest sequence of whole fleets lies between."""
+    if proof.optimum_lower_usd is None:
+        return []
+    return [
+        ("whole fleets that scale: at least", proof.optimum_lower_usd),
+        ("whole fleets that scale: found", proof.optimum_upper_usd),
+    ]

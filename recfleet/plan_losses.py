@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from recfleet.plan_runs import Loss
 from recfleet.run_record import RunRecord
-from simulator.cluster import resource_index
-from simulator.life.fairness import place_all
-from simulator.placement import Placement
 from simulator.policy import FleetFacts
+
+if TYPE_CHECKING:
+    from optimizer.planner.static_fleet import StaticFleet
 
 __all__ = ["losses_of_autoscaled", "losses_of_static"]
 
@@ -17,16 +19,17 @@ MOST_NODES = 24
 """Of a static fleet, nodes that are lost one by one; those beyond are of the least worth."""
 
 
-def losses_of_static(
-    facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray, record: RunRecord, *, every: bool
-) -> list[Loss]:
+def losses_of_static(facts: FleetFacts, fleet: StaticFleet, record: RunRecord, *, every: bool) -> list[Loss]:
     """Losses of the distinct nodes of a static fleet, the worst first: those that hold most of some stage.
 
     Each at the start of the interval with the largest demand of the stage that the node holds most of. Without
     ``every``, the worst node of each type.
     """
-    placement = Placement(facts.capacity, nodes, resource_index("gpu"), resource_index("gpu_memory"))
-    placed = place_all(placement, facts, replicas) or []
+    from optimizer.planner.seats import seated
+
+    nodes, replicas = fleet.nodes, fleet.replicas
+    placement, found_room = seated(facts, replicas, nodes, fleet.most_per_node)
+    placed = found_room or []
     holds = np.zeros((len(placement.node_type), len(facts.variants)), dtype=np.int64)
     for v, _, seat in placed:
         holds[seat.node, v] += 1

@@ -111,8 +111,17 @@ class CertificateView:
         with whole nodes.
     static_found_usd
         The cheapest static fleet that held in simulation.
+    optimum_lower_usd, optimum_upper_usd, optimum_status
+        Of an autoscaled plan: the cheapest sequence of whole fleets of the whole cluster, for demand known beforehand,
+        lies between (mean over seeds; `optimizer.certificate`). The status is the worst of any seed.
+    condition_met
+        The plan met the optimum's condition in every slot of every seed, so that it cannot have paid less; None for a
+        static plan.
+    why_below
+        Why an autoscaled plan paid less than the optimum, of the seed that lies furthest below; empty if none does.
     gap
-        ``(plan - bound) / plan`` with the sharpest bound that applies to the plan.
+        ``(plan - bound) / plan`` with the sharpest bound that applies to the plan: a static plan's whole nodes, the
+        optimum's lower value where its condition was met, else the fluid bound.
     condition
         When the bounds hold, in words.
     """
@@ -121,6 +130,11 @@ class CertificateView:
     static_fluid_usd: float | None
     static_integer_usd: float | None
     static_found_usd: float | None
+    optimum_lower_usd: float | None
+    optimum_upper_usd: float | None
+    optimum_status: str
+    condition_met: bool | None
+    why_below: str
     plan_usd: float
     gap: float
     condition: str

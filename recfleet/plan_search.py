@@ -21,6 +21,9 @@ __all__ = ["Candidate", "PlanSearch", "autoscaled_specs", "next_level"]
 STRONGEST, BEYOND = 1.6, 4.0
 """Strength of the strongest static fleet that is proposed at first, and where none of those holds."""
 MOST_SPARE = 3
+START = 3
+"""The search begins at this part of the way from the cheapest fleet to the first that is strong enough by plan."""
+PLANNERS = ("rolling_horizon", "mip")
 AUTOSCALERS = ("hpa", "kpa", "ray_serve", "keda")
 
 
@@ -39,14 +42,14 @@ class Candidate:
 
 
 def autoscaled_specs(scenario_policies: Sequence[PolicySpec]) -> list[PolicySpec]:
-    """What is tried where nobody says: the MIP, and the scenario's own autoscalers and policies from files.
+    """What is tried where nobody says: both planners, and the scenario's own autoscalers and policies from files.
 
     Left out: static policies (the planner's own static fleets stand for them), yardsticks that see the future, and the
     document's.
     """
     own = [spec for spec in scenario_policies if _name(spec) in AUTOSCALERS or ".py" in _name(spec)]
-    mips = [spec for spec in scenario_policies if _name(spec) == "mip"] or ["mip"]
-    return [*mips, *own]
+    planners = [spec for name in PLANNERS for spec in ([s for s in scenario_policies if _name(s) == name] or [name])]
+    return [*planners, *own]
 
 
 def _name(spec: PolicySpec) -> str:
@@ -59,7 +62,7 @@ def next_level(spec: PolicySpec, held: bool, headroom: float) -> PolicySpec | No
     options: dict[str, Any] = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
     if "options" in options or "manifest" in options or "wrap" in options:
         return None
-    if _name(spec) == "mip":
+    if _name(spec) in PLANNERS:
         level = float(options.get("headroom", headroom))
         level = round(level / 2, 4) if held else round(2 * level + 0.1, 4)
         return options | {"headroom": level, "label": f"{label_of(spec)} {level:.0%} headroom"}
@@ -78,7 +81,8 @@ class PlanSearch:
     trials
         By candidate label, every trial at the planned load, in order.
     fleets
-        Static fleets that were proposed, by rising cost and strength.
+        Static fleets that were proposed, by rising cost and strength; those cheaper than ``static_usd_per_hour``, which
+        no static fleet undercuts, are not simulated.
     """
 
     def __init__(
@@ -89,9 +93,10 @@ class PlanSearch:
         seeds: Sequence[int],
         survive: bool,
         weakest: float,
+        static_usd_per_hour: float = 0.0,
     ) -> None:
         self._sims, self._facts, self._seeds, self._survive = simulations, facts, tuple(seeds), survive
-        self._peak_rps, self._weakest = peak_rps, weakest
+        self._peak_rps, self._weakest, self._static_usd_per_hour = peak_rps, weakest, static_usd_per_hour
         self.fleets: list[StaticFleet] = []
         self.tried: dict[str, tuple[Candidate, list[Trial], str]] = {}
         self.losses: dict[str, list[Trial]] = {}
@@ -125,8 +130,7 @@ class PlanSearch:
             if not self.fleets:
                 return None
             self.strongest = self.fleets[-1]
-            start = next((i for i, f in enumerate(self.fleets) if f.strength >= 1.0), len(self.fleets) - 1)
-            found = self._search(start)
+            found = self._search()
             if found is not None:
                 return found
             if self.strongest.strength < strongest:  # the cluster has no more
@@ -149,14 +153,19 @@ class PlanSearch:
                 best.append(fleet)
         return best
 
-    def _search(self, start: int) -> Candidate | None:
+    def _search(self) -> Candidate | None:
+        """Among fleets that are not below what every static fleet is proven to cost."""
         from optimizer.planner.search import first_that_holds
 
-        def holds(i: int) -> bool:
-            return self.static_holds(self.static_candidate(self.fleets[i]))
+        least = self._static_usd_per_hour * (1.0 - 1e-6)
+        left = [f for f in self.fleets if f.usd_per_hour >= least]
 
-        i = first_that_holds(holds, len(self.fleets), start)
-        return None if i is None else self.static_candidate(self.fleets[i])
+        def holds(i: int) -> bool:
+            return self.static_holds(self.static_candidate(left[i]))
+
+        strong = next((i for i, f in enumerate(left) if f.strength >= 1.0), len(left) - 1)
+        i = first_that_holds(holds, len(left), strong // START)
+        return None if i is None else self.static_candidate(left[i])
 
     def static_candidate(self, fleet: StaticFleet) -> Candidate:
         """A fleet with the policy that keeps it."""
@@ -165,6 +174,8 @@ class PlanSearch:
         types = self._facts.node_types
         nodes = ", ".join(f"{n} {types[i]}" for i, n in enumerate(fleet.nodes) if n)
         spec = {"name": "fixed", "label": "plan", "replicas": replicas_by_name(self._facts, fleet.replicas)}
+        if fleet.most_per_node is not None:
+            spec["most_per_node"] = replicas_by_name(self._facts, fleet.most_per_node)
         return Candidate(f"static: {nodes}", spec, fleet.key, fleet)
 
     def static_holds(self, candidate: Candidate) -> bool:
@@ -182,8 +193,7 @@ class PlanSearch:
         if candidate.fleet is None:
             losses = losses_of_autoscaled(record)
         else:
-            nodes = np.array(candidate.nodes)
-            losses = losses_of_static(self._facts, candidate.fleet.replicas, nodes, record, every=every)
+            losses = losses_of_static(self._facts, candidate.fleet, record, every=every)
         trials = self._sims.ask([self.question(candidate, loss=loss) for loss in losses])
         self.losses[candidate.label] = trials
         if not all(t.holds for t in trials):
@@ -193,11 +203,20 @@ class PlanSearch:
     # --- autoscaled fleets ---------------------------------------------------------------------------------
 
     def autoscaled(self, specs: Sequence[PolicySpec]) -> list[Candidate]:
-        """Policies on the whole cluster, on the first seed, and a second level of those that have one."""
+        """Policies on the whole cluster, on the first seed, and a second level of those for which it may pay.
+
+        A bolder level is tried of the cheapest that held; a more cautious one of those that did not hold and cost less
+        than that (caution costs).
+        """
         cluster = tuple(int(n) for n in self._facts.node_count)
         first = [Candidate(label_of(spec), spec, cluster) for spec in specs]
         trials = self._first(first)
-        levels = [next_level(c.spec, t.holds, self._facts.headroom) for c, t in zip(first, trials)]
+        cheapest = min((t.cost_usd for t in trials if t.holds), default=np.inf)
+        levels = [
+            next_level(c.spec, t.holds, self._facts.headroom)
+            for c, t in zip(first, trials)
+            if (t.cost_usd == cheapest if t.holds else t.cost_usd < cheapest)
+        ]
         more = [Candidate(label_of(spec), spec, cluster) for spec in levels if spec is not None]
         more = [c for c in more if c.label not in self.tried]
         trials += self._first(more)

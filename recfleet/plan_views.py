@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recfleet.estimates import estimate
+from recfleet.plan_optimum import whole_fleets
 from recfleet.plan_result import (
     BindingView,
     BreakingLoad,
@@ -28,6 +29,7 @@ from simulator.cluster import RESOURCES
 from simulator.policy import FleetFacts
 
 if TYPE_CHECKING:
+    from optimizer.planner.least_capacity import StaticBound
     from optimizer.planner.search import Bracket
     from simulator.scenario import Scenario
 
@@ -41,7 +43,10 @@ BUSY = ("gpu", "cpu", "storage", "network")
 
 @dataclass(frozen=True)
 class Findings:
-    """What was asked for; ``peak_rps[service]``, ``stage_peak_rps[stage]`` and ``least_rps[service]`` of it."""
+    """What was asked for; ``peak_rps[service]`` and ``stage_peak_rps[stage]`` of it.
+
+    ``static``: what no static fleet undercuts; None where result caches answer requests.
+    """
 
     scenario: Scenario
     world: PlanWorld
@@ -51,7 +56,7 @@ class Findings:
     tolerance: float
     peak_rps: np.ndarray
     stage_peak_rps: np.ndarray
-    least_rps: np.ndarray
+    static: StaticBound | None
 
     @property
     def facts(self) -> FleetFacts:
@@ -79,9 +84,9 @@ def view(
         duration_s=facts.duration_s,
         peak_rps=dict(zip(facts.services, found.peak_rps.tolist())),
         chosen=None if chosen is None else _chosen(found, search, sims, chosen),
-        certificate=None if chosen is None else _certificate(found, search, chosen),
+        certificate=None if chosen is None else _certificate(found, search, sims, chosen),
         breaking=None if bracket is None else BreakingLoad(bracket.holds, bracket.breaks, found.tolerance, found.seeds),
-        binding=None if chosen is None else _binding(found, search, chosen, bracket),
+        binding=None if chosen is None else _binding(found, sims, chosen, bracket),
         shortfall=shortfall,
         candidates=_candidates(search, facts, chosen),
         loads=loads,
@@ -168,50 +173,66 @@ def _batches(scenario: Scenario, facts: FleetFacts, replicas: np.ndarray) -> dic
     }
 
 
-def _certificate(found: Findings, search: PlanSearch, chosen: Candidate) -> CertificateView:
-    from optimizer.planner.least_capacity import static_bound
-
+def _certificate(found: Findings, search: PlanSearch, sims: Simulations, chosen: Candidate) -> CertificateView:
     trials = search.tried[chosen.label][1]
     plan_usd = float(np.mean([t.cost_usd for t in trials]))
     fluid = float(np.mean([t.bound_usd for t in trials]))
-    cached = any(service.level_names for service in found.scenario.services)
     static_fluid = static_integer = None
-    if not cached:
-        bound = static_bound(found.facts, found.least_rps)
-        static_fluid = bound.fluid_usd_per_hour * found.hours
-        static_integer = bound.integer_usd_per_hour * found.hours
+    if found.static is not None:
+        static_fluid = found.static.fluid_usd_per_hour * found.hours
+        static_integer = found.static.integer_usd_per_hour * found.hours
     held = [
         float(np.mean([t.cost_usd for t in trials]))
         for candidate, trials, note in search.tried.values()
         if candidate.fleet is not None and not note and all(t.holds for t in trials)
     ]
+    whole = None
+    if chosen.fleet is None:
+        whole = whole_fleets(found.facts, [sims.record(search.question(chosen, seed)) for seed in found.seeds])
     sharp = fluid
     if chosen.fleet is not None and static_integer is not None:
         sharp = max(fluid, static_integer)
+    if whole is not None and whole.condition_met:
+        sharp = max(fluid, whole.lower_usd)
     condition = (
         "fluid: for any policy that serves as many requests on this cluster; static: for any fleet that stays the "
         "same and holds every objective on every one of these seeds"
     )
-    if cached:
+    if whole is not None:
+        condition += (
+            "; whole fleets: for any policy whose fleet, in every slot, has the SLO-feasible throughput of the slot's "
+            "mean demand at each stage and keeps the accuracy floors"
+        )
+    if found.static is None:
         condition += "; no bound of static fleets where result caches answer requests"
     return CertificateView(
         fluid_usd=fluid,
         static_fluid_usd=static_fluid,
         static_integer_usd=static_integer,
         static_found_usd=min(held) if held else None,
+        optimum_lower_usd=None if whole is None else whole.lower_usd,
+        optimum_upper_usd=None if whole is None or whole.upper_usd == math.inf else whole.upper_usd,
+        optimum_status="" if whole is None else whole.status,
+        condition_met=None if whole is None else whole.condition_met,
+        why_below="" if whole is None else whole.why_below,
         plan_usd=plan_usd,
         gap=(plan_usd - sharp) / plan_usd if plan_usd > 0.0 else math.nan,
         condition=condition,
     )
 
 
+def _of(trial: Trial, chosen: Candidate) -> bool:
+    """Whether a trial is of the plan, with no node lost."""
+    q = trial.question
+    return q.label == chosen.label and q.nodes == chosen.nodes and q.loss is None
+
+
 def _loads(found: Findings, search: PlanSearch, chosen: Candidate, sims: Simulations) -> tuple[LoadPoint, ...]:
     """Every load at which the plan was simulated."""
     by_load: dict[float, list[Trial]] = {}
     for trial in sims.trials():
-        q = trial.question
-        if q.label == chosen.label and q.nodes == chosen.nodes and q.loss is None:
-            by_load.setdefault(q.load, []).append(trial)
+        if _of(trial, chosen):
+            by_load.setdefault(trial.question.load, []).append(trial)
     points = []
     for load, trials in sorted(by_load.items()):
         attained = np.min([t.attainment for t in trials], axis=0)
@@ -228,7 +249,7 @@ def _loads(found: Findings, search: PlanSearch, chosen: Candidate, sims: Simulat
     return tuple(points)
 
 
-def _binding(found: Findings, search: PlanSearch, chosen: Candidate, bracket: Bracket | None) -> BindingView:
+def _binding(found: Findings, sims: Simulations, chosen: Candidate, bracket: Bracket | None) -> BindingView:
     from optimizer.planner.static_fleet import planning_problem
     from optimizer.planner.strongest import binding_resources
 
@@ -242,8 +263,8 @@ def _binding(found: Findings, search: PlanSearch, chosen: Candidate, bracket: Br
     stages = [(facts.stages[s], float(v)) for s, v in enumerate(binding.stage_share) if v > NEGLIGIBLE]
     broken: Trial | None = None
     if bracket is not None and bracket.breaks is not None:
-        trials = search.at_loads(chosen, [bracket.breaks], found.seeds[:1])[0]
-        broken = min(trials, key=lambda t: t.margin)
+        asked = (t for t in sims.trials() if t.question.load == bracket.breaks and _of(t, chosen))
+        broken = min(asked, key=lambda t: t.margin)
     busy = [] if broken is None else [pair for pair in zip(RESOURCES, broken.busiest) if pair[0] in BUSY]
     return BindingView(
         planned=tuple(sorted(pairs, key=lambda p: (-p[2], p[0], p[1]))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from recfleet.plan_result import CapacityPlan
+from recfleet.plan_result import CapacityPlan, CertificateView
 
 __all__ = ["RESOURCE_WORDS", "nodes_text", "sentences", "span_text"]
 
@@ -81,6 +81,23 @@ def _certified(plan: CapacityPlan) -> Iterator[str]:
         )  # fmt: skip
         least = f"{proof.static_integer_usd:,.2f} USD"
         yield f"No static fleet of whole nodes can hold the objectives below {least}{found}."
+    yield from _whole(proof)
+
+
+def _whole(proof: CertificateView) -> Iterator[str]:
+    """The whole-fleet optimum beside an autoscaled plan."""
+    low, high = proof.optimum_lower_usd, proof.optimum_upper_usd
+    if low is None:
+        return
+    top = "at least" if high is None or high <= low * (1.0 + 5e-4) else "between"
+    value = f"{top} {low:,.2f}" + (f" and {high:,.2f}" if top == "between" and high is not None else "") + " USD"
+    what = f"The cheapest sequence of whole fleets that covers every interval's demand, known beforehand, costs {value}"
+    if proof.why_below and proof.plan_usd < low:
+        yield f"{what}; the plan pays less, because it does not cover every interval so: {proof.why_below}."
+    elif proof.condition_met:
+        yield f"{what}; the plan, which covers every interval, pays {100 * (proof.plan_usd / low - 1.0):.2g} % more."
+    else:
+        yield f"{what}; the plan pays {100 * (proof.plan_usd / low - 1.0):.2g} % more, without covering every interval."
 
 
 def _survives(plan: CapacityPlan) -> Iterator[str]:

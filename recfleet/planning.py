@@ -66,7 +66,8 @@ def plan(
     seeds
         The seeds, or how many: the scenario's seed and those after it.
     policies
-        What autoscales, as in `recfleet.compare`; by default `mip` and the scenario's autoscalers; nothing if empty.
+        What autoscales, as in `recfleet.compare`; by default `rolling_horizon`, `mip` and the scenario's
+        autoscalers; nothing if empty.
     tolerance
         Of the breaking load, relative.
     out
@@ -168,6 +169,7 @@ def _plan(
     tolerance: float,
     listener: Listener,
 ) -> CapacityPlan:
+    from optimizer.planner.least_capacity import static_bound
     from simulator.facts import prepare
 
     facts = world.facts
@@ -175,7 +177,10 @@ def _plan(
     peak_rps = np.max([context.peak_rps for context in contexts], axis=0)
     stage_peak = facts.planned_demand(peak_rps)
     least = least_demand(world, seeds)
-    search = PlanSearch(sims, facts, stage_peak, seeds, survive, _weakest(facts, peak_rps, least))
+    cached = any(service.level_names for service in scenario.services)
+    bound = None if cached else static_bound(facts, least)
+    usd_per_hour = 0.0 if bound is None else bound.integer_usd_per_hour
+    search = PlanSearch(sims, facts, stage_peak, seeds, survive, _weakest(facts, peak_rps, least), usd_per_hour)
     listener.note("autoscaled policies on the whole cluster")
     scaling = search.autoscaled(specs)
     listener.note("static fleets of the MIP, the cheapest that holds")
@@ -186,7 +191,7 @@ def _plan(
     if chosen is not None:
         listener.note("loading the plan until it breaks")
         bracket = break_plan(search, chosen, seeds, tolerance)
-    findings = Findings(scenario, world, growth, survive, seeds, tolerance, peak_rps, stage_peak, least)
+    findings = Findings(scenario, world, growth, survive, seeds, tolerance, peak_rps, stage_peak, bound)
     return view(findings, search, sims, chosen, bracket)
 
 

@@ -23,7 +23,7 @@ from simulator.life.events import PURPOSES
 from simulator.policy import FleetFacts
 from simulator.result import RunResult
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["Certificate", "Enclosure", "certify", "enclose"]
 
 MOST_NUMBERS = 10_000_000
 """Demands, slots times stages, that are looked at when solves are chosen."""
@@ -34,8 +34,8 @@ NO_FORECAST = "the policy says of no demand that it expects it"
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """LP bound <= clairvoyant optimum <= cost, for one run, with the conditions; and its ledger.
+class Enclosure:
+    """LP bound <= clairvoyant optimum <= cost, for one run, with the conditions.
 
     Attributes
     ----------
@@ -49,8 +49,6 @@ class Certificate:
         What the run paid.
     conditions
         Whether it met the optimum's condition.
-    ledger
-        What lies between.
     """
 
     fluid_usd: float
@@ -58,7 +56,6 @@ class Certificate:
     served_bound_usd: float
     cost_usd: float
     conditions: Conditions
-    ledger: WasteLedger
 
     @property
     def gap(self) -> float:
@@ -69,6 +66,13 @@ class Certificate:
     def applies(self) -> bool:
         """The run met the optimum's condition, so that it cannot have paid less."""
         return self.conditions.met and self.optimum.slots_beyond == 0
+
+
+@dataclass(frozen=True)
+class Certificate(Enclosure):
+    """The chain of one run, and in ``ledger`` what lies between its bound and its cost."""
+
+    ledger: WasteLedger
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,31 @@ def certify(results: Sequence[RunResult], bounds_usd: Sequence[float]) -> list[C
         _certificate(r, bound, common[_key(stage_demand(r))], slo, reserved)
         for r, bound in zip(results, bounds_usd, strict=True)
     ]
+
+
+def enclose(results: Sequence[RunResult], bounds_usd: Sequence[float]) -> list[Enclosure]:
+    """The chain alone, for the fewer solves that it takes; parameters as of `certify`."""
+    facts = results[0].facts
+    slo = Levels(covering(facts, facts.throughput_rps), facts)
+    lead = _leads(results, slo)
+    demands = {_key(stage_demand(r)): (stage_demand(r), r.intervals.length_s) for r in results}
+    _refine(slo, [(demands_of(lead, d), length_s) for d, length_s in demands.values()])
+    common = {key: _optimum(facts, slo, lead, *part) for key, part in demands.items()}
+    return [
+        Enclosure(*common[_key(stage_demand(r))], bound, float(r.intervals.cost_usd.sum()), conditions_of(r))
+        for r, bound in zip(results, bounds_usd, strict=True)
+    ]
+
+
+def _optimum(
+    facts: FleetFacts, slo: Levels, lead: Leads, demand_rps: np.ndarray, length_s: np.ndarray
+) -> tuple[float, Clairvoyant]:
+    """The fluid bound of all requests, and the clairvoyant optimum, which is never below it."""
+    fluid_usd = _fluid_usd(facts, demand_rps, length_s, _floor_by_load(facts))
+    fluid_usd = max(fluid_usd, standing_bound_usd(facts, float(length_s.sum())))
+    found = clairvoyant(slo, lead, demand_rps, length_s)
+    lower_usd, upper_usd = max(found.lower_usd, fluid_usd), max(found.upper_usd, fluid_usd)
+    return fluid_usd, Clairvoyant(lower_usd, upper_usd, found.status, found.slots_beyond)
 
 
 def _reserved(facts: FleetFacts, parts: list[tuple[np.ndarray, np.ndarray]]) -> ReservedLevels | None:
@@ -161,12 +190,7 @@ def _common(
     facts = result.facts
     scale = 1.0 + facts.headroom
     all_usd = slo.problem.all_nodes_usd_per_hour * float(length_s.sum()) / 3600.0
-    fluid_usd = _fluid_usd(facts, demand_rps, length_s, _floor_by_load(facts))
-    fluid_usd = max(fluid_usd, standing_bound_usd(facts, float(length_s.sum())))
-    optimum = clairvoyant(slo, lead, demand_rps, length_s)
-    optimum = Clairvoyant(
-        max(optimum.lower_usd, fluid_usd), max(optimum.upper_usd, fluid_usd), optimum.status, optimum.slots_beyond
-    )
+    fluid_usd, optimum = _optimum(facts, slo, lead, demand_rps, length_s)
     planned = _slotwise(slo, scale * demand_rps, length_s)
     with_starts = clairvoyant(slo, lead, scale * demand_rps, length_s) if facts.headroom > 0.0 else optimum
     starts_usd = min(with_starts.upper_usd, all_usd) - planned.usd

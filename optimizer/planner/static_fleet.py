@@ -19,11 +19,9 @@ from optimizer.fleet.mip import MipLimits
 from optimizer.fleet.packing import first_fit
 from optimizer.fleet.problem import FleetProblem
 from optimizer.planner.least_capacity import priced_to_serve
+from optimizer.planner.seats import even_most, seated
 from optimizer.planner.strongest import strongest_replicas
 from optimizer.standing import above_standing
-from simulator.cluster import resource_index
-from simulator.life.fairness import place_all
-from simulator.placement import Placement
 from simulator.policy import FleetFacts, PolicyContext
 
 __all__ = ["Mix", "StaticFleet", "fits", "frontier", "mixes", "strength"]
@@ -58,6 +56,8 @@ class StaticFleet:
         See the module.
     usd_per_hour
         Of its nodes.
+    most_per_node
+        ``[variant, node_type]`` replicas on one node, so that its loss takes few; None where no loss is to be survived.
     """
 
     mix: str
@@ -65,6 +65,7 @@ class StaticFleet:
     replicas: np.ndarray
     strength: float
     usd_per_hour: float
+    most_per_node: np.ndarray | None = None
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -111,10 +112,12 @@ def fits(facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray) -> bool:
     return nodes_opened(facts, replicas, nodes) is not None
 
 
-def nodes_opened(facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray) -> np.ndarray | None:
+def nodes_opened(
+    facts: FleetFacts, replicas: np.ndarray, nodes: np.ndarray, most_per_node: np.ndarray | None = None
+) -> np.ndarray | None:
     """``[node_type]`` of ``nodes`` that the simulator's placement opens for the replicas; None where not all fit."""
-    placement = Placement(facts.capacity, nodes, resource_index("gpu"), resource_index("gpu_memory"))
-    return None if place_all(placement, facts, replicas) is None else placement.open_nodes()
+    placement, placed = seated(facts, replicas, nodes, most_per_node)
+    return None if placed is None else placement.open_nodes()
 
 
 def frontier(
@@ -158,14 +161,20 @@ def cheapest_fleet(
         return None
     nodes = plan.open_nodes
     replicas = strongest_replicas(problem, nodes, peak_rps, plan.replicas)
-    return _whole(facts, mix, nodes, [replicas, plan.replicas], peak_rps)
+    return _whole(facts, problem, mix, nodes, [replicas, plan.replicas], peak_rps)
 
 
 def _whole(
-    facts: FleetFacts, mix: str, nodes: np.ndarray, choices: Sequence[np.ndarray], peak_rps: np.ndarray
+    facts: FleetFacts,
+    problem: FleetProblem,
+    mix: str,
+    nodes: np.ndarray,
+    choices: Sequence[np.ndarray],
+    peak_rps: np.ndarray,
 ) -> StaticFleet | None:
     """The first choice that the simulator can place on the nodes, with what stands; where it can place none, the last
-    one on as many nodes of the same types as its placement opens."""
+    one on as many nodes of the same types as its placement opens. Where there is a reserve, evenly if that is possible.
+    """
     least = facts.min_replicas
     if least.any():
         share = node_shares(facts.need, facts.capacity)
@@ -179,7 +188,10 @@ def _whole(
     if have is None:
         return None
     usd = float(have @ facts.price_usd_per_hour)
-    return StaticFleet(mix, have, replicas, strength(facts, replicas, peak_rps), usd)
+    most = even_most(problem, replicas, have)
+    if most is not None and nodes_opened(facts, replicas, have, most) is None:
+        most = None  # the simulator fills nodes in another order, and finds no room so
+    return StaticFleet(mix, have, replicas, strength(facts, replicas, peak_rps), usd, most)
 
 
 def planning_problem(facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray) -> FleetProblem:

@@ -23,18 +23,28 @@ class FixedOptions:
     ----------
     replicas
         Of each variant, as ``service/stage/variant``, by node type; those that always stand are among them.
+    most_per_node
+        In the same form: how many of them one node should hold at most, so that its loss takes few. Where it names
+        none, as many as find room.
     """
 
     replicas: Any = None
+    most_per_node: Any = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.replicas, Mapping) or not self.replicas:
-            raise InputError("replicas", f"{self.replicas!r} names no replica", _FORM)
-        for variant, by_node in self.replicas.items():
-            if not isinstance(by_node, Mapping):
-                raise InputError(f"replicas of {variant}", f"{by_node!r} is no mapping", _FORM)
-            for node_type, count in by_node.items():
-                check_whole(f"replicas of {variant} on {node_type}", count, 0)
+        _check("replicas", self.replicas, 0)
+        if self.most_per_node is not None:
+            _check("most_per_node", self.most_per_node, 1)
+
+
+def _check(option: str, named: Any, least: int) -> None:
+    if not isinstance(named, Mapping) or not named:
+        raise InputError(option, f"{named!r} names no replica", _FORM)
+    for variant, by_node in named.items():
+        if not isinstance(by_node, Mapping):
+            raise InputError(f"{option} of {variant}", f"{by_node!r} is no mapping", _FORM)
+        for node_type, count in by_node.items():
+            check_whole(f"{option} of {variant} on {node_type}", count, least)
 
 
 _FORM = "give service/stage/variant: {node type: replicas}"
@@ -50,6 +60,10 @@ class Fixed:
 
     def __init__(self, context: PolicyContext, options: FixedOptions) -> None:
         self._replicas = replicas_of(context.facts, options.replicas)
+        self._most: np.ndarray | None = None
+        if options.most_per_node is not None:
+            most = replicas_of(context.facts, options.most_per_node, "most_per_node")
+            self._most = np.where(most > 0, most, self._replicas)
 
     @classmethod
     def from_context(cls, context: PolicyContext, **options: Any) -> Fixed:
@@ -58,10 +72,11 @@ class Fixed:
 
     def decide(self, observation: Observation) -> Allocation:
         """The same replicas every time."""
-        return Allocation(self._replicas.copy(), note="as planned")
+        most = None if self._most is None else self._most.copy()
+        return Allocation(self._replicas.copy(), note="as planned", most_per_node=most)
 
 
-def replicas_of(facts: FleetFacts, named: Mapping[str, Mapping[str, int]]) -> np.ndarray:
+def replicas_of(facts: FleetFacts, named: Mapping[str, Mapping[str, int]], option: str = "replicas") -> np.ndarray:
     """``[variant, node_type]`` replicas from their names.
 
     Raises
@@ -73,14 +88,14 @@ def replicas_of(facts: FleetFacts, named: Mapping[str, Mapping[str, int]]) -> np
     for variant, by_node in named.items():
         if variant not in facts.variants:
             fix = suggestion(variant, facts.variants, "variants")
-            raise InputError("policy fixed replicas", f"there is no variant '{variant}'", fix)
+            raise InputError(f"policy fixed {option}", f"there is no variant '{variant}'", fix)
         for node_type, count in by_node.items():
             if node_type not in facts.node_types:
                 fix = suggestion(node_type, facts.node_types, "node types")
-                raise InputError("policy fixed replicas", f"there is no node type '{node_type}'", fix)
+                raise InputError(f"policy fixed {option}", f"there is no node type '{node_type}'", fix)
             pair = facts.variants.index(variant), facts.node_types.index(node_type)
             if count and not facts.best_throughput_rps[pair] > 0.0:
-                raise InputError("policy fixed replicas", f"{variant} cannot run on {node_type}", "leave it out")
+                raise InputError(f"policy fixed {option}", f"{variant} cannot run on {node_type}", "leave it out")
             replicas[pair] = count
     return replicas
 

@@ -277,6 +277,13 @@ def test_a_fixed_policy_says_its_replicas_by_name_and_back() -> None:
     assert (replicas_of(fleet, named) == replicas).all()
     policy = Fixed.from_context(context(fleet, np.ones((2, 3))), replicas=named)
     assert (policy.decide(None).replicas == replicas).all()  # type: ignore[arg-type]
+    even = Fixed.from_context(
+        context(fleet, np.ones((2, 3))), replicas=named, most_per_node={"shop/rank/base": {"gpu": 1}}
+    )
+    most = even.decide(None).most_per_node  # type: ignore[arg-type]
+    assert most is not None
+    assert most[1, 0] == 1
+    assert most[3, 1] == 4, "where nothing is said, as many as there are"
 
 
 @pytest.mark.parametrize(

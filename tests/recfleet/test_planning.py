@@ -153,6 +153,37 @@ def test_a_plan_that_survives_does_so_whichever_node_fails(tmp_path: Path) -> No
     assert margin_without(0, plain.chosen) < 0.0, "or there was nothing to survive"
 
 
+def two_services(folder: Path) -> Scenario:
+    """Two services alike, each of half a node of four replicas; the loss of any node is to be survived."""
+    text = queue_text(12.0, 900.0, 8).replace("cpu_cores: 8", "cpu_cores: 16")
+    stream = "{service: ads, arrivals: {rate_rps: 12.0}}"
+    head, rest = text.replace(stream, f"{stream}, {stream.replace('ads', 'web')}").split("services:\n")
+    service, policies = rest.split("policies:")
+    both = service + service.replace("name: ads", "name: web")
+    return rf.load_scenario(
+        write_mini(folder, f"{head}services:\n{both}policies:{policies}planning: {{survive: node}}\n")
+    )
+
+
+def test_a_fleet_that_spreads_its_replicas_survives_with_fewer_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = two_services(tmp_path)
+    options: dict[str, Any] = {"policies": [], "seeds": 1, "tolerance": 1.0}
+    spread = plan(scenario, **options)
+    assert spread.survive == "node", "by default what the scenario says"
+    assert plan(scenario, **options, survive="none").survive == "none"
+    monkeypatch.setattr("optimizer.planner.static_fleet.even_most", lambda *_: None)
+    packed = plan(scenario, **options)
+    assert spread.chosen is not None
+    assert packed.chosen is not None
+    assert "most_per_node" in spread.chosen.policy
+    assert "most_per_node" not in packed.chosen.policy
+    assert spread.chosen.nodes["box"] < packed.chosen.nodes["box"]
+    assert len(spread.chosen.losses) >= 1
+    assert all(loss.holds and loss.replicas_lost > 0 for loss in spread.chosen.losses)
+
+
 # --- no plan ---------------------------------------------------------------------------------------------
 
 
@@ -222,6 +253,32 @@ def test_the_files_can_be_applied(tmp_path: Path, capsys: Any) -> None:
     assert set(applied["batches"]) == set(applied["replicas"])
 
 
+def test_an_autoscaled_plan_is_held_against_whole_fleets(tmp_path: Path) -> None:
+    """A day with a short peak, for which scaling pays."""
+    text = queue_text(8.0, 3600.0, 8).replace(
+        "rate_rps: 8.0", "rate_rps: 8.0, flash_crowds: [{at_s: 1500, rise_s: 600, hold_s: 300, fall_s: 300, factor: 5}]"
+    )
+    scenario = rf.load_scenario(write_mini(tmp_path, text))
+    found = plan(scenario, seeds=1, tolerance=1.0, policies=["mip"])
+    assert found.chosen is not None
+    assert found.chosen.kind == "autoscaled", "or there is nothing to test"
+    proof = found.certificate
+    assert proof is not None
+    assert proof.optimum_lower_usd is not None
+    assert proof.optimum_upper_usd is not None
+    assert proof.fluid_usd <= proof.optimum_lower_usd <= proof.optimum_upper_usd
+    assert proof.condition_met is not None
+    assert bool(proof.why_below) == (proof.plan_usd < proof.optimum_lower_usd)
+    sharp = proof.optimum_lower_usd if proof.condition_met else proof.fluid_usd
+    assert proof.gap == pytest.approx(1.0 - sharp / proof.plan_usd)
+    assert "The cheapest sequence of whole fleets" in found.text
+    (other,) = rf.compare(scenario, [found.chosen.policy]).certificates
+    assert proof.optimum_lower_usd <= other.optimum.upper_usd * (1 + 1e-9), "that of a comparison, by fewer solves"
+    assert other.optimum.lower_usd <= proof.optimum_upper_usd * (1 + 1e-9)
+    if proof.condition_met:
+        assert proof.plan_usd >= proof.optimum_lower_usd
+
+
 KEYS = {
     "format", "format_version", "found", "text", "scenario", "path", "file_sha256", "growth", "survive", "seeds",
     "duration_s", "peak_rps", "chosen", "certificate", "breaking", "binding", "shortfall", "candidates", "loads",
@@ -233,7 +290,8 @@ CHOSEN = {
 }  # fmt: skip
 CANDIDATE = {"label", "kind", "mix", "nodes", "cost_usd", "margin", "worst_service", "holds", "seeds", "note"}
 CERTIFICATE = {
-    "fluid_usd", "static_fluid_usd", "static_integer_usd", "static_found_usd", "plan_usd", "gap", "condition"
+    "fluid_usd", "static_fluid_usd", "static_integer_usd", "static_found_usd", "optimum_lower_usd", "optimum_upper_usd",
+    "optimum_status", "condition_met", "why_below", "plan_usd", "gap", "condition",
 }  # fmt: skip
 
 
