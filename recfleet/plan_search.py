@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -242,12 +242,19 @@ class PlanSearch:
 
     def _next_static(self, fleet: StaticFleet) -> Candidate | None:
         """The next stronger fleet that holds on the first seed."""
-        at = next(i for i, f in enumerate(self.fleets) if f.key == fleet.key)
-        for stronger in self.fleets[at + 1 :]:
+        for stronger in self._stronger(fleet):
             candidate = self.static_candidate(stronger)
             if self.static_holds(candidate):
                 return candidate
         return None
+
+    def _stronger(self, fleet: StaticFleet) -> Iterator[StaticFleet]:
+        """By rising cost: fleets that were proposed, and then those that the cluster has beyond them."""
+        yield from [f for f in self.fleets if f.strength > fleet.strength]
+        last = self.fleets[-1]
+        if STRONGEST <= last.strength < BEYOND:
+            self.fleets = self._propose(BEYOND)
+            yield from [f for f in self.fleets if f.strength > max(fleet.strength, last.strength)]
 
     def _confirmed(self, candidate: Candidate) -> Candidate | None:
         """The candidate on all seeds; None where it fails on one."""

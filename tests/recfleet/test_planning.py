@@ -153,10 +153,10 @@ def test_a_plan_that_survives_does_so_whichever_node_fails(tmp_path: Path) -> No
     assert margin_without(0, plain.chosen) < 0.0, "or there was nothing to survive"
 
 
-def two_services(folder: Path) -> Scenario:
-    """Two services alike, each of half a node of four replicas; the loss of any node is to be survived."""
-    text = queue_text(12.0, 900.0, 8).replace("cpu_cores: 8", "cpu_cores: 16")
-    stream = "{service: ads, arrivals: {rate_rps: 12.0}}"
+def two_services(folder: Path, rate_rps: float) -> Scenario:
+    """Two services alike on nodes of five replicas; the loss of any node is to be survived."""
+    text = queue_text(rate_rps, 900.0, 8).replace("cpu_cores: 8", "cpu_cores: 16")
+    stream = f"{{service: ads, arrivals: {{rate_rps: {rate_rps}}}}}"
     head, rest = text.replace(stream, f"{stream}, {stream.replace('ads', 'web')}").split("services:\n")
     service, policies = rest.split("policies:")
     both = service + service.replace("name: ads", "name: web")
@@ -168,11 +168,10 @@ def two_services(folder: Path) -> Scenario:
 def test_a_fleet_that_spreads_its_replicas_survives_with_fewer_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = two_services(tmp_path)
+    scenario = two_services(tmp_path, 12.0)
     options: dict[str, Any] = {"policies": [], "seeds": 1, "tolerance": 1.0}
     spread = plan(scenario, **options)
     assert spread.survive == "node", "by default what the scenario says"
-    assert plan(scenario, **options, survive="none").survive == "none"
     monkeypatch.setattr("optimizer.planner.static_fleet.even_most", lambda *_: None)
     packed = plan(scenario, **options)
     assert spread.chosen is not None
@@ -182,6 +181,20 @@ def test_a_fleet_that_spreads_its_replicas_survives_with_fewer_nodes(
     assert spread.chosen.nodes["box"] < packed.chosen.nodes["box"]
     assert len(spread.chosen.losses) >= 1
     assert all(loss.holds and loss.replicas_lost > 0 for loss in spread.chosen.losses)
+
+
+def test_where_the_second_worst_node_is_too_much_stronger_fleets_are_tried(tmp_path: Path) -> None:
+    """Two nodes of strength 1.8 survive one of them and not the other; the next fleet is beyond the first ladder."""
+    scenario = two_services(tmp_path, 18.0)
+    found = plan(scenario, policies=[], seeds=1, tolerance=1.0)
+    assert found.chosen is not None
+    assert found.chosen.nodes == {"box": 4}
+    assert all(loss.holds for loss in found.chosen.losses)
+    assert [row.nodes for row in found.candidates if not row.holds] == [{"box": 2}]
+    plain = plan(scenario, policies=[], seeds=1, tolerance=1.0, survive="none")
+    assert plain.survive == "none"
+    assert plain.chosen is not None
+    assert plain.chosen.nodes["box"] < 4
 
 
 # --- no plan ---------------------------------------------------------------------------------------------
