@@ -160,7 +160,7 @@ def _parse(spec: str | Mapping[str, Any]) -> PolicySpec:
     wrap = spec.get("wrap") or ()
     if not isinstance(nested, Mapping):
         raise InputError(f"policy {name} options", f"{nested!r} is not a mapping", "give option: value")
-    if isinstance(wrap, Mapping | str) or not all(isinstance(w, Mapping | str) for w in wrap):
+    if not isinstance(wrap, list | tuple) or not all(isinstance(w, Mapping | str) for w in wrap):
         raise InputError(f"policy {name} wrap", f"{wrap!r} is not a list of wrappers", "give a list of {name: ...}")
     options = {**{k: v for k, v in spec.items() if k not in _RESERVED}, **nested}
     entries = tuple({"name": w} if isinstance(w, str) else dict(w) for w in wrap)

@@ -6,12 +6,10 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from recfleet.jobs import Job, Runner
 from recfleet.progress import Listener
 from recfleet.run_record import RunRecord, load_record, save_record
 from workloads.errors import RecfleetError
+from workloads.parent import end_with_parent
 
 if TYPE_CHECKING:
     from simulator.scenario import Scenario
@@ -166,16 +165,8 @@ def _start_worker(scenario: Any, folder: str, runner: Runner, reports: Any) -> N
     """In the worker process: keep what all its jobs need; leave interrupts to the parent, and end with it."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _worker = (scenario, Path(folder), runner, reports)
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed ends no worker, and a worker would wait for its next job for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)
 
 
 def _work(job: Job) -> None:

@@ -62,6 +62,7 @@ def test_dashes_and_underscores_name_the_same_policy() -> None:
         ({"name": "document_greedy", "headroom": 0.1}, "there are no options"),
         ({"name": "mip", "options": [1]}, "is not a mapping"),
         ({"name": "mip", "wrap": "bounds"}, "is not a list of wrappers"),
+        ({"name": "mip", "wrap": 5}, "is not a list of wrappers"),
         ({"name": "mip", "wrap": [{"name": "bound"}]}, "did you mean 'bounds'?"),
         ({"name": "mip", "wrap": [{"name": "cooldown", "down": 3}]}, "did you mean 'down_s'?"),
         ({"name": "mip", "wrap": [{"name": "rate_limit", "up": 0}]}, "policy mip wrap rate_limit option up"),

@@ -21,6 +21,7 @@ from workloads.server.job import run_job  # noqa: E402
 from workloads.server.log import RunLog  # noqa: E402
 from workloads.server.plan import read_plan, write_plan  # noqa: E402
 from workloads.server.planning import cpu_plan, h200_plan, tiny_plan  # noqa: E402
+from workloads.server.planning import main as make_plan  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,16 @@ def test_plans_are_read_as_written(tmp_path: Path) -> None:
         assert read_plan(tmp_path / "plan.json") == plan
         calibrating = {(r.arrivals, r.load, r.seed) for job in plan.jobs for r in job.runs if not r.held_out}
         assert calibrating == {("poisson", 0.3, 1), ("poisson", 0.6, 1)}
+
+
+def test_what_cannot_be_written_ends_with_two_and_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert make_plan(["tiny", "--out", str(tmp_path / "no" / "plan.json")]) == 2
+    assert make_plan(["tiny", "--out", str(tmp_path / "plan.json")]) == 0
+    assert main([str(tmp_path / "plan.json"), "--out", str(tmp_path / "plan.json")]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 2
+    assert "cannot be written" in told
+    assert "cannot be made" in told
 
 
 @pytest.mark.parametrize(

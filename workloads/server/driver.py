@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from workloads.errors import InputError
 from workloads.server.plan import JobPlan, ServerPlan, write_plan
 
 __all__ = ["run_plan"]
@@ -37,7 +38,10 @@ def run_plan(plan: ServerPlan, out: Path, gpus: list[str], budget_s: float, patt
     yet lets later ones pass.
     """
     deadline_s = time.perf_counter() + budget_s
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}", f"cannot be made ({error.strerror})", "give another folder") from None
     free_gpus, shares = list(gpus), _shares(plan, gpus)
     waiting, failed = list(plan.jobs), 0
     running: list[_Running] = []

@@ -147,5 +147,8 @@ def read_plan(path: Path) -> ServerPlan:
 
 
 def write_plan(plan: ServerPlan, path: Path) -> None:
-    """Write a plan as JSON."""
-    path.write_text(plan.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8")
+    """Write a plan as JSON; `InputError` where it cannot be written."""
+    try:
+        path.write_text(plan.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written ({error.strerror})", "give a path that can") from None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workloads.errors import RecfleetError
 from workloads.server.plan import JobPlan, ModelPlan, RunPlan, ServerPlan, write_plan
 
 __all__ = ["cpu_plan", "h200_plan", "main", "smoke_plan", "tiny_plan"]
@@ -207,7 +208,7 @@ def _scaled(plan: ServerPlan, scale: float) -> ServerPlan:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a plan, and say how long it takes at least."""
+    """Write a plan, and say how long it takes at least; 2 where the file cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m workloads.server.planning", description=__doc__)
     parser.add_argument("which", choices=("h200", "cpu", "smoke", "tiny"))
     parser.add_argument("--gpus", type=int, default=1, help="GPUs of the machine")
@@ -218,7 +219,11 @@ def main(arguments: list[str] | None = None) -> int:
     plans = {"h200": lambda: h200_plan(options.gpus), "cpu": lambda: cpu_plan(options.cores)}
     plans |= {"smoke": lambda: smoke_plan(options.gpus), "tiny": tiny_plan}
     plan = _scaled(plans[options.which](), options.scale)
-    write_plan(plan, options.out)
+    try:
+        write_plan(plan, options.out)
+    except RecfleetError as error:
+        print(error, file=sys.stderr)
+        return 2
     serving_s = sum(max(job.gpus, 1) * sum(run.seconds for run in job.runs) for job in plan.jobs)
     print(
         f"{len(plan.jobs)} jobs, {sum(len(job.runs) for job in plan.jobs)} runs, {serving_s:.0f} s of serving at most"

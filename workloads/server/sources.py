@@ -43,15 +43,13 @@ class ClockSource:
         self.ready_s: list[float] = due_s.tolist()
         self.total_units: list[int] = np.cumsum(np.broadcast_to(units, len(ready_s)))[: len(due_s)].tolist()
         self._ids: list[int] = ids.tolist()
-        self._sink, self._limit_s = sink, limit_s
+        self._sink = sink
         self._seen, self._count = 0, len(due_s)
 
     def look(self, now_s: float) -> int:
         ready_s, seen, count = self.ready_s, self._seen, self._count
         while seen < count and ready_s[seen] <= now_s:
             seen += 1
-        if now_s > self._limit_s:
-            self._count = seen  # overloaded: what has not come by the limit does not come
         self._seen = seen
         return seen
 

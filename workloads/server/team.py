@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from workloads.errors import InputError
+from workloads.parent import end_with_parent
 from workloads.server.batching import Batches, BatchRule, without_collector
 from workloads.server.clock import WallClock
 from workloads.server.log import RunLog, StageLog
@@ -274,6 +275,7 @@ def _work(
     pipe: Connection,
 ) -> None:
     """A member's process: do what it is told until told to stop."""
+    end_with_parent()
     try:
         os.sched_setaffinity(0, cores)
         member = Member(job, stage, Path(folder), inbox, outbox)
