@@ -17,7 +17,16 @@ __all__ = ["ClairvoyantHorizon", "ClairvoyantHorizonOptions"]
 
 @dataclass(frozen=True)
 class ClairvoyantHorizonOptions(RollingHorizonOptions):
-    """Options of `ClairvoyantHorizon`: those of `RollingHorizon`, without a forecast to choose."""
+    """Options of `ClairvoyantHorizon`: those of `RollingHorizon`, without a forecast to choose.
+
+    Attributes
+    ----------
+    whole_blocks
+        All, unless told otherwise. Where demand is known to change, fractions of large nodes in far blocks look
+        cheaper than the nodes that will have to be opened, and a move away from such nodes is put off for ever.
+    """
+
+    whole_blocks: int = 1000
 
     def __post_init__(self) -> None:
         super().__post_init__()

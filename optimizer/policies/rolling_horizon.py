@@ -27,6 +27,8 @@ __all__ = ["RollingHorizon", "RollingHorizonOptions"]
 
 RAISED, RELAXED = 1.1, 0.998
 """The latency feedback settles where about one interval in fifty misses."""
+PUT_OFF, MOVED = "a start was put off", "what was started is ready"
+"""Why a plan that fits is looked at again: only its first step has been done."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class RollingHorizon(BuiltinPolicy):
     The plan knows how long starts take, pays for each start, and so holds through a dip that is shorter than a restart
     is worth. What today's decision must cover is the demand until a replica that is asked for at the next one could be
     ready; the rest of the horizon steers it. A new plan is made when what must be covered is not, when it falls by more
-    than ``hysteresis``, or when replicas found no room.
+    than ``hysteresis``, when replicas found no room, or when a plan has a second step: it put off a start, or what it
+    kept only until others are ready can go.
     """
 
     name: ClassVar[str] = "rolling_horizon"
@@ -103,6 +106,7 @@ class RollingHorizon(BuiltinPolicy):
         self._planned_rps: np.ndarray | None = None
         self._last: Allocation | None = None
         self._retry = False
+        self._unfinished = ""
         self.solves = 0
 
     def decide(self, observation: Observation) -> Allocation:
@@ -172,6 +176,8 @@ class RollingHorizon(BuiltinPolicy):
             return "replicas found no room"
         if self._retry:
             return "room may have become free"
+        if self._unfinished and (self._unfinished == PUT_OFF or not observation.starting.any()):
+            return self._unfinished
         served = np.maximum(facts.served_rps(self._last.replicas), self._planned_rps)
         if (must > served * (1.0 + 1e-9)).any():
             return "demand exceeds the plan"
@@ -202,7 +208,9 @@ class RollingHorizon(BuiltinPolicy):
         self._planned_rps = must
         short = float(plan.unserved_rps.sum())
         self._retry = limit is not None and short > 1e-6
-        notes = [reason, plan.note, f"{short:.1f} requests/s beyond the cluster" if short > 1e-6 else ""]
+        self._unfinished = self._second_step(plan, must, facts, now)
+        where = "left for a later start" if self._unfinished == PUT_OFF else "beyond the cluster"
+        notes = [reason, plan.note, f"{short:.1f} requests/s {where}" if short > 1e-6 else ""]
         return Allocation(
             plan.replicas.copy(),
             status=plan.status,
@@ -211,6 +219,18 @@ class RollingHorizon(BuiltinPolicy):
             note="; ".join(note for note in notes if note),
             most_per_node=plan.most_per_node,
         )
+
+    def _second_step(self, plan: FleetPlan, must: np.ndarray, facts: FleetFacts, now: np.ndarray) -> str:
+        """Why a plan goes on although demand stays: `PUT_OFF`, `MOVED`, or nothing."""
+        first = np.where(facts.runs_on(), self._delay, np.iinfo(np.int64).max).min(axis=1)
+        quickest = np.full(len(facts.stages), np.iinfo(np.int64).max)
+        np.minimum.at(quickest, facts.variant_stage, first)
+        if ((plan.unserved_rps > 1e-6) & (quickest < self._must_until())).any():
+            return PUT_OFF
+        spare = (facts.served_rps(plan.replicas) - must)[facts.variant_stage][:, None]
+        grows = (facts.by_stage(np.asarray((plan.replicas > now).any(axis=1))) > 0)[facts.variant_stage][:, None]
+        can_go = grows & (plan.replicas > 0) & facts.runs_on() & (facts.throughput_rps <= spare + 1e-9)
+        return MOVED if can_go.any() else ""
 
     def _solve(self, instant: FleetProblem, required: np.ndarray, observation: Observation) -> FleetPlan:
         # What is asked for at the very beginning is ready at once.
