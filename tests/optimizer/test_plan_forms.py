@@ -39,7 +39,7 @@ def check_against_enumeration(form: str, cases: int, seed: int, limits: MipLimit
 
 @pytest.mark.parametrize("form", FORMS)
 def test_equals_enumeration(form: str) -> None:
-    check_against_enumeration(form, 60, seed=2026)
+    check_against_enumeration(form, 30, seed=2026)
 
 
 @pytest.mark.slow
