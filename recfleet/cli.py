@@ -34,6 +34,7 @@ _PARTS: dict[str, tuple[str, str, str]] = {
     "profile": ("recfleet.cli_profile", "app", "Measure a model's latency by batch size on this machine."),
     "profiles": ("recfleet.cli_profiles", "profiles", "List profiles with latency, throughput, accuracy and cost."),
     "validate": ("recfleet.cli_validate", "validate", "Hold the simulator's prediction against a real server's log."),
+    "calibrate": ("recfleet.cli_calibrate", "calibrate", "Fit on served logs what a profile cannot know."),
     "lp": ("recfleet.cli_lp", "lp", "Solve the document's allocation problem for a demand series."),
     "place": ("recfleet.cli_place", "place", "Place instances on named nodes, against what is proven necessary."),
     "forecast": ("recfleet.cli_forecast", "forecast", "Score forecasters of request rates on a trace's past."),

@@ -46,9 +46,12 @@ def validate(
     seconds: Annotated[float, typer.Option(help="Live: replay no more than so long.")] = 30.0,
     profile_s: Annotated[float, typer.Option(help="Live: time for the profile's timings.")] = 10.0,
     keep: Annotated[Path | None, typer.Option(help="Live: folder to keep profile.json and log.parquet in.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Of a log: apply what recfleet calibrate found on others.")
+    ] = None,
     replicates: Annotated[int, typer.Option(min=20, help="Predictions behind the intervals.")] = 100,
     drift: Annotated[
-        float | None, typer.Option(help="Relative difference between runs (1 s.d.); the profile's, at least 0.01.")
+        float | None, typer.Option(help="Relative difference between runs (1 s.d.); the profile's, at least 0.016.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the predictions' draws.")] = 0,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write measured, predicted, error, low, high.")] = None,
@@ -73,6 +76,8 @@ def validate(
     if drift is not None and not 0.0 <= drift < 1.0:
         raise InputError("--drift", f"{drift:g} is no share from 0 to below 1", "give one, as in 0.01")
     uncertainty = Uncertainty(replicates, drift, seed)
+    if live and calibration is not None:
+        raise InputError("--calibration", "belongs to --log", "keep the live log, and validate that")
     if live:
         cap = max_batch if max_batch is not None else _LIVE_MAX_BATCH * items
         wait_s = (_LIVE_MAX_WAIT_MS if max_wait_ms is None else max_wait_ms) / 1e3
@@ -86,7 +91,7 @@ def validate(
         _one_of_routers(router)
         assert log is not None
         rule = (max_batch, max_wait_ms / 1e3)
-        found = validate_log(profile, log, rule, replicas, router, shared, uncertainty, quiet)
+        found = validate_log(profile, log, rule, replicas, router, shared, uncertainty, calibration, quiet)
     _tell(found, as_json, figure, quiet)
 
 

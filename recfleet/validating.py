@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from simulator.fidelity.comparison import Comparison, Spread
+    from simulator.fidelity.setup import ServedStage
     from workloads.profile import ModelProfile
     from workloads.server.log import RequestLog
     from workloads.server.plan import ModelPlan
@@ -55,6 +56,7 @@ def validate_log(
     router: str,
     shared: bool,
     uncertainty: Uncertainty,
+    calibration: Path | None,
     quiet: bool,
 ) -> Validated:
     """Predict the requests of a log in a file; ``rule`` is the cap in units and the longest wait in seconds."""
@@ -67,10 +69,34 @@ def validate_log(
     stage = served_stage(profile, *rule, replicas, router, shared)
     logged = read_log(path, rule[0], replicas)
     spread = _spread(profile, rule[0], uncertainty)
+    applied: dict[str, Any] = {}
+    if calibration is not None:
+        stage, spread, applied = _calibrated(stage, spread, uncertainty, profile.name, calibration, path)
     with _progress(spread.replicates + spread.point_runs, quiet) as advance:
         comparison = compare(logged.log, [stage], spread, logged.items, advance)
     title = f"{path.name}, {len(logged.log.arrival_s):,} requests, predicted from {profile.name}"
-    return Validated(comparison, logged.log, title, _about(profile, rule, replicas, spread, len(logged.log.arrival_s)))
+    if applied:
+        title += ", calibrated" + (" on this very log: no test of it" if applied["in_sample"] else "")
+    about = _about(profile, rule, replicas, spread, len(logged.log.arrival_s))
+    return Validated(comparison, logged.log, title, about | applied)
+
+
+def _calibrated(
+    stage: ServedStage, spread: Spread, uncertainty: Uncertainty, profile: str, path: Path, log: Path
+) -> tuple[ServedStage, Spread, dict[str, Any]]:
+    """Stage and spread with a calibration applied, and what is told of it."""
+    from dataclasses import replace
+
+    from simulator.fidelity.calibration_file import fingerprint, read_calibration
+    from simulator.fidelity.comparison import LEAST_DRIFT
+
+    found = read_calibration(path)
+    if found.name != profile:
+        raise InputError(f"--calibration {path}", f"is of {found.name}, not of {profile}", "give one of this profile")
+    if uncertainty.drift is None:
+        spread = replace(spread, drift=max(LEAST_DRIFT, found.drift))
+    told = {"calibration": str(path), "factor": found.factor, "in_sample": fingerprint(log) in found.fitted_on.values()}
+    return found.mended(stage), spread, told
 
 
 def validate_live(

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from simulator.fidelity.calibration import Calibration, batches_of, fit
 from simulator.fidelity.comparison import Comparison, Spread, compare, drift_of
 from simulator.fidelity.setup import ServedStage, served_stage, with_assembly
 from workloads.errors import InputError
+from workloads.interpolation import interpolate
 from workloads.profile import profile_from_document
 from workloads.server.log import RunLog
 from workloads.server.plan import JobPlan, RunPlan
 
-__all__ = ["JobLog", "JobRun", "compare_run", "read_job_log"]
+__all__ = ["JobLog", "JobRun", "calibrate_job", "compare_run", "job_drift", "read_job_log"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +103,46 @@ def compare_run(
     log, run
         The job and one of its runs.
     spread
-        How intervals are reckoned; by default with the drift of the first stage's profile.
+        How intervals are reckoned; by default with the job's drift (`job_drift`).
     assembly
         Whether batches take the measured time of assembly beside the profile's.
     mend
         Applied to each stage: what a calibration found.
     """
-    profile = profile_from_document(log.found["profiles"][0], where=log.job.name)
-    spread = spread or Spread(drift_of(profile, run.plan.max_batch[0]))
+    spread = spread or Spread(job_drift(log))
     stages = [mend(stage) for stage in log.stages(run.plan, assembly)]
     requests = run.log.requests()
     items = np.full(len(requests.arrival_s), log.items()) if any(stage.counts_items for stage in stages) else None
     return compare(requests, stages, spread, items)
+
+
+def job_drift(log: JobLog) -> float:
+    """How far a job's machine went from its profile: by the sizes timed again at the end, and the profile's own drift.
+
+    The root mean square of the relative differences, at least what `drift_of` says of the profile.
+    """
+    profile = profile_from_document(log.found["profiles"][0], where=log.job.name)
+    own = drift_of(profile, max(log.job.sizes(0)))
+    if not log.found.get("again"):
+        return own
+    again = log.found["again"][0]
+    expected_s = interpolate(profile.batch_sizes, profile.mean_s, np.array(again["batch_sizes"]))
+    return max(own, float(np.sqrt(np.mean((np.array(again["mean_s"]) / expected_s - 1.0) ** 2))))
+
+
+def calibrate_job(log: JobLog, assembly: bool = True) -> Calibration:
+    """Fit a calibration on those runs of a job that may be used for it.
+
+    Raises
+    ------
+    InputError
+        There are none, or several replicas or stages served them.
+    """
+    runs = [run for run in log.runs if not run.plan.held_out]
+    if not runs:
+        raise InputError(log.job.name, "has no runs to calibrate on", "give a job with runs that are not held out")
+    if log.job.processes > 1:
+        raise InputError(log.job.name, "was served by several replicas or stages", "calibrate on one replica's log")
+    stage = log.stages(runs[0].plan, assembly)[0]
+    logs = [batches_of(run.name, run.log.requests()) for run in runs]
+    return fit(log.job.name, stage, logs, {run.name: f"{log.job.name} of {log.found.get('date', '')}" for run in runs})

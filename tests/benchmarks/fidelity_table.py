@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks.fidelity_table DIR... --json FILE`: the server's logs, each run against its prediction.
 
-Writes one row a run, in several variants of the prediction: from the profile alone, and with the assembly of batches
-as measured. A job whose rows are in FILE already is left out, so that it can be stopped and gone on with. Prints means
-by job; `python -m tests.benchmarks.docs_tables` then writes the tables of docs/fidelity.md.
+Writes one row a run, in several variants of the prediction: from the profile alone, with the assembly of batches as
+measured, and calibrated on those runs of the job that may be used for it. A job whose rows are in FILE already is left
+out, so that it can be stopped and gone on with. Prints means by job; `python -m tests.benchmarks.docs_tables` then
+writes the tables of docs/fidelity.md.
 """
 
 from __future__ import annotations
@@ -13,26 +14,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simulator.fidelity.comparison import Spread, drift_of
-from simulator.fidelity.server_logs import JobLog, JobRun, compare_run, read_job_log
+from simulator.fidelity.comparison import LEAST_DRIFT, Spread
+from simulator.fidelity.server_logs import JobLog, JobRun, calibrate_job, compare_run, job_drift, read_job_log
 from simulator.fidelity.summary import METRICS
 from tests.benchmarks.fidelity_docs import job_table
-from workloads.profile import profile_from_document
 
-VARIANTS = {"profile": False, "assembly": True}
-"""Name of a variant to whether the measured assembly of batches is added."""
-
-SEED = 5
+SEED, POINTS = 5, 5
 
 
 def rows_of(log: JobLog, replicates: int) -> Iterator[dict[str, Any]]:
-    """One row a run of a job."""
-    drift = drift_of(profile_from_document(log.found["profiles"][0]), max(log.job.sizes(0)))
+    """One row a run of a job; a variant that was not to be had is not in it."""
+    drift = job_drift(log)
+    calibrated = None
+    if log.job.processes == 1 and not all(run.plan.held_out for run in log.runs):
+        calibrated = calibrate_job(log)
     for run in log.runs:
         found = {
-            name: compare_run(log, run, Spread(drift, replicates, seed=SEED), assembly)
-            for name, assembly in VARIANTS.items()
+            name: compare_run(log, run, Spread(drift, replicates, POINTS, SEED), assembly)
+            for name, assembly in (("profile", False), ("assembly", True))
         }
+        if calibrated is not None:
+            spread = Spread(max(LEAST_DRIFT, calibrated.drift), replicates, POINTS, SEED)
+            found["calibrated"] = compare_run(log, run, spread, mend=calibrated.mended)
         yield _about(log, run) | {
             "measured": dict(zip(METRICS, _rounded(found["assembly"].measured))),
             "error": {name: dict(zip(METRICS, _rounded(one.error))) for name, one in found.items()},
@@ -71,7 +74,7 @@ def write_rows(path: Path, machine: dict[str, Any], rows: list[dict[str, Any]]) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--replicates", type=int, default=60)
+    parser.add_argument("--replicates", type=int, default=40)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     known = json.loads(options.json.read_text()) if options.json.exists() else {"rows": []}

@@ -1,0 +1,141 @@
+"""What a profile cannot know, fitted on logs of a real server: how much longer served batches take, and how they vary.
+
+A batch of a log that took ``took_s``, begun ``idle_s`` after the one before had ended, is modelled as
+
+    took_s = factor * profile_s(units) + cold_s * (1 - exp(-idle_s / COLD_AFTER_S)) + noise
+
+with one factor for all sizes, ``cold_s >= 0`` of an idle machine whose caches have gone cold, and noise whose relative
+size is the same for all sizes (so that residuals are divided by ``profile_s``). A time of its own for each batch is not
+fitted: logs at low load hardly tell it from the factor, and it is wrong by much where it is carried to small batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.fidelity.setup import ServedStage
+from simulator.latency_tables import mean_over_quantiles
+from workloads.errors import InputError
+from workloads.interpolation import interpolate
+from workloads.server.log import RequestLog
+
+__all__ = ["COLD_AFTER_S", "Calibration", "ServedBatches", "batches_of", "fit"]
+
+COLD_AFTER_S = 1e-3
+"""Time in which an idle machine goes cold."""
+
+_OUTLIER = 3.0
+"""Batches that took more than so many times their profile are left out, and counted."""
+
+_LEAST_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class ServedBatches:
+    """Batches of one replica in order of time: ``units[batch]``, ``took_s[batch]``, ``idle_s[batch]`` before it."""
+
+    name: str
+    units: np.ndarray
+    took_s: np.ndarray
+    idle_s: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted.
+
+    Attributes
+    ----------
+    name
+        The profile, or the server's job, that it belongs to.
+    factor
+        Served batches take so many times what the profile says.
+    cold_s
+        And so much longer after an idle time; reported, and not part of predictions.
+    drift
+        Standard deviation of the factor from log to log; 0 from one log.
+    correlation
+        Of what one batch takes beyond the model with the next, by ratio.
+    batches, left_out
+        How many were used, and how many took too long to be.
+    fitted_on
+        Names of the logs: predictions of these are no test of it.
+    """
+
+    name: str
+    factor: float
+    cold_s: float
+    drift: float
+    correlation: float
+    batches: int
+    left_out: int
+    fitted_on: Mapping[str, str]
+
+    def mended(self, stage: ServedStage) -> ServedStage:
+        """The stage with latencies as served."""
+        return stage.scaled(self.factor)
+
+
+def batches_of(name: str, log: RequestLog) -> ServedBatches:
+    """Batches of one replica's log of requests: those that were begun at the same time are one."""
+    start_s, first = np.unique(log.start_s, return_index=True)
+    done_s = log.done_s[first]
+    idle_s = np.concatenate([[0.0], np.maximum(start_s[1:] - done_s[:-1], 0.0)])
+    return ServedBatches(name, log.batch[first], done_s - start_s, idle_s)
+
+
+def fit(name: str, stage: ServedStage, logs: Sequence[ServedBatches], fingerprints: Mapping[str, str]) -> Calibration:
+    """Fit a calibration of a stage on logs that it served.
+
+    Parameters
+    ----------
+    name
+        Of the profile, or of the server's job.
+    stage
+        As it is predicted without a calibration.
+    logs
+        One or more. From one alone no drift can be told.
+    fingerprints
+        What identifies the logs, by name.
+
+    Raises
+    ------
+    InputError
+        There are too few batches.
+    """
+    profile_s = [interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), log.units) for log in logs]
+    kept = [log.took_s < _OUTLIER * expected_s for log, expected_s in zip(logs, profile_s)]
+    ratio = [log.took_s[keep] / expected_s[keep] for log, keep, expected_s in zip(logs, kept, profile_s)]
+    cold = [
+        -np.expm1(-log.idle_s[keep] / COLD_AFTER_S) / expected_s[keep]
+        for log, keep, expected_s in zip(logs, kept, profile_s)
+    ]
+    count = sum(map(len, ratio))
+    if count < _LEAST_BATCHES:
+        raise InputError(name, f"{count} batches are too few to calibrate on", f"give logs of {_LEAST_BATCHES} or more")
+    factor, cold_s = _factor_and_cold(np.concatenate(ratio), np.concatenate(cold))
+    left = [own - factor - cold_s * own_cold for own, own_cold in zip(ratio, cold)]
+    return Calibration(
+        name, factor, cold_s, _drift([float(own.mean()) / factor for own in left]), _correlation(left), count,
+        sum(int((~keep).sum()) for keep in kept), dict(fingerprints),
+    )  # fmt: skip
+
+
+def _factor_and_cold(ratio: np.ndarray, cold: np.ndarray) -> tuple[float, float]:
+    """Least squares with ``cold_s`` from 0 up."""
+    (factor, cold_s), *_ = np.linalg.lstsq(np.column_stack([np.ones_like(ratio), cold]), ratio, rcond=None)
+    return (float(factor), float(cold_s)) if cold_s > 0.0 else (float(ratio.mean()), 0.0)
+
+
+def _drift(factors: Sequence[float]) -> float:
+    """Standard deviation of the logs' own factors about the common one."""
+    return float(np.std(factors, ddof=1)) if len(factors) > 1 else 0.0
+
+
+def _correlation(left: Sequence[np.ndarray]) -> float:
+    """Of successive residuals, about the mean of their log."""
+    centred = [own - own.mean() for own in left]
+    return float(sum(own[:-1] @ own[1:] for own in centred) / max(sum(own @ own for own in centred), 1e-300))

@@ -1,0 +1,103 @@
+"""Calibration: it finds what was put in, is judged on other logs, and helps where a profile is off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulator.fidelity.calibration import COLD_AFTER_S, Calibration, ServedBatches, batches_of, fit
+from simulator.fidelity.calibration_file import read_calibration, write_calibration
+from simulator.fidelity.comparison import Spread, compare
+from simulator.fidelity.prediction import predict
+from simulator.fidelity.server_logs import calibrate_job, compare_run, job_drift, read_job_log
+from simulator.fidelity.setup import ServedStage, served_stage
+from simulator.latency_tables import mean_over_quantiles
+from tests.benchmarks.fidelity_keep import FOLDER
+from tests.simulator.test_fidelity import profile
+from workloads.errors import InputError
+from workloads.server.arrivals import arrivals
+
+
+def stage() -> ServedStage:
+    return served_stage(profile(), 8, 1e-3)
+
+
+def batches(factor: float, cold_s: float, correlation: float, seed: int, count: int = 4000) -> ServedBatches:
+    """What a server would do whose batches take so many times the profile, with noise of 2 %."""
+    rng = np.random.default_rng(seed)
+    units = rng.integers(1, 9, count)
+    idle_s = rng.exponential(1e-3, count) * (rng.random(count) < 0.5)
+    noise = np.zeros(count)
+    for k, step in enumerate(rng.standard_normal(count)):
+        noise[k] = correlation * noise[k - 1] + np.sqrt(1.0 - correlation**2) * step
+    mean_s = np.interp(units, stage().table.batch_sizes, mean_over_quantiles(stage().table))
+    cold = cold_s * (1.0 - np.exp(-idle_s / COLD_AFTER_S))
+    return ServedBatches(f"log {seed}", units, mean_s * (factor + 0.02 * noise) + cold, idle_s)
+
+
+def test_what_was_put_in_is_found() -> None:
+    found = fit("p", stage(), [batches(1.07, 1e-4, 0.6, seed) for seed in (1, 2)], {})
+    assert found.factor == pytest.approx(1.07, abs=0.002)
+    assert found.cold_s == pytest.approx(1e-4, rel=0.1)
+    assert found.correlation == pytest.approx(0.6, abs=0.05)
+    assert (found.batches, found.left_out) == (8000, 0)
+    assert found.drift < 0.003
+    assert fit("p", stage(), [batches(f, 0.0, 0.0, 3) for f in (1.0, 1.1)], {}).drift == pytest.approx(0.067, rel=0.05)
+
+
+def test_batches_that_took_too_long_are_left_out_and_few_refused() -> None:
+    log = batches(1.0, 0.0, 0.0, 1)
+    log.took_s[::100] *= 50.0
+    found = fit("p", stage(), [log], {})
+    assert (found.left_out, found.drift) == (40, 0.0)
+    assert found.factor == pytest.approx(1.0, abs=0.002)
+    with pytest.raises(InputError, match="too few"):
+        fit("p", stage(), [batches(1.0, 0.0, 0.0, 1, count=49)], {})
+
+
+def test_a_slower_server_is_predicted_after_calibration_on_another_log() -> None:
+    served = stage().scaled(1.08)
+    first, second = (predict(arrivals("poisson", 1200.0, 6000, seed), [served], seed) for seed in (1, 2))
+    found = fit("p", stage(), [batches_of("first", first)], {})
+    assert found.factor == pytest.approx(1.08, abs=0.003)
+    spread = Spread(0.0, 3, 3)
+    before, after = (compare(second, [one], spread).error[3] for one in (stage(), found.mended(stage())))
+    assert abs(after) < 0.02 < abs(before)
+
+
+def test_a_job_is_calibrated_on_what_it_may_be() -> None:
+    log = read_job_log(FOLDER / "sasrec-bf16-graph.json")
+    found = calibrate_job(log)
+    allowed = {run.name for run in log.runs if not run.plan.held_out}
+    assert set(found.fitted_on) == allowed
+    assert found == calibrate_job(replace(log, runs=tuple(run for run in log.runs if run.name in allowed)))
+    held = [run for run in log.runs if run.plan.held_out]
+    errors = [
+        np.mean([abs(compare_run(log, run, Spread(0.0, 1, 3), mend=mend).error[3]) for run in held])
+        for mend in (lambda one: one, found.mended)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+    assert job_drift(log) > 0.03  # the sizes timed again at the end took 4 to 7 % less
+    with pytest.raises(InputError, match="several"):
+        calibrate_job(replace(read_job_log(FOLDER / "two_tower-fp32-graph-shared.json"), runs=log.runs))
+
+
+def test_files_come_back_and_wrong_ones_are_refused(tmp_path: Path) -> None:
+    known = Calibration("p", 1.05, 1e-5, 0.01, 0.4, 100, 1, {"a.parquet": "ab"})
+    path = tmp_path / "c.json"
+    write_calibration(known, path)
+    assert read_calibration(path) == known
+    for changes, match in (({"factor": 0.0}, "factor"), ({"format": "x"}, "format"), ({"more": 1}, "more")):
+        path.write_text(json.dumps(json.loads(json.dumps(_document(known))) | changes))
+        with pytest.raises(InputError, match=match):
+            read_calibration(path)
+
+
+def _document(known: Calibration) -> dict[str, object]:
+    return {"format": "recfleet-calibration", "format_version": 1} | {
+        name: getattr(known, name) for name in Calibration.__dataclass_fields__
+    }
