@@ -41,6 +41,7 @@ POLICIES = [
     "document_lp",
     "marginal_greedy",
     "mip",
+    "rolling_horizon",
     "clairvoyant_mip",
 ]
 absent = pytest.mark.skipif(data_folder() is None, reason="the folder of real traces (RECFLEET_DATA) is absent")
@@ -55,7 +56,7 @@ def test_the_scenarios_ship() -> None:
 
 
 @pytest.mark.parametrize("name", scenario_parameters())
-def test_a_scenario_loads_and_offers_all_seven_policies(name: str) -> None:
+def test_a_scenario_loads_and_offers_all_eight_policies(name: str) -> None:
     scenario = load_scenario(SCENARIOS / f"{name}.yaml")
     assert scenario.name == name
     assert list(scenario.policies) == POLICIES
@@ -123,7 +124,7 @@ def test_a_scenario_fits_the_schema(name: str, capsys: pytest.CaptureFixture[str
     assert wrong == {"$.trace", "$.cluster.node_types[0].price_usd_per_hour"}
 
 
-def test_all_seven_policies_run_and_leave_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_eight_policies_run_and_leave_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = write_short_demo(tmp_path / "demo.yaml")
     out = tmp_path / "out"
     assert cli.run(["compare", str(scenario), "--out", str(out), "--workers", "1"]) == 0
