@@ -30,7 +30,9 @@ def draw(comparison: Comparison) -> Picture:
         axes.axhline(1, color=MUTED, linewidth=1)
         top = max([3.0, *(_spent(s) for s in table)]) * 1.8
         right = max(s.cost_usd.mean for s in table) * 1.16 or 1.0
-        axes.text(0.995, 0.9, "objectives held", color=MUTED, ha="right", va="top", transform=axes.get_yaxis_transform())
+        axes.text(
+            0.995, 0.9, "objectives held", color=MUTED, ha="right", va="top", transform=axes.get_yaxis_transform()
+        )
         for standing in table:
             _point(axes, standing, colours[standing.policy])
         chosen = comparison.verdict.winner or comparison.verdict.closest
