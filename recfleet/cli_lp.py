@@ -62,8 +62,9 @@ def lp(
         typer.Option(help="Plan each slot from the slots before it, so many slots ahead.", min=1, show_default=False),
     ] = None,
     forecast: Annotated[
-        str, typer.Option(help="Of --horizon: last_value, seasonal_naive, holt_winters, ..., or oracle.")
-    ] = "last_value",
+        str | None,
+        typer.Option(help="Of --horizon: last_value (default), seasonal_naive, holt_winters, ..., or oracle."),
+    ] = None,
     level: Annotated[
         float | None, typer.Option(help="Quantile of the forecast to plan for; by default its mean.")
     ] = None,
@@ -103,8 +104,8 @@ def lp(
             "penalty": penalty,
             "solver": solver,
         }
-        rolling = None if horizon is None else RollingPlan(horizon, forecast, level, period)
-        _check_rolling(rolling, example, level, period, options)
+        rolling = None if horizon is None else RollingPlan(horizon, forecast or "last_value", level, period)
+        _check_rolling(rolling, example, forecast, level, period, options)
         solved = _example(seed, capacity, options) if demand is None else _file(
             demand, column, capacity, price_column, options, rolling
         )  # fmt: skip
@@ -150,9 +151,16 @@ def _check(
 
 
 def _check_rolling(
-    rolling: RollingPlan | None, example: bool, level: float | None, period: int | None, options: dict[str, Any]
+    rolling: RollingPlan | None,
+    example: bool,
+    forecast: str | None,
+    level: float | None,
+    period: int | None,
+    options: dict[str, Any],
 ) -> None:
     if rolling is None:
+        if forecast is not None:
+            raise InputError("lp --forecast", "it says how --horizon forecasts", "add --horizon")
         if level is not None or period is not None:
             name = "--level" if level is not None else "--period"
             raise InputError(f"lp {name}", "it says how --horizon forecasts", "add --horizon")

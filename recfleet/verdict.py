@@ -303,7 +303,7 @@ def _against_optimum(pairs: Sequence[tuple[RunRecord, Certificate]]) -> list[str
     if not cost > 0.0:
         return [f"{text}."]
     if cost >= lower:
-        over = f"{100 * (cost / upper - 1):.2g} %" if cost > upper else "at most " + f"{100 * (cost / lower - 1):.2g} %"
+        over = _excess(cost / upper - 1.0) if cost > upper else f"at most {_excess(cost / lower - 1.0)}"
         return [f"{text}: {_name_of(pairs)} is {over} above it{_met(own)}."]
     from recfleet.certificate_tables import why_below
 
@@ -357,3 +357,8 @@ def _usd(value: Estimate) -> str:
 
 def _percent(share: float, digits: int = 4) -> str:
     return f"{100 * share:.{digits}g} %"
+
+
+def _excess(share: float) -> str:
+    """Two figures, or whole percents from a hundred on."""
+    return f"{100 * share:,.0f} %" if share >= 0.995 else f"{100 * share:.2g} %"

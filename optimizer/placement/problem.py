@@ -108,7 +108,7 @@ class PlacementProblem:
     @cached_property
     def cards(self) -> np.ndarray:
         """``[class]`` GPUs that a replica sits on; 0 where it needs none."""
-        return np.ceil(self.gpus - FIT_TOLERANCE).astype(np.int64)
+        return np.ceil(self.gpus).astype(np.int64)
 
     @cached_property
     def card_share(self) -> np.ndarray:

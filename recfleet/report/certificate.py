@@ -132,7 +132,10 @@ def price_sentences(comparison: Comparison) -> list[str]:
             sentences.append(f"Nothing on {node_type} binds: the fluid fleet does not use it.")
             continue
         share = worth / worth.sum()
-        texts = [f"one more {row['what']} would save {_usd(row['usd_per_day'])} USD a day" for row in own]
+        texts = [
+            f"one more {row['what']} nodes that are paid for would save {_usd(row['usd_per_day'])} USD a day"
+            for row in own
+        ]
         sentences.append(_capital("; ".join(texts)) + ".")
         if share.max() > 0.999:
             sentences[-1] = sentences[-1][:-1] + " (nothing else on these nodes binds)."
@@ -141,7 +144,7 @@ def price_sentences(comparison: Comparison) -> list[str]:
                 f"One more {node_type} node would save {_usd(float(prices.node_usd_per_day[n]))} USD a day."
             )
         else:
-            sentences.append(f"One more {node_type} node would save nothing: they are never all in use.")
+            sentences.append(f"One more {node_type} node to choose from would save nothing: they are never all in use.")
     for name, usd in zip(facts.stages, prices.stage_usd_per_day):
         sentences.append(f"1,000 requests/s more at {name}, all day, would cost {_usd(float(usd))} USD a day.")
     if prices.slots_left_out:

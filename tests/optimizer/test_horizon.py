@@ -190,9 +190,10 @@ def test_a_policy_keeps_reserve_and_budget_with_its_placement() -> None:
     rates = np.tile(np.array([[500.0], [400.0]]), (1, 4))
     policy = RollingHorizon(context(fleet, rates), RollingHorizonOptions())
     first = policy.decide(observation(fleet, 1, rates))
-    kept = policy.decide(observation(fleet, 2, rates, ready=first.replicas))
+    moved = policy.decide(observation(fleet, 2, rates, ready=first.replicas))
+    kept = policy.decide(observation(fleet, 3, rates, ready=first.replicas))
     assert kept.note.startswith("demand is within the plan")
-    for answer in (first, kept):
+    for answer in (first, moved, kept):
         assert answer.most_per_node is not None
         lost = fleet.served_rps(np.minimum(answer.most_per_node, answer.replicas) * np.array([1, 0]))
         assert (fleet.served_rps(answer.replicas) - lost >= fleet.stage_demand(rates[:, 0])).all()

@@ -87,6 +87,6 @@ def test_wrappers_and_policies_on_the_command_line(package: Path, capsys: pytest
     assert cli.run(["policies", "cooldown"]) == 0
     assert "down_s" in capsys.readouterr().out
     assert cli.run(["policies", f"{package / 'my_policy.py'}:HalfFull"]) == 0
-    assert "(file): Twice the replicas" in capsys.readouterr().out
+    assert "(file): Every variant for twice" in capsys.readouterr().out
     assert cli.run(["policies", "coldown"]) == 2
     assert "did you mean 'cooldown'?" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recfleet.run_record import RunRecord
-from recfleet.verdict import judge, standings
+from recfleet.verdict import _excess, judge, standings
 from tests.recfleet.fakes import record, replaced
 
 
@@ -172,3 +172,9 @@ def test_a_policy_that_misses_an_accuracy_floor_does_not_hold() -> None:
     verdict = judge([missed])
     assert verdict.winner is None
     assert "it holds every service's objective, but feed/rank serves auc 0.75 of 0.76." in verdict.headline
+
+
+def test_an_excess_of_hundreds_of_percent_is_no_power_of_ten() -> None:
+    assert [_excess(share) for share in (0.00019, 0.077, 0.994, 3.02, 21.0)] == [
+        "0.019 %", "7.7 %", "99 %", "302 %", "2,100 %",
+    ]  # fmt: skip
