@@ -22,7 +22,7 @@ run that broke it is not held to it. Nor is a price on accuracy, which nobody pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +31,14 @@ from optimizer.fleet.fluid import FluidModel
 from optimizer.fleet.problem import FleetProblem
 from simulator.policy import FleetFacts
 
-__all__ = ["FluidBound", "fluid_bound_by_slot", "fluid_bound_usd", "gap", "standing_bound_usd"]
+__all__ = [
+    "FluidBound",
+    "fluid_bound_by_slot",
+    "fluid_bound_usd",
+    "gap",
+    "problem_at_best",
+    "standing_bound_usd",
+]
 
 ROUNDING = 1e-9
 """A mean accuracy that was measured is asked for less this much, lest its own rounding make it unattainable."""
@@ -145,9 +152,17 @@ def gap(cost_usd: float, bound_usd: float) -> float:
     return (cost_usd - bound_usd) / cost_usd if cost_usd > 0.0 else float("nan")
 
 
-def _model(facts: FleetFacts, accuracy: np.ndarray | None = None) -> FluidModel:
-    problem = FleetProblem(
-        demand_rps=np.zeros(len(facts.stages)),
+def problem_at_best(facts: FleetFacts, demand_rps: np.ndarray, unserved_usd_per_request: float = 0.0) -> FleetProblem:
+    """The allocation problem of an empty fleet whose replicas all serve at their best throughput.
+
+    Parameters
+    ----------
+    demand_rps
+        ``[stage]`` requests/s.
+    """
+    nothing = np.zeros(facts.throughput_rps.shape)
+    return FleetProblem(
+        demand_rps=np.asarray(demand_rps, dtype=np.float64),
         stage_service=facts.stage_service,
         variant_stage=facts.variant_stage,
         throughput_rps=facts.best_throughput_rps,
@@ -155,9 +170,15 @@ def _model(facts: FleetFacts, accuracy: np.ndarray | None = None) -> FluidModel:
         capacity=facts.capacity,
         node_count=facts.node_count,
         price_usd_per_hour=facts.price_usd_per_hour,
-        replicas_now=np.zeros(facts.throughput_rps.shape, dtype=np.int64),
-        churn_usd_per_hour=np.zeros(facts.throughput_rps.shape),
-        unserved_usd_per_request=0.0,
-        floor_credit=None if accuracy is None else floor_credit(facts, facts.best_throughput_rps, accuracy - ROUNDING),
+        replicas_now=nothing.astype(np.int64),
+        churn_usd_per_hour=nothing,
+        unserved_usd_per_request=unserved_usd_per_request,
     )
+
+
+def _model(facts: FleetFacts, accuracy: np.ndarray | None = None) -> FluidModel:
+    problem = problem_at_best(facts, np.zeros(len(facts.stages)))
+    if accuracy is not None:
+        credit = floor_credit(facts, facts.best_throughput_rps, accuracy - ROUNDING)
+        problem = replace(problem, floor_credit=credit)
     return FluidModel(problem, allow_unserved=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +144,7 @@ def certificate_document(
 ) -> dict[str, Any]:
     """Parts of ``summary.json``: ``certificate``, ``waste_ledger`` and ``bottleneck_prices``."""
     frame = certificate_frame(runs, certificates)
-    rows = [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    rows = frame.to_dict("records")
     ledgers = {}
     for policy in dict.fromkeys(run.policy for run in runs):
         own = [c for run, c in zip(runs, certificates, strict=True) if run.policy == policy]
@@ -175,9 +174,3 @@ def mean_of(values: Sequence[float]) -> dict[str, float]:
     """Mean and half of the 95 % interval over seeds."""
     found = estimate(values)
     return {"mean": found.mean, "ci95_half_width": found.half_width}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and math.isnan(value) else value

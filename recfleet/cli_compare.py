@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workloads.errors import InputError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -59,6 +57,7 @@ def compare(
     from rich.console import Console
 
     from recfleet.cli_progress import RichListener
+    from recfleet.cli_runs import policy_names, telling_what_is_kept
     from recfleet.comparing import check_policies
     from recfleet.comparing import compare as run
     from recfleet.output import check_target
@@ -66,7 +65,7 @@ def compare(
     from simulator.scenario import load_scenario
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
-    specs = _split(policies)
+    specs = policy_names(policies)
     out = out or Path("out") / scenario.stem
     check_target(out)
     loaded = load_scenario(scenario)
@@ -75,35 +74,20 @@ def compare(
     if not quiet:
         _introduce(console, loaded)
     command = _command(scenario, specs, seeds, out)
-    try:
-        with listener:
-            comparison = run(
-                loaded,
-                specs,
-                seeds,
-                out=out,
-                workers=workers,
-                resume=resume,
-                listener=listener,
-                command=command,
-            )
-    except KeyboardInterrupt:
-        kept = Path(f"{out}.partial")
-        hint = f"finished runs are kept in {kept}, and the same command goes on from there"
-        typer.echo(f"recfleet: interrupted; {hint if kept.exists() else 'no run was finished'}", err=True)
-        raise typer.Exit(130) from None
+    with telling_what_is_kept(out), listener:
+        comparison = run(
+            loaded,
+            specs,
+            seeds,
+            out=out,
+            workers=workers,
+            resume=resume,
+            listener=listener,
+            command=command,
+        )
     _conclude(console, comparison, out, quiet)
     if not comparison.ok:
         raise typer.Exit(1)
-
-
-def _split(policies: list[str] | None) -> list[str] | None:
-    if policies is None:
-        return None
-    names = [name.strip() for text in policies for name in text.split(",")]
-    if not all(names):
-        raise InputError("--policies", "has an empty name", "separate names by single commas, as in hpa,mip")
-    return names
 
 
 def _command(scenario: Path, specs: list[str] | None, seeds: int, out: Path) -> str:

@@ -72,8 +72,10 @@ def plan(
     from rich.console import Console
 
     from recfleet.cli_progress import RichListener
+    from recfleet.cli_runs import policy_names, telling_what_is_kept
+    from recfleet.json_text import replace_json
     from recfleet.output import check_target
-    from recfleet.plan_files import write_json
+    from recfleet.plan_files import plan_document
     from recfleet.planning import plan as run
     from recfleet.progress import Silent
     from simulator.scenario import load_scenario
@@ -83,46 +85,33 @@ def plan(
     check_target(out)
     if json_file is not None and not json_file.parent.is_dir():
         raise InputError(f"--json {json_file}", "its folder does not exist", "create it, or give another file")
-    names = _split(policies)
+    names = policy_names(policies)
+    if names == ["static"]:
+        names = []
     listener = Silent() if quiet else RichListener(Console(stderr=True, highlight=False))
     loaded = load_scenario(scenario)
-    try:
-        with listener:
-            found = run(
-                loaded,
-                growth=growth,
-                survive=survive,
-                seeds=seeds,
-                policies=names,
-                tolerance=tolerance,
-                out=out,
-                workers=workers,
-                resume=resume,
-                listener=listener,
-                command=_command(scenario, growth, survive, seeds, names, tolerance, out),
-            )
-    except KeyboardInterrupt:
-        kept = Path(f"{out}.partial")
-        hint = f"finished runs are kept in {kept}, and the same command goes on from there"
-        typer.echo(f"recfleet: interrupted; {hint if kept.exists() else 'no run was finished'}", err=True)
-        raise typer.Exit(130) from None
+    with telling_what_is_kept(out), listener:
+        found = run(
+            loaded,
+            growth=growth,
+            survive=survive,
+            seeds=seeds,
+            policies=names,
+            tolerance=tolerance,
+            out=out,
+            workers=workers,
+            resume=resume,
+            listener=listener,
+            command=_command(scenario, growth, survive, seeds, names, tolerance, out),
+        )
     if json_file is not None:
-        write_json(found, json_file)
+        replace_json(plan_document(found), json_file)
     if not quiet:
         show(console, found)
         console.print(f"plan: {out / ('plan.yaml' if found.found else 'plan.json')}\n", markup=False)
     console.print(found.text, markup=False, soft_wrap=True)
     if not found.found:
         raise typer.Exit(1)
-
-
-def _split(policies: list[str] | None) -> list[str] | None:
-    if policies is None:
-        return None
-    names = [name.strip() for text in policies for name in text.split(",")]
-    if not all(names):
-        raise InputError("--policies", "has an empty name", "separate names by single commas, as in hpa,mip")
-    return [] if names == ["static"] else names
 
 
 def _command(

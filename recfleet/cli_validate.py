@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -171,7 +170,9 @@ def _arrivals(trace: Path | None, rate: float | None, seconds: float) -> np.ndar
 
 def _tell(found: Validated, as_json: Path | None, figure: Path | None, quiet: bool) -> None:
     if as_json is not None:
-        as_json.write_text(json.dumps(found.as_document(), indent=2) + "\n", encoding="utf-8")
+        from recfleet.json_text import replace_json
+
+        replace_json(found.as_document(), as_json)
     if figure is not None:
         from recfleet.fidelity_figure import draw
 

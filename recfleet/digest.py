@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["digest", "file_sha256", "source_digest"]
+__all__ = ["digest", "source_digest"]
 
 
 def digest(*values: Any) -> str:
@@ -54,12 +54,6 @@ def _feed(sink: Any, value: Any) -> None:
         _feed(sink, value.model_dump(mode="json"))
     else:
         raise TypeError(f"cannot hash a {type(value).__name__}")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import sys
 from datetime import UTC, datetime
@@ -11,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recfleet.certificate_tables import certificate_document, certificate_frame, ledger_frame
-from recfleet.digest import file_sha256
 from recfleet.estimates import estimate
 from recfleet.happening_tables import alerts_frame, events_frame
+from recfleet.json_text import json_text
 from recfleet.output import FORMAT
 from recfleet.tables import (
     accuracy_rows,
@@ -26,6 +24,7 @@ from recfleet.tables import (
 from recfleet.versions import versions
 from simulator.histogram import RELATIVE_ERROR
 from simulator.metrics import ACCURACY_METRICS, METRICS, SERVICE_METRICS
+from workloads.atomic_files import file_sha256
 
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
@@ -42,7 +41,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     (folder / "services.csv").write_text(csv_text(services, columns_of=SERVICE_METRICS), encoding="utf-8")
     if accuracy := accuracy_rows(comparison.runs):
         (folder / "accuracy.csv").write_text(csv_text(accuracy, columns_of=ACCURACY_METRICS), encoding="utf-8")
-    (folder / "summary.json").write_text(_json(summary_document(comparison, rows, services)), encoding="utf-8")
+    (folder / "summary.json").write_text(json_text(summary_document(comparison, rows, services)), encoding="utf-8")
     certificate_frame(comparison.runs, comparison.certificates).to_csv(
         folder / "certificate.csv", index=False, lineterminator="\n", float_format="%.10g"
     )
@@ -63,7 +62,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         if len(frame):
             frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.10g")
     write_page(comparison, folder / "report.html")
-    (folder / "manifest.json").write_text(_json(_manifest(comparison, folder)), encoding="utf-8")
+    (folder / "manifest.json").write_text(json_text(_manifest(comparison, folder)), encoding="utf-8")
 
 
 def summary_document(
@@ -115,18 +114,3 @@ def _manifest(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "wall_s": {f"{run.policy}, seed {run.seed}": round(run.wall_s, 3) for run in comparison.runs},
         "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     }
-
-
-def _json(document: Any) -> str:
-    return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: null; floats at ten significant digits, as in the CSV."""
-    if isinstance(value, float):
-        return float(format(value, ".10g")) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recfleet.digest import digest, file_sha256, source_digest
+from recfleet.digest import digest, source_digest
 from recfleet.run_record import RunRecord
+from workloads.atomic_files import file_sha256
 from workloads.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recfleet.digest import file_sha256
+from recfleet.json_text import json_text, plain
 from recfleet.output import PLAN_FORMAT
 from recfleet.plan_result import CapacityPlan
 from recfleet.versions import versions
-from workloads.errors import InputError
+from workloads.atomic_files import file_sha256
 
-__all__ = ["plan_document", "plan_yaml", "write_json", "write_plan"]
+__all__ = ["plan_document", "plan_yaml", "write_plan"]
 
 FORMAT_VERSION = 1
 
 
 def write_plan(plan: CapacityPlan, folder: Path, command: str) -> None:
     """``plan.json``, ``plan.yaml``, ``candidates.csv``, ``loads.csv``, the figure, and the manifest."""
-    (folder / "plan.json").write_text(_text(plan_document(plan)), encoding="utf-8")
+    (folder / "plan.json").write_text(json_text(plan_document(plan)), encoding="utf-8")
     _write_table(folder / "candidates.csv", [_flat(asdict(row)) for row in plan.candidates])
     if plan.chosen is not None:
         (folder / "plan.yaml").write_text(plan_yaml(plan), encoding="utf-8")
@@ -41,7 +38,7 @@ def write_plan(plan: CapacityPlan, folder: Path, command: str) -> None:
         "versions": versions(),
         "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     }
-    (folder / "manifest.json").write_text(_text(manifest), encoding="utf-8")
+    (folder / "manifest.json").write_text(json_text(manifest), encoding="utf-8")
 
 
 def plan_document(plan: CapacityPlan) -> dict[str, Any]:
@@ -54,22 +51,6 @@ def plan_document(plan: CapacityPlan) -> dict[str, Any]:
         "text": plan.text,
         **body,
     }
-
-
-def write_json(plan: CapacityPlan, path: Path) -> None:
-    """The same document under a name of the user's; it appears complete or not at all.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(_text(plan_document(plan)), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"--json {path}", f"cannot be written ({error.strerror})", "give another file") from None
 
 
 def plan_yaml(plan: CapacityPlan) -> str:
@@ -92,22 +73,7 @@ def plan_yaml(plan: CapacityPlan) -> str:
         "# batches: the scenario's caps for the variants in use.",
         "# policies: paste into a scenario file in place of its own.",
     ]  # fmt: skip
-    return "\n".join(head) + "\n" + yaml.safe_dump(_plain(parts), sort_keys=False, allow_unicode=True)
-
-
-def _text(document: Any) -> str:
-    return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: null; floats at ten significant digits."""
-    if isinstance(value, float):
-        return float(format(value, ".10g")) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+    return "\n".join(head) + "\n" + yaml.safe_dump(plain(parts), sort_keys=False, allow_unicode=True)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

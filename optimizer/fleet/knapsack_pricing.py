@@ -190,8 +190,8 @@ class _Search:
         for level in range(int(np.flatnonzero(useful.any(axis=0)).max(initial=-1)), -1, -1):
             moving = useful[stage, level]
             grown = self._take(level, stage[moving], rest[moving], cost[moving], count[moving])
-            idle = ~moving
-            states = [np.concatenate([kept[idle], new]) for kept, new in zip((stage, rest, cost, count), grown)]
+            kept: tuple[np.ndarray, ...] = (stage, rest, cost, count)
+            states = [np.concatenate([old[~moving], new]) for old, new in zip(kept, grown, strict=True)]
             stage, rest, cost, count = self._prune(level, *states)
 
     def take_gains(self, stage: np.ndarray) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from optimizer.bounds import problem_at_best
 from optimizer.fleet.fluid import FluidModel
 from optimizer.fleet.mip import MipLimits, SolverTroubleError, solve_fleet_mip
 from optimizer.fleet.plan import InvalidPlanError
@@ -84,20 +85,8 @@ def priced_to_serve(problem: FleetProblem) -> FleetProblem:
 
 def static_bound(facts: FleetFacts, demand_rps: np.ndarray) -> StaticBound:
     """Bounds for the least capacities ``demand_rps[service]``."""
-    shape = facts.throughput_rps.shape
-    problem = FleetProblem(
-        demand_rps=np.asarray(demand_rps, dtype=np.float64)[facts.stage_service],
-        stage_service=facts.stage_service,
-        variant_stage=facts.variant_stage,
-        throughput_rps=facts.best_throughput_rps,
-        need=facts.need,
-        capacity=facts.capacity,
-        node_count=facts.node_count,
-        price_usd_per_hour=facts.price_usd_per_hour,
-        replicas_now=np.zeros(shape, dtype=np.int64),
-        churn_usd_per_hour=np.zeros(shape),
-        unserved_usd_per_request=facts.unserved_usd_per_request,
-    )
+    of_stage = np.asarray(demand_rps, dtype=np.float64)[facts.stage_service]
+    problem = problem_at_best(facts, of_stage, facts.unserved_usd_per_request)
     fluid = FluidModel(problem, allow_unserved=False).solve()
     if fluid.status != "optimal":
         return StaticBound(np.inf, np.inf, demand_rps)

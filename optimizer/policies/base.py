@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from optimizer.fleet.plan import FleetPlan
 from optimizer.preference import Preference
-from simulator.policy import PolicyContext
+from simulator.policy import Allocation, PolicyContext
 
-__all__ = ["BuiltinPolicy", "NoOptions", "scaled_to_fit"]
+__all__ = ["BuiltinPolicy", "NoOptions", "allocation_of", "scaled_to_fit"]
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,15 @@ def scaled_to_fit(
         else:
             high = middle
     return best
+
+
+def allocation_of(plan: FleetPlan, notes: Sequence[str]) -> Allocation:
+    """A plan as a policy's answer, with the notes that are not empty."""
+    return Allocation(
+        plan.replicas.copy(),
+        status=plan.status,
+        objective_usd_per_hour=plan.objective_usd_per_hour,
+        bound_usd_per_hour=plan.bound_usd_per_hour,
+        note="; ".join(note for note in notes if note),
+        most_per_node=plan.most_per_node,
+    )

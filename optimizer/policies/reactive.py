@@ -16,7 +16,7 @@ from optimizer.forecasting.demand import DEFAULT, ExpectedDemand, check_method
 from optimizer.forecasting.methods import Setting
 from optimizer.handover import hold_until_ready, is_affordable
 from optimizer.options import check_flag, check_number
-from optimizer.policies.base import BuiltinPolicy
+from optimizer.policies.base import BuiltinPolicy, allocation_of
 from simulator.policy import Allocation, Observation, PolicyContext
 from workloads.errors import InputError
 
@@ -187,14 +187,7 @@ class ReactivePolicy(BuiltinPolicy):
         short = plan.unserved_rps.sum()
         self._retry = limit is not None and short > 1e-6
         notes = [reason, plan.note, f"{short:.1f} requests/s beyond the cluster" if short > 1e-6 else ""]
-        return Allocation(
-            plan.replicas.copy(),
-            status=plan.status,
-            objective_usd_per_hour=plan.objective_usd_per_hour,
-            bound_usd_per_hour=plan.bound_usd_per_hour,
-            note="; ".join(note for note in notes if note),
-            most_per_node=plan.most_per_node,
-        )
+        return allocation_of(plan, notes)
 
     def _slots(self, seconds: float) -> int:
         return max(3, math.ceil(seconds / self.facts.control_interval_s - 1e-9))

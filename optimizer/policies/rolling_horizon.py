@@ -18,7 +18,7 @@ from optimizer.horizon.model import HorizonLimits
 from optimizer.horizon.plan import plan_horizon
 from optimizer.horizon.problem import HorizonProblem, delay_slots
 from optimizer.options import check_flag, check_number, check_whole
-from optimizer.policies.base import BuiltinPolicy
+from optimizer.policies.base import BuiltinPolicy, allocation_of
 from optimizer.policies.reactive import HOLD_HOURS, ReactiveOptions, start_usd
 from optimizer.pooling import MOST_LOAD, Pool
 from simulator.policy import Allocation, FleetFacts, Observation, PolicyContext
@@ -211,14 +211,7 @@ class RollingHorizon(BuiltinPolicy):
         self._unfinished = self._second_step(plan, must, facts, now)
         where = "left for a later start" if self._unfinished == PUT_OFF else "beyond the cluster"
         notes = [reason, plan.note, f"{short:.1f} requests/s {where}" if short > 1e-6 else ""]
-        return Allocation(
-            plan.replicas.copy(),
-            status=plan.status,
-            objective_usd_per_hour=plan.objective_usd_per_hour,
-            bound_usd_per_hour=plan.bound_usd_per_hour,
-            note="; ".join(note for note in notes if note),
-            most_per_node=plan.most_per_node,
-        )
+        return allocation_of(plan, notes)
 
     def _second_step(self, plan: FleetPlan, must: np.ndarray, facts: FleetFacts, now: np.ndarray) -> str:
         """Why a plan goes on although demand stays: `PUT_OFF`, `MOVED`, or nothing."""

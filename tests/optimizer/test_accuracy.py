@@ -23,6 +23,7 @@ from optimizer.registry import available_policies, make_policy
 from simulator.policy import FleetFacts
 from tests.optimizer.brute_force import floor_breaks, optimum
 from tests.optimizer.factory import context, facts, observation, run, tiny_problem
+from tests.optimizer.forms import with_accuracy
 
 EXACT = MipLimits(gap=0.0, nodes=100_000, thorough=True)
 DAY = 600.0 + 500.0 * np.sin(np.linspace(0.0, 2.0 * np.pi, 24))[None, :] * np.array([[1.0], [0.7]])
@@ -36,22 +37,6 @@ def fleet(floor: float = -np.inf, lost_usd: float = 0.0, **changes: object) -> F
         accuracy_floor=np.array([-np.inf, -np.inf, floor]),
         lost_usd_per_request=np.array([0.0, 0.0, 0.0, 0.1 * lost_usd]),
         **changes,
-    )
-
-
-def with_accuracy(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
-    """A tiny problem with random accuracies, floors that some variant reaches, and a price in half of the cases."""
-    runs = problem.throughput_rps > 0.0
-    accuracy = rng.uniform(0.6, 0.8, len(runs)).round(3)
-    best = np.full(len(problem.demand_rps), -np.inf)
-    np.maximum.at(best, problem.variant_stage, np.where(runs.any(axis=1), accuracy, -np.inf))
-    floor = np.minimum(rng.uniform(0.6, 0.8, len(best)).round(3), best)
-    above = np.where(np.isfinite(floor[problem.variant_stage]), accuracy - floor[problem.variant_stage], 0.0)
-    lost = np.where(runs, rng.uniform(0.0, 3.0, (len(runs), 1)), 0.0)
-    return replace(
-        problem,
-        floor_credit=np.where(runs, problem.throughput_rps * above[:, None], 0.0) if (above < 0).any() else None,
-        lost_usd_per_hour=lost if rng.random() < 0.5 else None,
     )
 
 
