@@ -82,6 +82,10 @@ class Preference:
         alone = spread_alone(self)
         return self.replica_equivalents(alone)
 
+    def first_ready_after_s(self) -> np.ndarray:
+        """``[stage]`` of `ready_after_s` that of the preferred pair, 0 where nothing runs."""
+        return np.array([self.ready_after_s(stage)[:1].max(initial=0.0) for stage in range(len(self.pairs))])
+
     def ready_after_s(self, stage: int) -> np.ndarray:
         """Time from decision to ready on a node that must be opened, for each pair in order of cost."""
         return np.array([self.facts.start_delay_s[p] + self.facts.boot_s[p[1]] for p in self.pairs[stage]])

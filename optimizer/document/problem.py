@@ -63,6 +63,12 @@ class DocumentProblem:
         return most_allocation(self.capacity, self.ramp_down, self.initial, self.ramp_up)
 
     @property
+    def least(self) -> np.ndarray:
+        """``[resource, slot]``, the least that serves all that can be served: the optimum where no budget binds and a
+        shortfall is dearer than any waste."""
+        return least_allocation(np.minimum(self.need, self.most), self.ramp_down, self.initial, self.ramp_up)
+
+    @property
     def largest(self) -> np.ndarray:
         """``[resource]``, largest need or initial allocation: no solution worth having exceeds it."""
         top = self.need.max(axis=1)

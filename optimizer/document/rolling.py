@@ -104,9 +104,12 @@ class RollingDocumentLp:
 
     def plan(self, history: np.ndarray) -> np.ndarray:
         """``allocation[resource, step]`` over the whole horizon; `step` carries out the first."""
+        return self.solve(self.problem(history))
+
+    def solve(self, problem: DocumentProblem) -> np.ndarray:
+        """The same for a `problem` of this horizon."""
         from optimizer.document.by_mathopt import DocumentModel
 
-        problem = self._problem(history)
         quadratic, unit = problem.objective == "quadratic", problem.capacity.max(axis=1)
         unit = np.where(unit > 0.0, unit, 1.0)
         model = self._model
@@ -120,7 +123,8 @@ class RollingDocumentLp:
         self.iterations = model.iterations
         return without_noise(problem, solved, unit)
 
-    def _problem(self, history: np.ndarray) -> DocumentProblem:
+    def problem(self, history: np.ndarray) -> DocumentProblem:
+        """The problem of the slots that follow ``history[resource, slot]``, from the allocation reached."""
         mean = np.asarray(self._forecast(history), dtype=np.float64)
         if mean.ndim != 2 or len(mean) != len(history) or mean.shape[1] == 0 or not np.isfinite(mean).all():
             raise InputError(

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.registry import available_policies, make_policy
+from optimizer.policies.document_horizon import DemandPath
+from optimizer.registry import available_policies, make_policy, validate_spec
 from simulator.policy import Allocation, FleetFacts
 from tests.optimizer.factory import context, facts, observation, run
+from workloads.errors import InputError
 
 NAMES = [name for name in available_policies() if name != "fixed"]  # it must be told its replicas
 AUTOSCALERS = ("hpa", "kpa", "ray_serve", "keda")
 """They know no throughput, and keep a replica of each stage."""
+AHEAD = {"name": "document_lp", "horizon_s": 600.0, "ramp_down": 60.0, "ramp_up": 200.0, "forecast": "holt_winters"}
 DAY = 600.0 + 500.0 * np.sin(np.linspace(0.0, 2.0 * np.pi, 24))[None, :] * np.array([[1.0], [0.7]])
 
 
@@ -54,10 +57,10 @@ def test_a_day(name: str) -> None:
     assert all((a.replicas == b.replicas).all() and a.note == b.note for a, b in zip(answers, again))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, AHEAD], ids=str)
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), level=st.sampled_from([0.0, 0.3, 50.0, 2000.0, 1e6]))
-def test_odd_observations(name: str, seed: int, level: float) -> None:
+def test_odd_observations(name: str | dict[str, object], seed: int, level: float) -> None:
     """Any mixture of queues, unplaced and draining replicas, NaN and demand from none to far beyond the cluster."""
     rng = np.random.default_rng(seed)
     fleet = facts(node_count=rng.integers(0, 8, 2))
@@ -136,6 +139,55 @@ def test_document_lp_with_ramp_down_follows_the_closed_form() -> None:
         level = np.maximum(need, level - 30.0 / 60.0)
     stage = np.bincount(fleet.variant_stage, last.replicas.sum(axis=1), 3)
     assert stage.tolist() == np.ceil(level - 1e-4).tolist()
+
+
+def test_document_lp_with_a_horizon_rises_ahead_of_what_it_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the truth for a forecast it is the problem of the whole day: each slot is covered a start-up (two slots)
+    before it and until it is over, and slower than the ramps nothing moves. What came tells nobody to be early."""
+    fleet, delay, down, up = facts(), 2, 30.0 / 60.0, 15.0 / 60.0
+    demand = fleet.stage_demand(DAY)
+    ends = np.concatenate([demand, np.repeat(demand[:, -1:], 40, axis=1)], axis=1)
+    monkeypatch.setattr(
+        DemandPath,
+        "of",
+        lambda options, interval_s, slots, lead: lambda seen: ends[:, seen.shape[1] : seen.shape[1] + slots],
+    )
+    spec = {"name": "document_lp", "ramp_down": 30.0, "ramp_up": 15.0, "horizon_s": 1800.0}
+    policy = make_policy(spec, context(fleet, DAY))
+    answers = run(policy, fleet, DAY)
+    need = ends[:, 1:] / fleet.throughput_rps[[0, 1, 2], 0][:, None]
+    most = np.stack([need[:, t : t + delay + 1].max(axis=1) for t in range(60)], axis=1)
+    for slot in range(1, 24):
+        t = slot - 1
+        level = np.max([most[:, s] - (down * (t - s) if s <= t else up * (s - t)) for s in range(60)], axis=0)
+        stage = np.bincount(fleet.variant_stage, answers[slot].replicas.sum(axis=1), 3)
+        assert stage.tolist() == np.ceil(level - 1e-4).tolist()
+        np.testing.assert_allclose(answers[slot].expected_rps, ends[:, slot : slot + delay + 1].max(axis=1))
+    assert policy.solves < 24  # type: ignore[attr-defined]
+
+    def unserved(fleets: list[Allocation]) -> float:
+        """Demand that those replicas do not serve which were asked for a start-up ago and are there still."""
+        rates = np.array([served(fleet, a.replicas) for a in fleets])
+        ready = [rates[t - delay : t + 1].min(axis=0) for t in range(1 + delay, 24)]
+        return float(np.maximum(demand.T[1 + delay :] - ready, 0.0).sum())
+
+    assert unserved(answers) == 0.0
+    assert unserved(run(make_policy("document_lp", context(fleet, DAY)), fleet, DAY)) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("ramp_up", 5.0), ("forecast", "holt_winters"), ("forecast_level", 0.9), ("forecast_period_s", 3600.0)],
+)
+def test_document_lp_without_a_horizon_refuses_what_only_that_uses(option: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"document_lp option {option}: it is for plans that look ahead"):
+        validate_spec({"name": "document_lp", option: value})
+    validate_spec({"name": "document_lp", option: value, "horizon_s": 600.0})
+
+
+def test_document_lp_cannot_be_told_the_truth() -> None:
+    with pytest.raises(InputError, match="no method 'oracle' for policies"):
+        validate_spec({"name": "document_lp", "horizon_s": 600.0, "forecast": "oracle"})
 
 
 def test_document_greedy_gives_the_smaller_of_demand_and_what_is_left() -> None:
