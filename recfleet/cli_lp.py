@@ -92,7 +92,7 @@ def lp(
     Examples: recfleet lp --example --seed 10 ; recfleet lp --demand demand.csv --capacity 600 --elastic
     """
     try:
-        _check(demand, example, capacity, ramp_down, ramp_up, initial, budget, penalty, elastic)
+        _check(demand, example, capacity, ramp_down, ramp_up, initial, budget, penalty, elastic, horizon is not None)
         options = {
             "objective": objective,
             "ramp_down": ramp_down,
@@ -133,6 +133,7 @@ def _check(
     budget: float | None,
     penalty: float | None,
     elastic: bool,
+    rolling: bool,
 ) -> None:
     """What can be said of the options before a file is read, in the words of the command line."""
     if example == (demand is not None):
@@ -144,7 +145,7 @@ def _check(
             raise InputError(f"lp {name}", f"{value} is not a finite number >= 0", "give one")
     if penalty is not None and not (math.isfinite(penalty) and penalty > 0.0):
         raise InputError("lp --penalty", f"{penalty} is not a finite number > 0", "give one, or leave it out")
-    if penalty is not None and not elastic:
+    if penalty is not None and not (elastic or rolling):
         raise InputError("lp --penalty", "it prices shortfalls, which only --elastic allows", "add --elastic")
     if demand is not None and not capacity:
         raise InputError("lp --capacity", "it is missing", "give the most that can be allocated in a slot")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ def place(
     from optimizer.placement.cluster_files import cluster_problem, read_instances, read_nodes
     from workloads.data_folder import resolve_path
 
+    for option, value in (("--seconds", seconds), ("--at", at)):
+        if value is not None and not math.isfinite(value):
+            raise InputError(option, f"{value:g} is not a finite number", "give seconds")
     names = _names(policy)
     node_rows = read_nodes(resolve_path(nodes, Path()))
     instance_rows = read_instances(resolve_path(instances, Path()))
@@ -203,13 +207,18 @@ def _print(cluster: ClusterInput, answer: _Answer) -> None:
 
 
 def _write(out: Path, cluster: ClusterInput, plan: PlacementPlan) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("w", encoding="utf-8", newline="") as file:
+    from workloads.atomic_files import replace_file
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["instance_sn", "app", "node", "gpus"])
             for name, app, seat in zip(cluster.instance, cluster.app, plan.seats, strict=True):
                 gpus = " ".join(map(str, seat.gpus)) if seat else ""
                 writer.writerow([name, app, cluster.node[seat.node] if seat else "", gpus])
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(out, write)
     except OSError as error:
         raise InputError(f"--out {out}", f"cannot be written ({error.strerror})", "give another file") from None

@@ -58,7 +58,9 @@ class RichListener:
         self._console.print(text, markup=False)
 
     def advance(self, job: int, fraction: float) -> None:
-        """Move a run's bar, which appears with its first report."""
+        """Move a run's bar, which appears with its first report; a late report of an ended batch is nobody's."""
+        if not 0 <= job < len(self._labels):
+            return
         if job not in self._tasks:
             self._tasks[job] = self._progress.add_task(f"  {self._labels[job]}", total=_STEPS)
         self._fractions[job] = fraction

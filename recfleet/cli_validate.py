@@ -103,8 +103,11 @@ def _check_outputs(as_json: Path | None, figure: Path | None, keep: Path | None)
             )
     if figure is not None and figure.suffix not in _FIGURES:
         raise InputError(f"--figure {figure}", f"{figure.suffix!r} is no known kind", f"use {', '.join(_FIGURES)}")
-    if keep is not None and keep.exists() and not keep.is_dir():
-        raise InputError(f"--keep {keep}", "is no folder", "give one")
+    if keep is not None:
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--keep {keep}", f"cannot be a folder ({error.strerror})", "give another") from None
 
 
 def _one_of_routers(router: str) -> None:

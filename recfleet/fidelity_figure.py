@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recfleet.report.style import INK, PALETTE, figure_style
+from workloads.atomic_files import replace_file
+from workloads.errors import InputError
 
 if TYPE_CHECKING:
     from recfleet.validating import Validated
@@ -17,7 +19,13 @@ __all__ = ["draw"]
 
 
 def draw(found: Validated, path: Path) -> None:
-    """Draw the share of requests slower than t, and how often batches were of each size, and write the file."""
+    """Draw the share of requests slower than t, and how often batches were of each size, and write the file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogFormatter, NullLocator
 
@@ -39,7 +47,12 @@ def draw(found: Validated, path: Path) -> None:
         left.legend()
         _batches(right, logs, colours)
         figure.suptitle(found.title, x=0.01, ha="left", fontsize=10)
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        kind = path.suffix.removeprefix(".")
+        dates = {"metadata": {"Date": None}} if kind == "svg" else {}
+        try:
+            replace_file(path, lambda temporary: figure.savefig(temporary, dpi=150, format=kind, **dates))
+        except OSError as error:
+            raise InputError(f"--figure {path}", f"cannot be written ({error.strerror})", "give another file") from None
 
 
 def _slower(log: RequestLog) -> tuple[np.ndarray, np.ndarray]:

@@ -91,19 +91,19 @@ def as_dict(solved: Solved, chance: Chance | None = None) -> dict[str, Any]:
 
 def write_solved(solved: Solved, out: Path) -> None:
     """One row for each resource and slot; the resource's column is left out where there is one only."""
-    import os
-
     import pandas as pd
+
+    from workloads.atomic_files import replace_file
 
     table = pd.DataFrame(solved.rows, columns=["resource", "slot", "demand", "allocation", "waste", "shortfall"])
     if len(solved.names) == 1:
         table = table.drop(columns="resource")
-    partial = out.with_name(out.name + ".partial")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise InputError(f"--out {out}", "is no file in a folder that exists", "give one")
     try:
-        table.to_csv(partial, index=False)
-        os.replace(partial, out)
+        replace_file(out, lambda temporary: table.to_csv(temporary, index=False))
     except OSError as error:
-        raise InputError(str(out), f"it cannot be written ({error.strerror})", "choose another --out") from None
+        raise InputError(f"--out {out}", f"cannot be written ({error.strerror})", "give another file") from None
 
 
 def print_solved(solved: Solved, chance: Chance | None) -> None:

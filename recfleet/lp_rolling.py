@@ -39,7 +39,7 @@ class RollingPlan:
 def check_rolling(plan: RollingPlan, options: dict[str, Any]) -> None:
     """Refuse what does not go together, in the words of the command line."""
     for name in ALONE:
-        if options[name]:
+        if options[name] is not None and options[name] is not False:
             raise InputError(f"lp --{name}", "plans over a horizon do not know it", "leave it or --horizon out")
     if plan.level is not None and not 0.0 < plan.level < 1.0:
         raise InputError("lp --level", f"{plan.level} is no quantile", "give a number between 0 and 1, as in 0.9")

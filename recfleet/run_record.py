@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from simulator.monitoring.series import Series
 from simulator.policy import FleetFacts
 from simulator.result import Decision, Intervals, RunResult
+from workloads.atomic_files import replace_file
 
 __all__ = ["RunRecord", "load_record", "save_record"]
 
@@ -63,12 +63,12 @@ def save_record(record: RunRecord, path: Path) -> None:
     }
     arrays["wanted"] = np.array([decision.wanted for decision in result.decisions])
     arrays["tree"] = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    replace_file(path, write)
 
 
 def load_record(path: Path) -> RunRecord | None:

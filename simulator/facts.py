@@ -93,7 +93,8 @@ def _samples(scenario: Scenario) -> list[Load]:
             found[service] += mine.sum()
         if (found >= SAMPLE).all():
             break
-    return [_load(*(np.concatenate(some)[:SAMPLE] for some in zip(*parts))) for parts in columns]
+    none = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0))
+    return [_load(*(np.concatenate(some)[:SAMPLE] for some in zip(*(parts or [none])))) for parts in columns]
 
 
 def _load(items: np.ndarray, bytes_in: np.ndarray, arrival_s: np.ndarray) -> Load:

@@ -32,8 +32,10 @@ ROUTERS = (
 CACHE_KEYS = ("user", "item", "user_item")
 
 MOST_PARTS = 4096
+"""Most tasks of a request at a stage: an arrival needs room for them all."""
+
 MOST_TASKS = 16_000
-"""Most tasks of a request at a stage: an arrival needs room for them all. (The kernel counts them in 16 bits.)"""
+"""Most tasks of a request at all its stages: the kernel counts them in 16 bits."""
 
 MOST_PREFETCH = 1022
 """Most background requests of a miss: as many have random numbers of their own."""

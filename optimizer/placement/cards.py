@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from optimizer.fleet.packing import FIT_TOLERANCE
 from optimizer.placement.problem import PlacementProblem
@@ -57,30 +57,37 @@ def _pack(sizes: list[tuple[float, float]], cards: int, memory_gib: float) -> li
     chosen: list[int] = []
     steps = 0
 
-    def descend(place: int) -> bool:
-        nonlocal steps
-        if place == len(sizes):
-            return True
+    def cards_for(place: int) -> Iterator[int]:
+        """Cards with room, now, for a size; equal room once."""
         part, gib = sizes[place]
         # A size like the one before goes to the same card or a later one: their order does not matter.
         start = chosen[place - 1] if place and sizes[place - 1] == sizes[place] else 0
         tried: set[tuple[float, float]] = set()
         for card in range(start, cards):
             room = (round(share[card], 9), round(memory[card], 9))
-            if share[card] < part - FIT_TOLERANCE or memory[card] < gib - slack or room in tried:
-                continue
-            tried.add(room)
-            steps += 1
-            if steps > MAX_STEPS:
-                return False
-            share[card] -= part
-            memory[card] -= gib
-            chosen.append(card)
-            if descend(place + 1):
-                return True
-            chosen.pop()
+            if share[card] >= part - FIT_TOLERANCE and memory[card] >= gib - slack and room not in tried:
+                tried.add(room)
+                yield card
+
+    open_choices = [cards_for(0)] if sizes else []
+    while open_choices:
+        place = len(open_choices) - 1
+        part, gib = sizes[place]
+        if len(chosen) > place:
+            card = chosen.pop()
             share[card] += part
             memory[card] += gib
-        return False
-
-    return chosen if descend(0) else None
+        card = next(open_choices[-1], -1)
+        if card < 0:
+            open_choices.pop()
+            continue
+        steps += 1
+        if steps > MAX_STEPS:
+            return None
+        share[card] -= part
+        memory[card] -= gib
+        chosen.append(card)
+        if len(chosen) == len(sizes):
+            return chosen
+        open_choices.append(cards_for(len(chosen)))
+    return None if sizes else chosen

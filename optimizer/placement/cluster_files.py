@@ -96,6 +96,8 @@ def read_instances(path: Path) -> pd.DataFrame:
         memory = table["gpu_memory_gib"].to_numpy(dtype=np.float64)
         _refuse(path, table, "gpu_memory_gib", (memory > 0.0) & (gpus == 0.0), "is asked for without a GPU")
     _check_unique(path, table, "instance_sn")
+    if "role" in table:
+        table["role"] = table["role"].fillna("").astype(str)
     return table
 
 
@@ -142,7 +144,7 @@ def cluster_problem(nodes: pd.DataFrame, instances: pd.DataFrame) -> ClusterInpu
     )
     label = np.array([model[row_of_node[n]] for n in np.cumsum(problem.node_count) - problem.node_count])
     names = tuple(_type_name(problem, t, str(model_names[label[t]])) for t in range(len(problem.node_count)))
-    app = [f"{a} {r}" for a, r in zip(instances["app_name"], instances["role"])] if "role" in instances else [
+    app = [f"{a} {r}".rstrip() for a, r in zip(instances["app_name"], instances["role"])] if "role" in instances else [
         str(a) for a in instances["app_name"]
     ]  # fmt: skip
     if "price" not in nodes:

@@ -130,7 +130,8 @@ def test_a_column_called_demand_wins(tmp_path: Path) -> None:
         ("demand\n1\n", ["--capacity", "700"], "2 of them for 1 resources"),
         ("demand,p\n1,0\n", ["--column", "demand", "--price-column", "p"], "0 is not a finite number > 0"),
         ("demand\n1\n", ["--column", "demand", "--column", "demand"], "comes twice"),
-        ("demand\n1\n", ["--out", "/no/such/folder/plan.csv"], "cannot be written"),
+        ("demand\n1\n", ["--out", "/no/such/folder/plan.csv"], "folder that exists"),
+        ("demand\n1\n", ["--out", "."], "--out .: is no file"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(tmp_path: Path, text: str, options: list[str], expected: str) -> None:
@@ -183,8 +184,11 @@ def test_a_rolling_horizon(tmp_path: Path) -> None:
     known = json.loads(runner.invoke(app, [*asked, "--forecast", "oracle"]).stdout)
     assert known["allocation"] == pytest.approx([500.0, 500.0, 500.0], abs=1e-4)
     assert known["short_slots"] == []
+    cheap = json.loads(runner.invoke(app, [*asked, "--penalty", "0.5"]).stdout)
+    assert cheap["allocation"][0] <= late["allocation"][0] + 1e-6
     for wrong, told in (
         (["--whole"], "--whole"),
+        (["--budget", "0"], "--budget"),
         (["--level", "2"], "--level"),
         (["--forecast", "x"], "no such method"),
     ):

@@ -206,3 +206,14 @@ def test_what_fits_nowhere_is_told() -> None:
     plan = place_columns(problem)
     assert plan.unplaced == (0,)
     assert plan.bound == plan.cost == 11.0
+
+
+def test_thousands_of_small_shares_have_their_cards() -> None:
+    """As many as a node holds, and one more."""
+    count = 3000
+    for extra, fits in ((0, True), (1, False)):
+        problem = replace(single_resource([0.0], [count]), gpus=np.array([1.0 / 1000.0]), node_gpus=np.array([3]))
+        found = pack_cards(problem, 0, [0] * (count + extra))
+        assert (found is not None) == fits
+        if found is not None:
+            assert np.bincount([gpus[0] for gpus in found]).tolist() == [1000, 1000, 1000]

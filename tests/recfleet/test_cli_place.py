@@ -96,6 +96,8 @@ def test_bad_rows_are_told_in_one_line(
         (["--nodes", "no-such.csv"], "no-such.csv: it cannot be read"),
         (["--at", "later"], "--at"),
         (["--seconds", "0"], "seconds"),
+        (["--seconds", "inf"], "--seconds"),
+        (["--at", "nan"], "--at"),
     ],
 )
 def test_bad_options(files: list[str], capsys: pytest.CaptureFixture[str], more: list[str], message: str) -> None:

@@ -93,6 +93,7 @@ def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: 
         (["--log", "LOG", "--profile", "P", "--max-batch", "6", "--max-wait-ms", "4", "--router", "x"], "--router"),
         (["--log", "LOG", "--profile", "P", "--max-batch", "6", "--max-wait-ms", "4", "--drift", "2"], "--drift"),
         (["--log", "LOG", "--figure", "a.gif"], "--figure"),
+        (["--log", "LOG", "--keep", "P/sub"], "--keep"),
         (["--log", "LOG", "--json", "no/such/folder.json"], "--json"),
         (["--log", "LOG", "--replicates", "1"], "--replicates"),
         (["--model", "nope", "--trace", "LOG"], "zoo"),
@@ -105,7 +106,7 @@ def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: 
 def test_bad_input_ends_with_two_and_a_line(
     arguments: list[str], words: str, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = {"LOG": str(files / "log.parquet"), "P": str(files / "p.json")}
+    names = {"LOG": str(files / "log.parquet"), "P": str(files / "p.json"), "P/sub": str(files / "p.json" / "sub")}
     assert run(["validate", *(names.get(each, each) for each in arguments)]) == 2
     told = capsys.readouterr().err
     assert names.get(words, words) in told

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
+from simulator.facts import fleet_facts
 from simulator.latency_tables import Interference, LatencyTable
 from simulator.plan import BatchRule, LookupPlan, StagePlan, TierPlan
 from simulator.throughput import Load, Lookups, best_throughput_rps, crowded, slo_throughput_rps
 from tests.oracle.theory import md1_wait_cdf
+from tests.simulator.mini import load_mini
 
 FAST_CARD = 1e15
 ONE = Load(np.zeros(8, np.int32), np.full(8, 1000, np.int32))
@@ -224,3 +228,12 @@ def test_a_crowded_gpu_slows_a_replica_as_the_page_says() -> None:
     assert crowded(table, 4).latency_s[:, 0].tolist() == pytest.approx([3.0, 4.0, 5.0])
     assert crowded(table, 6).latency_s[:, 0].tolist() == pytest.approx([4.5, 6.0, 7.5])
     assert crowded(table, 4).interference is None
+
+
+def test_a_trace_without_requests_has_facts(tmp_path: Path) -> None:
+    """Throughputs of single requests, which nobody asks for."""
+    empty = {"rate_rps: 4.0, flash_crowds: [{at_s: 100, rise_s: 10, hold_s: 40, fall_s: 10, factor: 4.0}]": "rate_rps: 1.0e-12",
+             "rate_rps: 3.0, cv: 2.0": "rate_rps: 1.0e-12"}  # fmt: skip
+    facts = fleet_facts(load_mini(tmp_path, empty))
+    assert (facts.throughput_rps >= 0.0).all()
+    assert facts.throughput_rps.max() > 0.0

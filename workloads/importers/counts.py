@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,7 @@ __all__ = ["CountSeries", "read_counts"]
 
 _DAY_S = 86_400
 _MOST_BINS = 20_000_000
+LEAST_BIN_S = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,8 @@ def read_counts(
     InputError
         Names the file and the row, column or day.
     """
+    if bin_s is not None and not (math.isfinite(bin_s) and bin_s >= LEAST_BIN_S):
+        raise InputError("bin_s", f"{bin_s:g} is no width of a bin", f"give seconds from {LEAST_BIN_S:g}")
     frame = _chosen_rows(path, read_table(path), where or {})
     counts = number_column(path, frame, count_column, most=10**12)
     bins, width_s, start_s = _bins(path, frame, time_column, bin_s)
