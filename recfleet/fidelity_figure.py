@@ -48,9 +48,9 @@ def draw(found: Validated, path: Path) -> None:
         _batches(right, logs, colours)
         figure.suptitle(found.title, x=0.01, ha="left", fontsize=10)
         kind = path.suffix.removeprefix(".")
-        dates = {"metadata": {"Date": None}} if kind == "svg" else {}
+        about = {"Date": None} if kind == "svg" else None
         try:
-            replace_file(path, lambda temporary: figure.savefig(temporary, dpi=150, format=kind, **dates))
+            replace_file(path, lambda temporary: figure.savefig(temporary, dpi=150, format=kind, metadata=about))
         except OSError as error:
             raise InputError(f"--figure {path}", f"cannot be written ({error.strerror})", "give another file") from None
 

@@ -232,8 +232,8 @@ def test_a_crowded_gpu_slows_a_replica_as_the_page_says() -> None:
 
 def test_a_trace_without_requests_has_facts(tmp_path: Path) -> None:
     """Throughputs of single requests, which nobody asks for."""
-    empty = {"rate_rps: 4.0, flash_crowds: [{at_s: 100, rise_s: 10, hold_s: 40, fall_s: 10, factor: 4.0}]": "rate_rps: 1.0e-12",
-             "rate_rps: 3.0, cv: 2.0": "rate_rps: 1.0e-12"}  # fmt: skip
+    crowd = "flash_crowds: [{at_s: 100, rise_s: 10, hold_s: 40, fall_s: 10, factor: 4.0}]"
+    empty = {f"rate_rps: 4.0, {crowd}": "rate_rps: 1.0e-12", "rate_rps: 3.0, cv: 2.0": "rate_rps: 1.0e-12"}
     facts = fleet_facts(load_mini(tmp_path, empty))
     assert (facts.throughput_rps >= 0.0).all()
     assert facts.throughput_rps.max() > 0.0
