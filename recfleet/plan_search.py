@@ -286,7 +286,8 @@ class PlanSearch:
         if candidate.fleet is not None:
             return candidate.fleet.strength
         problem = planning_problem(self._facts, self._peak_rps, np.array(candidate.nodes))
-        return binding_resources(problem, problem.node_count, self._peak_rps).strength
+        standing = self._facts.served_rps(self._facts.min_replicas)
+        return binding_resources(problem, problem.node_count, self._peak_rps, standing).strength
 
     # --- the load at which it breaks ------------------------------------------------------------------------
 

@@ -255,7 +255,8 @@ def _binding(found: Findings, sims: Simulations, chosen: Candidate, bracket: Bra
 
     facts, nodes = found.facts, np.array(chosen.nodes)
     problem = planning_problem(facts, found.stage_peak_rps, nodes)
-    binding = binding_resources(problem, problem.node_count, found.stage_peak_rps)
+    standing = facts.served_rps(facts.min_replicas)
+    binding = binding_resources(problem, problem.node_count, found.stage_peak_rps, standing)
     pairs = [
         (facts.node_types[n], RESOURCES[r], float(binding.resource_share[n, r]))
         for n, r in np.argwhere(binding.resource_share > NEGLIGIBLE).tolist()
@@ -304,7 +305,8 @@ def _shortfall(found: Findings, search: PlanSearch, sims: Simulations) -> Shortf
 
     facts = found.facts
     problem = planning_problem(facts, found.stage_peak_rps, facts.node_count)
-    binding = binding_resources(problem, problem.node_count, found.stage_peak_rps)
+    standing = facts.served_rps(facts.min_replicas)
+    binding = binding_resources(problem, problem.node_count, found.stage_peak_rps, standing)
     n, r = np.unravel_index(int(binding.resource_share.argmax()), binding.resource_share.shape)
     strength = 0.0 if search.strongest is None else search.strongest.strength
     needed = max(1.0, 1.05 * strength)

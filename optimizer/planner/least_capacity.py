@@ -29,6 +29,7 @@ from simulator.policy import FleetFacts
 
 __all__ = ["StaticBound", "least_capacity_rps", "priced_to_serve", "static_bound"]
 
+SMALLEST = 1e-4
 LIMITS = MipLimits(gap=1e-4, nodes=5000, thorough=True)
 
 
@@ -77,9 +78,14 @@ def least_capacity_rps(arrivals: np.ndarray, length_s: np.ndarray, slo_s: float,
 
 
 def priced_to_serve(problem: FleetProblem) -> FleetProblem:
-    """The problem at a penalty at which leaving a ten-thousandth of the demand unserved costs the whole cluster."""
+    """The problem at a penalty at which leaving a ten-thousandth of the smallest demand unserved costs the cluster.
+
+    Demands below `SMALLEST` of the largest one count as that much: solvers cannot tell wider ranges apart.
+    """
     cluster = float(np.dot(problem.price_usd_per_hour, problem.node_count))
-    penalty = cluster / (0.36 * max(float(problem.required_rps.max(initial=0.0)), 1e-9))
+    some = problem.required_rps[problem.required_rps > 0.0]
+    smallest = max(some.min(), SMALLEST * some.max()) if len(some) else 0.0
+    penalty = cluster / (0.36 * max(float(smallest), 1e-9))
     return replace(problem, unserved_usd_per_request=max(penalty, problem.unserved_usd_per_request))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.planner.loads import facts_with_nodes
-from optimizer.planner.static_fleet import StaticFleet, cheapest_fleet, planning_problem
+from optimizer.planner.static_fleet import UNSERVED, StaticFleet, cheapest_fleet, planning_problem
 from optimizer.planner.strongest import binding_resources
 from simulator.policy import FleetFacts
 
@@ -28,7 +28,7 @@ def fewest_more(facts: FleetFacts, peak_rps: np.ndarray, needed: float) -> Stati
             nodes = np.array(facts.node_count)
             nodes[n] += extra
             fleet = cheapest_fleet(facts_with_nodes(facts, nodes), peak_rps * needed, nodes, "enlarged", peak_rps)
-            if fleet is not None:
+            if fleet is not None and fleet.strength >= needed * (1.0 - UNSERVED):
                 found.append((float(extra * facts.price_usd_per_hour[n]), fleet))
                 break
     return min(found, key=lambda item: item[0])[1] if found else None
@@ -37,11 +37,13 @@ def fewest_more(facts: FleetFacts, peak_rps: np.ndarray, needed: float) -> Stati
 def _fluid_more(facts: FleetFacts, peak_rps: np.ndarray, needed: float, node_type: int) -> int | None:
     """Fewest more nodes of a type with which fractional replicas would do; whole ones need as many or more."""
 
+    standing = facts.served_rps(facts.min_replicas)
+
     def strong(more: int) -> bool:
         nodes = np.array(facts.node_count)
         nodes[node_type] += more
         problem = planning_problem(facts, peak_rps, nodes)
-        return binding_resources(problem, problem.node_count, peak_rps).strength >= needed * (1.0 - 1e-9)
+        return binding_resources(problem, problem.node_count, peak_rps, standing).strength >= needed * (1.0 - 1e-9)
 
     high = 1
     while not strong(high):

@@ -31,7 +31,7 @@ STEP, LEAST_STEP = 1.02, 1.005
 """The frontier's next fleet serves so much more than the last was asked for, and than it can serve: small steps cost
 solves and settle nothing."""
 UNSERVED = 1e-5
-"""Part of the demand that counts as rounding."""
+"""Part of a stage's demand that counts as rounding."""
 MOST_STEPS = 80
 MOST_MIXES = 12
 
@@ -157,10 +157,11 @@ def cheapest_fleet(
     """
     problem = planning_problem(facts, demand_rps, count)
     plan = plan_fleet(priced_to_serve(problem), LIMITS)
-    if plan.unserved_rps.sum() > UNSERVED * float(demand_rps.sum()) or plan.status == "hold":
+    if (plan.unserved_rps > UNSERVED * demand_rps + 1e-9).any() or plan.status == "hold":
         return None
     nodes = plan.open_nodes
-    replicas = strongest_replicas(problem, nodes, peak_rps, plan.replicas)
+    standing = facts.served_rps(facts.min_replicas)
+    replicas = strongest_replicas(problem, nodes, peak_rps, plan.replicas, standing)
     return _whole(facts, problem, mix, nodes, [replicas, plan.replicas], peak_rps)
 
 

@@ -35,7 +35,7 @@ class Binding:
         Largest factor on the demand, of replicas and nodes as fluids.
     resource_share
         ``[node_type, resource]`` by what part of itself the largest load would grow if the fleet had as much again of
-        the resource; they add up to 1 where nothing else binds.
+        the resource; they add up to 1 where nothing else binds and nothing stands beside.
     stage_share
         ``[stage]`` by what part of itself it would grow if the stage had no demand growth to serve; they add up to 1.
     """
@@ -46,9 +46,15 @@ class Binding:
 
 
 def strongest_replicas(
-    problem: FleetProblem, nodes: np.ndarray, peak_rps: np.ndarray, fallback: np.ndarray
+    problem: FleetProblem,
+    nodes: np.ndarray,
+    peak_rps: np.ndarray,
+    fallback: np.ndarray,
+    standing_rps: np.ndarray | None = None,
 ) -> np.ndarray:
     """``[variant, node_type]`` whole replicas on ``nodes[node_type]`` with the largest ``min_stage served / peak``.
+
+    ``standing_rps[stage]`` is what others serve beside them, on nodes of their own.
 
     Where lost accuracy has a price, only replicas beyond ``fallback`` are added, so that a fast and poor variant is
     not taken for the one that the price asks for; likewise where there is a reserve.
@@ -58,10 +64,11 @@ def strongest_replicas(
         return fallback
     priced = problem.lost_usd_per_hour is not None and bool(problem.lost_usd_per_hour.any())
     least = fallback if priced or problem.reserve_rps is not None else 0 * fallback
+    beside = np.zeros(len(peak_rps)) if standing_rps is None else standing_rps
     tightness = np.ones(len(nodes))
     each: set[int] = set()
     for _ in range(1 + REPAIRS):
-        found = _solve(problem, nodes, peak_rps, some, least, tightness, each)
+        found = _solve(problem, nodes, peak_rps, some, least, tightness, each, beside)
         if found is None:
             return fallback
         crowded = False
@@ -74,13 +81,11 @@ def strongest_replicas(
                 else:
                     tightness[n] *= 0.97
         if not crowded:
-            better = _least_served(problem, found, peak_rps, some) >= _least_served(problem, fallback, peak_rps, some)
-            return found if better and problem.keeps_floor(found) else fallback
+            strength, before = (
+                float(((problem.served_rps(x) + beside)[some] / peak_rps[some]).min()) for x in (found, fallback)
+            )
+            return found if strength >= before and problem.keeps_floor(found) else fallback
     return fallback
-
-
-def _least_served(problem: FleetProblem, replicas: np.ndarray, peak_rps: np.ndarray, some: np.ndarray) -> float:
-    return float((problem.served_rps(replicas)[some] / peak_rps[some]).min())
 
 
 def _solve(
@@ -91,12 +96,13 @@ def _solve(
     least: np.ndarray,
     tightness: np.ndarray,
     each: set[int],
+    beside: np.ndarray,
 ) -> np.ndarray | None:
     model = mathopt.Model(name="strongest fleet")
     runs = (problem.throughput_rps > 0.0) & np.isfinite(problem.share).all(axis=2) & (nodes > 0)
     x = {(int(v), int(n)): model.add_integer_variable(lb=float(least[v, n])) for v, n in np.argwhere(runs)}
     factor = model.add_variable(lb=0.0)
-    _serve(model, problem, x, factor, peak_rps, some)
+    _serve(model, problem, x, factor, peak_rps, some, beside)
     for n in range(len(nodes)):
         variants = [v for v, m in x if m == n]
         if not variants:
@@ -139,12 +145,14 @@ def _serve(
     factor: mathopt.Variable,
     peak_rps: np.ndarray,
     some: np.ndarray,
+    beside: np.ndarray,
 ) -> list[mathopt.LinearConstraint]:
-    """Rows ``sum throughput x / peak >= factor``, one a stage with demand."""
+    """Rows ``(sum throughput x + beside) / peak >= factor``, one a stage with demand."""
     rows = []
     for s in some:
         rates = [float(problem.throughput_rps[p] / peak_rps[s]) * x[p] for p in x if problem.variant_stage[p[0]] == s]
-        rows.append(model.add_linear_constraint(mathopt.fast_sum(rates) - factor >= 0.0))
+        least = -float(beside[s] / peak_rps[s])
+        rows.append(model.add_linear_constraint(mathopt.fast_sum(rates) - factor >= least))
     return rows
 
 
@@ -159,18 +167,22 @@ def _keep_floors(model: mathopt.Model, problem: FleetProblem, x: dict[tuple[int,
         model.add_linear_constraint(mathopt.fast_sum(credit) >= 0.0)
 
 
-def binding_resources(problem: FleetProblem, nodes: np.ndarray, peak_rps: np.ndarray) -> Binding:
+def binding_resources(
+    problem: FleetProblem, nodes: np.ndarray, peak_rps: np.ndarray, standing_rps: np.ndarray | None = None
+) -> Binding:
     """The linear programme ``max factor`` of the same nodes with fractional replicas, and its duals.
 
     By strong duality ``factor = sum nodes price`` over capacity rows (and accuracy floors, whose right side is 0), so
-    ``nodes price / factor`` are shares that add up to 1.
+    ``nodes price / factor`` are shares that add up to 1; to less where ``standing_rps[stage]``, which others serve
+    beside, carries the rest.
     """
+    beside = np.zeros(len(peak_rps)) if standing_rps is None else standing_rps
     model = mathopt.Model(name="what binds")
     runs = (problem.throughput_rps > 0.0) & np.isfinite(problem.share).all(axis=2)
     x = {(int(v), int(n)): model.add_variable(lb=0.0) for v, n in np.argwhere(runs)}
     factor = model.add_variable(lb=0.0)
     some = np.flatnonzero(peak_rps > 0.0)
-    stage_rows = _serve(model, problem, x, factor, peak_rps, some)
+    stage_rows = _serve(model, problem, x, factor, peak_rps, some, beside)
     claim = shares(problem.need, problem.capacity)
     types, resources = claim.shape[1:]
     capacity = {

@@ -16,7 +16,7 @@ from optimizer.planner.least_capacity import least_capacity_rps, static_bound
 from optimizer.planner.loads import at_load, scaled_trace, with_nodes
 from optimizer.planner.more_nodes import fewest_more
 from optimizer.planner.search import breaking_load, first_that_holds
-from optimizer.planner.static_fleet import fits, frontier, mixes, planning_problem, strength
+from optimizer.planner.static_fleet import cheapest_fleet, fits, frontier, mixes, planning_problem, strength
 from optimizer.planner.strongest import binding_resources, strongest_replicas
 from optimizer.policies.fixed import Fixed, replicas_by_name, replicas_of
 from simulator.life.plan import Outage, Risk
@@ -213,6 +213,39 @@ def test_what_stands_is_part_of_every_fleet() -> None:
     for one in frontier(fleet, PEAK, mixes(fleet, PEAK)[0], 0.8, 1.3):
         assert (one.replicas >= least).all()
         assert fits(fleet, one.replicas, one.nodes)
+
+
+def test_what_stands_counts_when_nodes_are_filled() -> None:
+    least = np.zeros((4, 2), dtype=np.int64)
+    least[1, 0] = least[2, 0] = 8  # four GPU nodes, more of both stages than is asked for
+    fleet, peak = facts(min_replicas=least, node_count=np.array([12, 0])), np.array([1200.0, 1200.0, 800.0])
+    (found,) = frontier(fleet, peak, mixes(fleet, peak)[0], 1.0, 1.0)
+    assert found.nodes.tolist() == [5, 0], "one node of retrieve beside them"
+    assert found.strength == pytest.approx(2.0)
+    four = facts(min_replicas=least, node_count=np.array([4, 0]))
+    served = peak * [0, 1, 1]
+    problem, standing = planning_problem(four, served, four.node_count), four.served_rps(least)
+    assert binding_resources(problem, problem.node_count, served, standing).strength == pytest.approx(2.0)
+    more = fewest_more(four, peak, 1.0)
+    assert more is not None
+    assert more.nodes.tolist() == [4, 3], "three CPU nodes for retrieve, cheaper than a GPU node"
+    assert more.strength == pytest.approx(1.0)
+
+
+def test_a_small_stage_is_served_as_well_as_a_large_one() -> None:
+    rates = facts().throughput_rps.copy()
+    rates[1, 0] = 0.95
+    fleet = facts(throughput_rps=rates, best_throughput_rps=1.4 * rates, node_count=np.array([6, 0]))
+    asked = np.array([400.0 * 22, 1.0, 0.0])  # 11 of three nodes' 12 GPUs for the large one, 2 for the small one
+    for demand in (asked, asked * [1, 1e-3, 1]):
+        found = cheapest_fleet(fleet, demand, fleet.node_count, "any", demand)
+        assert found is not None
+        assert found.strength >= 1.0 - 1e-5
+    missing = facts(throughput_rps=rates, best_throughput_rps=1.4 * rates, node_count=np.array([3, 0]))
+    assert cheapest_fleet(missing, asked, missing.node_count, "any", asked) is None
+    more = fewest_more(missing, asked, 1.0)
+    assert more is not None
+    assert more.strength >= 1.0 - 1e-5
 
 
 def test_missing_nodes_are_counted() -> None:
