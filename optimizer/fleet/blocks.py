@@ -8,6 +8,7 @@ unserved demand of a service, which is the largest of its stages'.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,6 +47,11 @@ class Blocks:
     absent_usd_per_hour: float
     constant_usd_per_hour: float
 
+    @cached_property
+    def is_open(self) -> np.ndarray:
+        """``[stage]`` with demand, or replicas that may be kept though no demand asks for them."""
+        return (self.required_rps > 0.0) | (self.own_usd_per_hour < 0.0).any(axis=1)
+
     def cost(self, pair_usd_per_hour: np.ndarray) -> np.ndarray:
         """``[stage, item]`` cost of a replica whose room on nodes costs ``pair_usd_per_hour[pair]``."""
         return np.where(self.pair >= 0, pair_usd_per_hour[self.pair] + self.own_usd_per_hour, np.inf)
@@ -63,10 +69,7 @@ class Blocks:
 def build_blocks(problem: FleetProblem) -> Blocks:
     """Blocks of a problem that `optimizer.fleet.columns.supports`."""
     variants, types = problem.throughput_rps.shape
-    runs = problem.throughput_rps > 0.0
-    upper = np.where(runs & np.isfinite(problem.share).all(axis=2), problem.most, 0)
-    if problem.replica_limit is None:
-        upper = np.maximum(upper, np.where(runs, problem.replicas_now, 0))
+    upper = problem.most_held
     churn = np.broadcast_to(problem.churn_usd_per_hour, upper.shape)
     lost = np.zeros(upper.shape) if problem.lost_usd_per_hour is None else problem.lost_usd_per_hour
     kept = np.where(churn > 0.0, np.minimum(problem.replicas_now, upper), 0)

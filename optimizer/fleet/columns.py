@@ -363,7 +363,7 @@ class _Run:
                 least_usd_per_hour=self.least,
             )
             self.pool.add(found.stage, found.count)
-            reduced = np.where(self.blocks.required_rps > 0.0, found.bound_usd_per_hour - values, np.inf)
+            reduced = np.where(self.blocks.is_open, found.bound_usd_per_hour - values, np.inf)
             complete_to = min(step, float(reduced.min(initial=np.inf)))
             if len(found.stage) >= most or not step < abs(self.bound) or step > 8.0 * max(complete_to, first):
                 break

@@ -86,7 +86,7 @@ class CountedModel:
         most = problem.required_rps if problem.reserve_rps is None else [*problem.required_rps, *problem.reserve_rps]
         self.largest = float(np.max(most, initial=0.0)) or 1.0
         self.loss: dict[int, mathopt.Variable] = {}
-        upper = _upper(problem)
+        upper = problem.most_held
         runs = problem.throughput_rps > 0.0
         pairs = [(int(v), int(n)) for v, n in np.argwhere(runs & (upper > 0))]
         self.upper = upper
@@ -286,10 +286,3 @@ class CountedModel:
             parts, most = np.floor(parts * WHOLE), np.ceil(most * WHOLE)
         terms = [float(part) * node for part, node in zip(parts, self.y)]
         self.model.add_linear_constraint(mathopt.fast_sum(terms) <= float(most))
-
-
-def _upper(problem: FleetProblem) -> np.ndarray:
-    """``[variant, node_type]`` replicas that can help at most: what demand can use, or what runs."""
-    if problem.replica_limit is None:
-        return np.maximum(problem.most, np.where(problem.throughput_rps > 0.0, problem.replicas_now, 0))
-    return problem.most

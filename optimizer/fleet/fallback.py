@@ -72,7 +72,10 @@ def round_fluid(problem: FleetProblem) -> FleetPlan:
         raise RuntimeError(f"GLOP: {fluid.status}")
     if not (np.isfinite(fluid.replicas).all() and math.isfinite(fluid.usd_per_hour)):
         raise RuntimeError("GLOP: returned values that are not numbers")
-    plan = solve_greedy(problem, start=np.floor(fluid.replicas + 1e-9).astype(np.int64))
+    start = np.floor(fluid.replicas + 1e-9).astype(np.int64)
+    if problem.replica_limit is not None:  # the relaxation knows no limit
+        start = np.minimum(start, problem.replica_limit)
+    plan = solve_greedy(problem, start=start)
     return replace(plan, bound_usd_per_hour=fluid.usd_per_hour, note="rounded LP")
 
 

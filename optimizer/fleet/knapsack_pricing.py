@@ -94,7 +94,7 @@ def cheapest_covers(
     keep: int,
     least_usd_per_hour: np.ndarray | None = None,
 ) -> Covers:
-    """Search all stages with demand.
+    """Search all stages with demand; for every cover below a cost (``least_usd_per_hour``) also those that only keep.
 
     Parameters
     ----------
@@ -125,12 +125,14 @@ def cheapest_covers(
     if least_usd_per_hour is not None:
         search.margin = known_usd_per_hour - np.minimum(least_usd_per_hour, known_usd_per_hour)
         search.saves = items.in_order(blocks.own_usd_per_hour < 0.0)
-    search.run(blocks.required_rps > 0.0)
-    search.take_gains(np.flatnonzero(blocks.required_rps <= 0.0))
+    # Without demand the cheapest cover is all that pays for itself; those within a margin are many.
+    searched = blocks.required_rps > 0.0 if least_usd_per_hour is None else blocks.is_open
+    search.run(searched)
+    search.take_gains(np.flatnonzero(~searched))
     stage, value, count = search.found(keep)
     whole = np.zeros((len(stage), width), dtype=np.int64)
     np.put_along_axis(whole, items.order[stage], count, axis=1)
-    bound = np.where(blocks.required_rps > 0.0, np.minimum(search.limit, search.dropped), base_cost)
+    bound = np.where(searched, np.minimum(search.limit, search.dropped), base_cost)
     if least_usd_per_hour is not None:
         # A cover without a replica that pays for itself costs at least what that one pays more than some other cover.
         paid = np.where(gain > 0, -cost_usd_per_hour, np.inf).min(axis=1)

@@ -216,6 +216,13 @@ class FleetProblem:
         return most if self.replica_limit is None else np.minimum(most, self.replica_limit)
 
     @cached_property
+    def most_held(self) -> np.ndarray:
+        """``[variant, node_type]`` replicas that could be worth having or keeping: `most`, and what runs if it fits."""
+        fits = (self.throughput_rps > 0.0) & (per_node(self.share) > 0)
+        now = np.where(fits, self.replicas_now, 0).astype(np.int64)
+        return np.maximum(self.most, now if self.replica_limit is None else np.minimum(now, self.replica_limit))
+
+    @cached_property
     def absent_usd_per_hour(self) -> float:
         """Price of a stage that has demand and no replica: more than any node costs, or saves in penalties."""
         copies = np.where(self.throughput_rps > 0.0, np.minimum(per_node(self.share), self.most), 0)

@@ -153,4 +153,5 @@ def _most(problem: FleetProblem, variant: int, node_type: int) -> int:
     if problem.reserve_rps is not None and problem.reserve_rps[stage] > 0.0:
         enough = max(enough, int(np.ceil(problem.reserve_rps[stage] / rate - 1e-9)) + one_node)
     room = one_node * int(problem.node_count[node_type])
-    return min(room, max(enough, int(problem.replicas_now[variant, node_type])))
+    limit = room if problem.replica_limit is None else int(problem.replica_limit[variant, node_type])
+    return min(room, limit, max(enough, int(problem.replicas_now[variant, node_type])))

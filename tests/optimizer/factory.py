@@ -108,7 +108,10 @@ def run(policy: Policy, fleet: FleetFacts, rates: np.ndarray, slots: int | None 
 
 
 def tiny_problem(rng: np.random.Generator, *, churn: bool = True) -> FleetProblem:
-    """At most two stages, three variants and two node types of three nodes: small enough to enumerate."""
+    """At most two stages, three variants and two node types of three nodes: small enough to enumerate.
+
+    A quarter of the stages have no demand, whether or not replicas of them run.
+    """
     stages, types, resources = int(rng.integers(1, 3)), int(rng.integers(1, 3)), 2
     variants = stages + int(rng.integers(0, 2))
     variant_stage = np.sort(np.concatenate([np.arange(stages), rng.integers(0, stages, variants - stages)]))
@@ -117,7 +120,7 @@ def tiny_problem(rng: np.random.Generator, *, churn: bool = True) -> FleetProble
     throughput = np.where(rng.random((variants, types)) < 0.85, rng.integers(5, 40, (variants, types)), 0.0)
     throughput[(need > capacity).any(axis=2)] = 0.0
     return FleetProblem(
-        demand_rps=rng.integers(0, 70, stages).astype(float),
+        demand_rps=rng.integers(0, 70, stages) * (rng.random(stages) < 0.75).astype(float),
         stage_service=np.sort(rng.integers(0, stages, stages)),
         variant_stage=variant_stage,
         throughput_rps=throughput,

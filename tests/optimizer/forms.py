@@ -10,7 +10,7 @@ import numpy as np
 from optimizer.fleet.problem import FleetProblem
 from tests.optimizer.factory import tiny_problem
 
-__all__ = ["FORMS", "with_accuracy", "with_budget", "with_priorities", "with_reserve_asked"]
+__all__ = ["FORMS", "with_accuracy", "with_budget", "with_limit", "with_priorities", "with_reserve_asked"]
 
 
 def with_accuracy(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
@@ -40,6 +40,12 @@ def with_budget(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem
     return replace(problem, budget_usd_per_hour=whole * float(rng.uniform(0.0, 0.8)))
 
 
+def with_limit(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
+    """Some pairs may not grow, as where replicas found no room."""
+    held = rng.random(problem.throughput_rps.shape) < 0.5
+    return replace(problem, replica_limit=np.where(held, problem.replicas_now, 1000))
+
+
 def with_priorities(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
     """Two services where there are two stages, in either order or alike; prices such that optima are not tied."""
     services = len(problem.demand_rps)
@@ -66,6 +72,7 @@ def _all(rng: np.random.Generator) -> FleetProblem:
 FORMS: dict[str, Callable[[np.random.Generator], FleetProblem]] = {
     "base": _base,
     "churn": tiny_problem,
+    "limit": lambda rng: with_limit(tiny_problem(rng), rng),
     "accuracy": lambda rng: with_accuracy(tiny_problem(rng), rng),
     "reserve": lambda rng: with_reserve_asked(tiny_problem(rng), rng),
     "priorities": lambda rng: with_priorities(tiny_problem(rng), rng),

@@ -18,6 +18,7 @@ from optimizer.policies.mip import Mip, MipOptions
 from tests.benchmarks.fleet_instances import fleet_instance
 from tests.optimizer.brute_force import optimum
 from tests.optimizer.factory import context, facts, funnel_problem, tiny_problem
+from tests.optimizer.forms import with_limit
 from workloads.errors import InputError
 
 WITHOUT_SMALL = ColumnLimits(gap=0.0, rounds=2)
@@ -87,8 +88,8 @@ def test_enumeration_misses_no_cover_below_its_bound() -> None:
 def test_equals_enumeration_on_tiny_problems() -> None:
     rng = np.random.default_rng(2025)
     closed = 0
-    for case in range(50):
-        problem = tiny_problem(rng)
+    for case in range(60):
+        problem = with_limit(tiny_problem(rng), rng) if case % 3 == 0 else tiny_problem(rng)
         true = optimum(problem)
         for limits in (None, WITHOUT_SMALL):
             plan = solve_fleet_columns(problem, limits)
@@ -101,7 +102,7 @@ def test_equals_enumeration_on_tiny_problems() -> None:
         if plan.status == "optimal":
             assert plan.objective_usd_per_hour == pytest.approx(true, abs=1e-5), case
             closed += 1
-    assert closed >= 40
+    assert closed >= 50
 
 
 def test_bound_is_never_above_what_scip_finds() -> None:
