@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FIT_TOLERANCE", "Packing", "Room", "first_fit", "packing_cuts", "per_node", "shares"]
+__all__ = ["FIT_TOLERANCE", "Packing", "Room", "first_fit", "orders", "packing_cuts", "per_node", "shares"]
 
 FIT_TOLERANCE = 1e-9
 """Relative slack in capacity comparisons, for need and capacity that are decimal fractions."""
@@ -97,7 +97,7 @@ def first_fit(share: np.ndarray, replicas: np.ndarray, node_count: int) -> Packi
         a lower bound.
     """
     best: Packing | None = None
-    for order in _orders(share, replicas):
+    for order in orders(share, replicas):
         room = Room(share[:, None, :], np.array([node_count]))
         placed = np.zeros(len(replicas), dtype=np.int64)
         for variant in order:
@@ -110,14 +110,14 @@ def first_fit(share: np.ndarray, replicas: np.ndarray, node_count: int) -> Packi
     return best if best is not None else Packing(0, np.zeros(len(replicas), dtype=np.int64))
 
 
-def _orders(share: np.ndarray, replicas: np.ndarray) -> list[tuple[int, ...]]:
+def orders(share: np.ndarray, replicas: np.ndarray) -> list[tuple[int, ...]]:
     """Distinct orders of the variants that have replicas, largest first by several measures."""
     present = np.flatnonzero(replicas > 0)
     if present.size == 0:
         return []
     keys = [share[present].max(axis=1), share[present].sum(axis=1), *share[present].T]
-    orders = [tuple(int(v) for v in present[np.argsort(-key, kind="stable")]) for key in keys]
-    return list(dict.fromkeys(orders))
+    found = [tuple(int(v) for v in present[np.argsort(-key, kind="stable")]) for key in keys]
+    return list(dict.fromkeys(found))
 
 
 def _lower_bound(share: np.ndarray, replicas: np.ndarray) -> int:

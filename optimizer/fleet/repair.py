@@ -52,7 +52,7 @@ def _fewer_nodes(problem: FleetProblem, kept: np.ndarray, nodes: np.ndarray) -> 
     """What is placed when nodes are given up until the rest is within the budget."""
     while not problem.keeps_budget(nodes):
         choices = []
-        for n in np.flatnonzero(nodes):
+        for n in np.flatnonzero((nodes > 0) & (problem.price_usd_per_hour > 0.0)):
             count = nodes.copy()
             # As many of the type as the excess is worth, but at least one and at most an eighth of them at a time.
             excess = np.dot(problem.price_usd_per_hour, nodes) - problem.budget_usd_per_hour

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.fleet.packing import FIT_TOLERANCE, first_fit
+from optimizer.fleet.packing import FIT_TOLERANCE, first_fit, orders
 from optimizer.fleet.plan import FleetPlan, InvalidPlanError, validate_plan
 from optimizer.fleet.problem import FleetProblem
 
@@ -91,20 +91,19 @@ def place_evenly(problem: FleetProblem, node_type: int, replicas: np.ndarray, no
     """``[node, variant]`` replicas on at most so many nodes, each stage spread over them; None where they do not fit.
 
     Largest replicas first, each on the node with room that serves least of its stage, and of those the fullest. Where
-    that does not fit, first fit decreasing is tried.
+    that does not fit, each order of first fit decreasing is tried, so that what `first_fit` places finds room here too.
     """
     if replicas.sum() == 0:
         return np.zeros((nodes, len(replicas)), dtype=np.int64)
     if nodes == 0:
         return None
     share = problem.share[:, node_type]
-    present = np.flatnonzero(replicas)
-    order = present[np.argsort(-share[present].max(axis=1), kind="stable")]
-    for even in (True, False):
+    by_size = orders(share, replicas)
+    for even, order in [(True, by_size[0]), *((False, order) for order in by_size)]:
         on = np.zeros((nodes, len(replicas)), dtype=np.int64)
         left = np.ones((nodes, share.shape[1]))
         load = np.zeros((nodes, len(problem.demand_rps)))
-        if all(_put(problem, node_type, int(v), int(replicas[v]), on, left, load, even) for v in order):
+        if all(_put(problem, node_type, v, int(replicas[v]), on, left, load, even) for v in order):
             return on
     return None
 

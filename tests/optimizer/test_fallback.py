@@ -18,6 +18,8 @@ from optimizer.fleet.greedy import solve_greedy
 from optimizer.fleet.mip import MipLimits, SolverTroubleError, solve_fleet_mip
 from optimizer.fleet.plan import FleetPlan, validate_plan
 from optimizer.fleet.problem import FleetProblem
+from optimizer.fleet.repair import within_budget
+from optimizer.fleet.reserve import place_evenly
 from optimizer.fleet.solvers import Solved
 from tests.optimizer.factory import facts
 
@@ -143,6 +145,38 @@ def test_hold_drops_what_no_longer_fits() -> None:
     assert plan.status == "hold"
     assert (plan.open_nodes <= 1).all()
     assert (plan.replicas <= NOW).all()
+
+
+def crowded_with_a_reserve() -> FleetProblem:
+    """Eight replicas that fit on three nodes largest sum of shares first, and not by their largest share."""
+    share = np.array([[0.52, 0.26, 0.4], [0.2, 0.27, 0.32], [0.15, 0.26, 0.25], [0.18, 0.47, 0.38]])
+    return FleetProblem(
+        demand_rps=np.full(4, 1.0), stage_service=np.arange(4), variant_stage=np.arange(4),
+        throughput_rps=np.ones((4, 1)), need=share[:, None], capacity=np.ones((1, 3)), node_count=np.array([3]),
+        price_usd_per_hour=np.array([1.0]), replicas_now=np.array([[2], [1], [3], [2]]),
+        churn_usd_per_hour=np.zeros((4, 1)), unserved_usd_per_request=0.01, reserve_rps=np.full(4, 0.1),
+    )  # fmt: skip
+
+
+def test_hold_keeps_what_first_fit_places_with_a_reserve_too() -> None:
+    crowded = crowded_with_a_reserve()
+    on = place_evenly(crowded, 0, crowded.replicas_now[:, 0], 3)
+    assert on is not None
+    assert on.sum(axis=0).tolist() == [2, 1, 3, 2]
+    assert (on @ crowded.need[:, 0] <= 1.0 + 1e-9).all()
+    assert hold(crowded, "no solver").replicas.tolist() == crowded.replicas_now.tolist()
+
+
+def test_nodes_that_cost_nothing_are_kept_within_a_budget() -> None:
+    """Free nodes are no way to save; of the others one is covered."""
+    two = FleetProblem(
+        demand_rps=np.array([100.0]), stage_service=np.array([0]), variant_stage=np.array([0]),
+        throughput_rps=np.full((1, 2), 10.0), need=np.ones((1, 2, 1)), capacity=np.full((2, 1), 2.0),
+        node_count=np.array([2, 5]), price_usd_per_hour=np.array([0.0, 1.0]), replicas_now=np.array([[4, 6]]),
+        churn_usd_per_hour=np.zeros((1, 2)), unserved_usd_per_request=0.01, budget_usd_per_hour=1.5,
+    )  # fmt: skip
+    assert within_budget(two, two.replicas_now).tolist() == [[4, 2]]
+    assert plan_fleet(two).replicas.tolist() == [[4, 2]]
 
 
 def test_a_chain_of_one_step_falls_to_hold() -> None:
