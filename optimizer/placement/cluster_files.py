@@ -161,20 +161,19 @@ def cluster_problem(nodes: pd.DataFrame, instances: pd.DataFrame) -> ClusterInpu
 
 
 def _groups(instances: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """``group[row]``, -1 without a limit, and ``limit[group]``."""
+    """``group[row]``, -1 without a limit, and ``limit[group]``, the smallest that any row of an application tells."""
     if "max_instance_per_node" not in instances:
         return np.full(len(instances), -1.0), np.zeros(0, dtype=np.int64)
     limit = _column(instances, "max_instance_per_node")
     keys = instances["app_name"].astype(str)
     if "role" in instances:
         keys = keys + " " + instances["role"].astype(str)
-    limited = limit > 0.0
-    names, of_row = np.unique(keys[limited].to_numpy(dtype=str), return_inverse=True)
-    group = np.full(len(instances), -1.0)
-    group[limited] = of_row
-    least = np.full(len(names), 2**30, dtype=np.int64)
-    np.minimum.at(least, of_row, limit[limited].astype(np.int64))
-    return group, least
+    names, of_row = np.unique(keys.to_numpy(dtype=str), return_inverse=True)
+    least = np.full(len(names), np.inf)
+    np.minimum.at(least, of_row, np.where(limit > 0.0, limit, np.inf))
+    limited = np.isfinite(least)
+    group = np.where(limited, np.cumsum(limited) - 1.0, -1.0)
+    return group[of_row], least[limited].astype(np.int64)
 
 
 def _type_name(problem: PlacementProblem, node_type: int, model: str) -> str:

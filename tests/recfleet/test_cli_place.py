@@ -113,6 +113,19 @@ def test_other_files_are_no_tables(files: list[str], capsys: pytest.CaptureFixtu
         assert "defect" not in capsys.readouterr().err
 
 
+def test_the_smallest_limit_of_an_application_holds_for_all_its_rows(files: list[str]) -> None:
+    """One row says one a node, two say nothing, and another application has no limit."""
+    folder = Path(files[2]).parent
+    limited = "".join(f"x{i},x,HN,1,0,1,0,{limit},,\n" for i, limit in enumerate((-1, 3, 1)))
+    free = "".join(f"y{i},y,HN,1,0,1,0,-1,,\n" for i in range(2))
+    (folder / "instances.csv").write_text(f"{HEADER}\n{free}{limited}")
+    cluster = cluster_problem(read_nodes(folder / "nodes.csv"), read_instances(folder / "instances.csv"))
+    plan = place(cluster.problem, "best_fit", sequence=cluster.arrival)
+    hosts = {app: [seat.node for a, seat in zip(cluster.app, plan.seats) if a == app and seat] for app in cluster.app}
+    assert len(set(hosts["x HN"])) == 3
+    assert len(set(hosts["y HN"])) == 1
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_fuzzed_cells_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
