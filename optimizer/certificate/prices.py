@@ -10,12 +10,13 @@ and brought to a day they are what a small change costs, were it there all day:
 
 They hold for small changes, and for the fluid fleet: a whole fleet moves by whole nodes. The duals of resources need
 not be unique (where a node type is not used, or two of its resources run out together); none is more than its dual,
-so for those above 0 what a small amount more really saves is solved for.
+so for those above 0 what a small amount more really saves is solved for. A budget plays no part: prices are of what
+serves the demand, whether or not there is money for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,7 +66,9 @@ class BottleneckPrices:
 def bottleneck_prices(facts: FleetFacts, demand_rps: np.ndarray, length_s: np.ndarray) -> BottleneckPrices:
     """Prices for ``demand_rps[slot, stage]`` in slots of ``length_s[slot]``."""
     demand, length, together = _parts(np.asarray(demand_rps, dtype=np.float64), np.asarray(length_s, dtype=np.float64))
-    model = FluidModel(FleetProblem.from_facts(facts, np.zeros(len(facts.stages)), headroom=0.0), allow_unserved=False)
+    unbudgeted = replace(facts, budget_usd_per_hour=np.inf)
+    empty = FleetProblem.from_facts(unbudgeted, np.zeros(len(facts.stages)), headroom=0.0)
+    model = FluidModel(empty, allow_unserved=False)
     resource = np.zeros(facts.capacity.shape)
     node, stage = np.zeros(len(facts.node_types)), np.zeros(len(facts.stages))
     usd, left_out, seconds = 0.0, 0, 0.0

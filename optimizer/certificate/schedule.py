@@ -141,7 +141,7 @@ def _worth_considering(serves: np.ndarray, usd_per_hour: np.ndarray) -> np.ndarr
     order = np.lexsort((-serves.sum(axis=0), usd_per_hour))
     first = order[np.argmax(serves[:, order], axis=1)]
     often = np.bincount(first, minlength=len(usd_per_hour))
-    kept = set(np.argsort(-often, kind="stable")[:MOST_FLEETS][:].tolist()) & set(np.flatnonzero(often).tolist())
+    kept = set(np.argsort(-often, kind="stable")[:MOST_FLEETS].tolist()) & set(np.flatnonzero(often).tolist())
     always = np.flatnonzero(serves.all(axis=0))
     if len(always):
         kept.add(int(always[np.argmin(usd_per_hour[always])]))
