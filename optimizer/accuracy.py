@@ -6,7 +6,11 @@ import numpy as np
 
 from simulator.policy import FleetFacts
 
-__all__ = ["floor_credit", "lost_usd_per_hour"]
+__all__ = ["FLOOR_TOLERANCE", "credit_scale", "floor_credit", "keeps_floor", "lost_usd_per_hour", "stage_credit"]
+
+FLOOR_TOLERANCE = 1e-6
+"""By how much of the largest contribution of one replica a mean may lie below its floor: solvers work to such a
+tolerance."""
 
 
 def floor_credit(facts: FleetFacts, rate: np.ndarray, floor: np.ndarray) -> np.ndarray | None:
@@ -29,6 +33,23 @@ def floor_credit(facts: FleetFacts, rate: np.ndarray, floor: np.ndarray) -> np.n
     if not (above < 0.0).any():
         return None
     return np.asarray(rate * np.where(np.isfinite(above), above, 0.0)[:, None])
+
+
+def stage_credit(credit: np.ndarray, variant_stage: np.ndarray, stages: int, replicas: np.ndarray) -> np.ndarray:
+    """``[stage]`` sum of ``credit[variant, node_type]``, as of `floor_credit`, over the replicas."""
+    return np.bincount(variant_stage, weights=(credit * replicas).sum(axis=1), minlength=stages)
+
+
+def credit_scale(credit: np.ndarray, variant_stage: np.ndarray, stages: int) -> np.ndarray:
+    """``[stage]`` largest contribution of one replica to the mean over the floor, above or below it."""
+    scale = np.zeros(stages)
+    np.maximum.at(scale, variant_stage, np.abs(credit).max(axis=1, initial=0.0))
+    return scale
+
+
+def keeps_floor(credit: np.ndarray, scale: np.ndarray) -> bool:
+    """Whether ``credit[stage]`` is that of a mean at its floor or above, in all stages; ``scale`` by `credit_scale`."""
+    return bool((credit >= -FLOOR_TOLERANCE * scale).all())
 
 
 def lost_usd_per_hour(facts: FleetFacts, expected_rps: np.ndarray, required_rps: np.ndarray) -> np.ndarray | None:

@@ -33,7 +33,6 @@ from simulator.policy import FleetFacts
 
 __all__ = [
     "FluidBound",
-    "fluid_bound_by_slot",
     "fluid_bound_usd",
     "gap",
     "problem_at_best",
@@ -121,30 +120,6 @@ def standing_bound_usd(facts: FleetFacts, duration_s: float) -> float:
     filled = np.divide(claimed, facts.capacity, out=np.zeros_like(claimed), where=facts.capacity > 0)
     nodes = np.ceil(filled.max(axis=1) - ROUNDING)
     return float(nodes @ facts.price_usd_per_hour) * duration_s / 3600.0
-
-
-def fluid_bound_by_slot(facts: FleetFacts, demand_rps: np.ndarray, slot_s: float) -> np.ndarray:
-    """Least cost of each slot if its demand is served within it, ``usd[slot]``; NaN where it cannot be.
-
-    Stronger than `fluid_bound_usd`, for a narrower claim: it holds for policies that serve each slot's
-    requests in that slot. The sum is never below the bound of the whole run.
-
-    Parameters
-    ----------
-    demand_rps
-        ``demand_rps[stage, slot]``.
-    slot_s
-        Length of a slot, > 0.
-    """
-    model = _model(facts)
-    known: dict[bytes, float] = {}
-    usd = np.empty(demand_rps.shape[1])
-    for slot, demand in enumerate(np.ascontiguousarray(demand_rps.T)):
-        key = demand.tobytes()
-        if key not in known:
-            known[key] = model.solve(demand).usd_per_hour * slot_s / 3600.0
-        usd[slot] = known[key]
-    return usd
 
 
 def gap(cost_usd: float, bound_usd: float) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from ortools.math_opt.python import mathopt
 
+from optimizer import accuracy
 from optimizer.accuracy import floor_credit
 from optimizer.fleet.cards import node_shares
 from optimizer.fleet.packing import first_fit, packing_cuts, per_node
@@ -77,14 +78,12 @@ class Covering:
         return np.array([p.nodes for p in packed], dtype=np.int64)
 
     def keeps_floor(self, replicas: np.ndarray) -> bool:
-        """Whether the mean accuracy of every stage is at least its floor, but for a millionth of a replica's part."""
+        """Whether the mean accuracy of every stage is at least its floor."""
         if self.credit is None:
             return True
         stages = int(self.variant_stage.max()) + 1
-        total = np.bincount(self.variant_stage, (self.credit * replicas).sum(axis=1), stages)
-        scale = np.zeros(stages)
-        np.maximum.at(scale, self.variant_stage, np.abs(self.credit).max(axis=1))
-        return bool((total >= -1e-6 * scale).all())
+        total = accuracy.stage_credit(self.credit, self.variant_stage, stages, replicas)
+        return accuracy.keeps_floor(total, accuracy.credit_scale(self.credit, self.variant_stage, stages))
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,14 @@ from functools import cached_property
 
 import numpy as np
 
-from optimizer.accuracy import floor_credit, lost_usd_per_hour
+from optimizer import accuracy
+from optimizer.accuracy import FLOOR_TOLERANCE, floor_credit, lost_usd_per_hour
 from optimizer.fleet.cards import node_shares
 from optimizer.fleet.packing import per_node
 from optimizer.fleet.plan import FleetPlan, InvalidPlanError, validate_plan
 from simulator.policy import FleetFacts
 
 __all__ = ["FleetPlan", "FleetProblem", "InvalidPlanError", "validate_plan"]
-
-FLOOR_TOLERANCE = 1e-6
-"""By how much of the largest contribution of one replica a mean may lie below its floor: solvers work to such a
-tolerance."""
 
 LIMIT_TOLERANCE = 1e-6
 """By how much of the largest demand what is unserved may exceed a limit."""
@@ -286,21 +283,19 @@ class FleetProblem:
     @cached_property
     def credit_scale(self) -> np.ndarray:
         """``[stage]`` largest contribution of one replica to the mean over the floor, above or below it."""
-        scale = np.zeros(len(self.demand_rps))
-        if self.floor_credit is not None:
-            np.maximum.at(scale, self.variant_stage, np.abs(self.floor_credit).max(axis=1, initial=0.0))
-        return scale
+        if self.floor_credit is None:
+            return np.zeros(len(self.demand_rps))
+        return accuracy.credit_scale(self.floor_credit, self.variant_stage, len(self.demand_rps))
 
     def credit(self, replicas: np.ndarray) -> np.ndarray:
         """``[stage]`` sum of what the replicas add to the mean accuracy over the floor; 0 without a floor."""
         if self.floor_credit is None:
             return np.zeros(len(self.demand_rps))
-        per_variant = (self.floor_credit * replicas).sum(axis=1)
-        return np.bincount(self.variant_stage, weights=per_variant, minlength=len(self.demand_rps))
+        return accuracy.stage_credit(self.floor_credit, self.variant_stage, len(self.demand_rps), replicas)
 
     def keeps_floor(self, replicas: np.ndarray) -> bool:
         """Whether the mean accuracy of every stage is at least its floor."""
-        return bool((self.credit(replicas) >= -FLOOR_TOLERANCE * self.credit_scale).all())
+        return accuracy.keeps_floor(self.credit(replicas), self.credit_scale)
 
     def brought_to_floor(self, replicas: np.ndarray) -> np.ndarray:
         """The same replicas without as many of those furthest below the floor as it takes to keep it."""

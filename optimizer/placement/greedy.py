@@ -141,12 +141,8 @@ def _price_of_capacity(problem: PlacementProblem) -> np.ndarray:
 
 def _decreasing(problem: PlacementProblem) -> list[np.ndarray]:
     """Orders of replicas, largest first: by the largest share of a resource, and by the sum of shares."""
-    capacity = np.append(problem.capacity.max(axis=0, initial=0.0), max(1, int(problem.node_gpus.max(initial=0))))
-    share = np.column_stack([problem.need, problem.gpus]) / np.where(capacity > 0.0, capacity, 1.0)
-    orders = []
-    for key in (share.max(axis=1), share.sum(axis=1)):
-        orders.append(np.argsort(-key[problem.replica_class], kind="stable"))
-    return orders
+    share = problem.largest_share
+    return [np.argsort(-key[problem.replica_class], kind="stable") for key in (share.max(axis=1), share.sum(axis=1))]
 
 
 GREEDY: dict[str, tuple[Callable[[PlacementProblem], Choice], bool]] = {

@@ -185,9 +185,7 @@ def _by_node(seats: Sequence[Seat | None]) -> dict[int, list[int]]:
 
 
 def _largest_first(problem: PlacementProblem, replicas: Sequence[int]) -> list[int]:
-    capacity = np.append(problem.capacity.max(axis=0, initial=0.0), max(1, int(problem.node_gpus.max(initial=0))))
-    share = np.column_stack([problem.need, problem.gpus]) / np.where(capacity > 0.0, capacity, 1.0)
-    size = share.max(axis=1)
+    size = problem.largest_share.max(axis=1)
     return sorted(replicas, key=lambda replica: (-size[problem.replica_class[replica]], replica))
 
 

@@ -121,6 +121,12 @@ class PlacementProblem:
         return self.gpu_memory_gib / np.maximum(self.cards, 1)
 
     @cached_property
+    def largest_share(self) -> np.ndarray:
+        """``[class, resource or GPUs]`` part that a replica claims of the most that any node has."""
+        most = np.append(self.capacity.max(axis=0, initial=0.0), max(1, int(self.node_gpus.max(initial=0))))
+        return np.asarray(np.column_stack([self.need, self.gpus]) / np.where(most > 0.0, most, 1.0))
+
+    @cached_property
     def limit(self) -> np.ndarray:
         """``[class]`` most replicas of its group on one node; a large number where there is no limit."""
         if len(self.group_limit) == 0:
