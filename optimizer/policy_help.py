@@ -96,8 +96,12 @@ def _kind(line: str) -> str:
 
 
 def _first_sentence(described: type[Any]) -> str:
-    text = " ".join((inspect.getdoc(described) or "").split("\n\n")[0].split())
-    return text or "No description"
+    return _plain((inspect.getdoc(described) or "").split("\n\n")[0]) or "No description"
+
+
+def _plain(text: str) -> str:
+    """A docstring's text on one line, without its marks."""
+    return " ".join(text.split()).replace("`", "")
 
 
 def _options(chosen: type[Any]) -> tuple[OptionHelp, ...]:
@@ -141,6 +145,6 @@ def _documented(described: type[Any]) -> dict[str, str]:
             r"^((?:\S[^\n]*,\n)*\S[^\n]*)\n((?:[ ]+[^\n]*\n?|\n)+)", section[1] if section else "", re.MULTILINE
         )
         for names, text in entries:
-            line = " ".join(text.split())
+            line = _plain(text)
             texts |= {part.split(":")[0].strip(): line for part in names.split(",")}
     return texts

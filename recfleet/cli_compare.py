@@ -112,44 +112,45 @@ def _introduce(console: Console, scenario: Scenario) -> None:
 def _conclude(console: Console, comparison: Comparison, out: Path, quiet: bool) -> None:
     from rich.markup import escape
 
+    from recfleet.fitted_table import print_line
+
     if not quiet:
         console.print()
-        _ranking(console, comparison)
-        _accounts(console, comparison)
+        _ranking(comparison)
+        _accounts(comparison)
     for check in comparison.checks:
         for failure in check.failures:
             console.print(f"[bold red]INVARIANT FAILED[/bold red] {escape(check.name)}: {escape(failure)}")
     if not quiet:
-        console.print(f"report: {escape(str(out / 'report.html'))}\n")
-    console.print(f"[bold]Verdict:[/bold] {escape(comparison.verdict.text)}", soft_wrap=True)
+        console.print(f"report: {escape(str(out / 'report.html'))}\n", soft_wrap=True)
+    headline, *others = comparison.verdict.lines
+    print_line(headline, lead="Verdict: ")
+    for line in others:
+        print_line(line, indent="  ")
 
 
-def _ranking(console: Console, comparison: Comparison) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _ranking(comparison: Comparison) -> None:
+    from recfleet.fitted_table import Column, print_fitted, print_line
     from recfleet.report.ranking import COLUMNS, ranked_rows
 
-    shown = _SHOWN if console.width >= _TABLE_WIDTH else _SHOWN[:4]
-    columns = [(i, c) for i, c in enumerate(COLUMNS) if c.metric in shown]
     rows = ranked_rows(comparison)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("policy", no_wrap=True)
-    table.add_column("objectives", no_wrap=True)
-    for _, column in columns:
-        table.add_column(_heading(column.heading, column.unit), justify="right", no_wrap=True)
-    for row in rows:
-        style = "bold green" if row.winner else "dim" if row.clairvoyant else ""
-        cells = [row.cells[i].mean for i, _ in columns]
-        name = escape(f"{row.policy} *" if row.clairvoyant else row.policy)
-        table.add_row(name, "held" if row.holds else "missed", *cells, style=style)
-    console.print(table)
+    columns = [
+        Column("policy", [f"{row.policy} *" if row.clairvoyant else row.policy for row in rows], right=False),
+        Column("objectives", ["held" if row.holds else "missed" for row in rows], right=False),
+        *(
+            Column(_heading(c.heading, c.unit), [row.cells[i].mean for row in rows], rank=1 + _RANKS.index(c.metric))
+            for i, c in enumerate(COLUMNS)
+            if c.metric in _RANKS
+        ),
+    ]
+    styles = ["bold green" if row.winner else "dim" if row.clairvoyant else "" for row in rows]
+    print_fitted(columns, hint="they are in the report", styles=styles)
     if any(row.clairvoyant for row in rows):
-        console.print("* sees the future: a yardstick")
+        print_line("* sees the future: a yardstick")
     for row in rows:
         if not row.holds:
-            console.print(f"{row.policy} misses: {row.misses}", markup=False, soft_wrap=True)
-    console.print()
+            print_line(f"{row.policy} misses: {row.misses}")
+    print_line("")
 
 
 def _heading(heading: str, unit: str) -> str:
@@ -158,28 +159,27 @@ def _heading(heading: str, unit: str) -> str:
     return "\n".join([*words, unit])
 
 
-_SHOWN = (
+_RANKS = (
     "cost_usd",
-    "gap",
     "slo_attainment",
+    "gap",
     "p99_ms",
-    "waste_gpu_hours",
     "utilisation_gpu",
+    "waste_gpu_hours",
     "utilisation_cpu",
 )
-"""Columns of the ranking in a terminal; only the first four in a narrow one."""
+"""Columns of the ranking in a terminal; in a narrow one as many of the first as find room."""
 _TABLE_WIDTH = 120
 
 
-def _accounts(console: Console, comparison: Comparison) -> None:
+def _accounts(comparison: Comparison) -> None:
     """Conservation of every run, then of all."""
     from recfleet.checks import conservation_line
+    from recfleet.fitted_table import print_line
 
     width = max(len(policy) for policy in comparison.policies)
     for run in comparison.runs:
-        console.print(
-            f"  {run.policy:<{width}} seed {run.seed}  {conservation_line([run])}", markup=False, soft_wrap=True
-        )
-    console.print(comparison.conservation, markup=False, soft_wrap=True)
+        print_line(f"{run.policy:<{width}} seed {run.seed}  {conservation_line([run])}", indent="  ")
+    print_line(comparison.conservation)
     passed = sum(check.ok for check in comparison.checks)
-    console.print(f"{passed} of {len(comparison.checks)} invariants hold in every run")
+    print_line(f"{passed} of {len(comparison.checks)} invariants hold in every run")

@@ -46,12 +46,15 @@ def policies(
 
 def _print_list(everything: list[PolicyHelp]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console()
-    for title, wrappers in (("policy", False), ("wrapper, around any policy", True)):
-        table = Table(title, "what it does", box=None, pad_edge=False, header_style="bold")
+    console = Console(highlight=False)
+    for title, meaning, wrappers in (
+        ("policy", "what it does", False),
+        ("wrapper", "what it does, around any policy", True),
+    ):
+        table = Table(Column(title, no_wrap=True), meaning, box=None, pad_edge=False, header_style="bold")
         for one in everything:
             if (one.kind == "wrapper") == wrappers:
                 table.add_row(Text(one.name), Text(one.summary))
@@ -62,15 +65,16 @@ def _print_list(everything: list[PolicyHelp]) -> None:
 
 def _print_one(found: PolicyHelp) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console()
+    console = Console(highlight=False)
     console.print(Text(f"{found.name} ({found.kind}): {found.summary}"))
     if not found.options:
         console.print(Text("No options."))
         return
-    table = Table("option", "default", "unit", "what it does", box=None, pad_edge=False, header_style="bold")
+    whole = (Column(heading, no_wrap=True) for heading in ("option", "default", "unit"))
+    table = Table(*whole, "what it does", box=None, pad_edge=False, header_style="bold")
     for option in found.options:
         default = "must be given" if option.default is None else option.default
         table.add_row(Text(option.name), Text(default), Text(option.unit), Text(option.text))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from recfleet.checks import Check, check_certificates, check_runs, conservation_line
 from recfleet.run_record import RunRecord
-from recfleet.verdict import Standing, Verdict, judge, standings
+from recfleet.standings import Standing, standings
+from recfleet.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     import pandas as pd

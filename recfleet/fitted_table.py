@@ -63,7 +63,7 @@ class Column:
     @property
     def title(self) -> str:
         """The header on one line."""
-        return self.header.replace("-\n", "-").replace("\n", " ")
+        return self.header.replace("-\n", "-").replace("\n", " ").strip()
 
     @property
     def width(self) -> int:
@@ -106,7 +106,9 @@ def shown_columns(columns: Sequence[Column], room: int | None) -> list[Column]:
     return [kept[place] for place in sorted(chosen)]
 
 
-def print_fitted(columns: Sequence[Column], wide: bool = False, hint: str = "--wide shows all") -> list[Column]:
+def print_fitted(
+    columns: Sequence[Column], wide: bool = False, hint: str = "--wide shows all", styles: Sequence[str] = ()
+) -> list[Column]:
     """Print the columns that fit and name the others; all columns where output goes to a file or a pipe.
 
     Parameters
@@ -117,6 +119,8 @@ def print_fitted(columns: Sequence[Column], wide: bool = False, hint: str = "--w
         Print all, however narrow the terminal.
     hint
         How to see what was left out.
+    styles
+        ``styles[row]`` of rich, where rows are to stand out.
 
     Returns
     -------
@@ -135,8 +139,8 @@ def print_fitted(columns: Sequence[Column], wide: bool = False, hint: str = "--w
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in shown:
         table.add_column(Text(column.header), justify="right" if column.right else "left", no_wrap=True)
-    for row in zip(*(column.cells for column in shown), strict=True):
-        table.add_row(*(Text(cell) for cell in row))
+    for place, row in enumerate(zip(*(column.cells for column in shown), strict=True)):
+        table.add_row(*(Text(cell) for cell in row), style=styles[place] if styles else None)
     Console(width=sum(column.width + _GAP for column in shown), highlight=False).print(table)
     left_out = [column.title for column in shown_columns(columns, None) if column not in shown]
     if left_out:
@@ -160,10 +164,26 @@ def folded(text: str, width: int, indent: str = "") -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def print_line(text: str) -> None:
-    """Print a sentence, wrapped where a terminal is narrow."""
-    room = _room()
-    typer.echo(text if room is None else textwrap.fill(text, max(room, 20), break_on_hyphens=False))
+def print_line(text: str, lead: str = "", indent: str = "") -> None:
+    """Print a sentence, wrapped at its words where a terminal is narrow.
+
+    Parameters
+    ----------
+    lead
+        What comes before it, in bold.
+    indent
+        What each line begins with.
+    """
+    room, whole = _room(), f"{lead}{text}"
+    lines = indent + whole if room is None else textwrap.fill(
+        whole,
+        max(room, 20),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )  # fmt: skip
+    typer.echo(f"{indent}{typer.style(lead, bold=True)}{lines[len(indent) + len(lead) :]}" if lead else lines)
 
 
 def significant(value: float, digits: int = 3) -> str:

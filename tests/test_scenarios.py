@@ -129,7 +129,7 @@ def test_all_eight_policies_run_and_leave_every_file(tmp_path: Path, capsys: pyt
     out = tmp_path / "out"
     assert cli.run(["compare", str(scenario), "--out", str(out), "--workers", "1"]) == 0
     printed = capsys.readouterr().out
-    assert printed.strip().splitlines()[-1].startswith("Verdict: ")
+    assert "\nVerdict: " in printed
     assert "every request accounted for" in printed
     assert {path.name for path in out.iterdir()} == FILES
     assert not (tmp_path / "out.partial").exists()

@@ -36,7 +36,7 @@ class DocumentLpOptions:
         Replica equivalents per hour that a stage's allocation may rise; with `horizon_s`, which sees the peaks that a
         limit must rise ahead of.
     forecast
-        Of `horizon_s`: ``peak_and_trend``, or a method of `optimizer.forecasting.methods` but the oracle.
+        Of `horizon_s`: ``peak_and_trend``, or a method of docs/forecasting.md but the oracle.
     forecast_level
         Of `horizon_s`: quantile of such a method's forecast that is prepared for.
     forecast_period_s

@@ -10,7 +10,7 @@ from recfleet.report.style import INK, MUTED, figure_style, policy_colours
 
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
-    from recfleet.verdict import Standing
+    from recfleet.standings import Standing
 
 __all__ = ["draw"]
 

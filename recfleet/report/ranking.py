@@ -12,7 +12,7 @@ from recfleet.report.style import policy_colours
 
 if TYPE_CHECKING:
     from recfleet.comparison import Comparison
-    from recfleet.verdict import Standing
+    from recfleet.standings import Standing
 
 __all__ = ["COLUMNS", "Cell", "RankedRow", "ranked_rows", "ranking_html"]
 

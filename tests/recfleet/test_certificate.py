@@ -110,8 +110,9 @@ def test_paying_less_without_meeting_the_condition_has_a_reason(given: Compariso
     run = cheap(given.runs[0], 0.01)
     certificate = with_certificate(run, given.certificates[0], short=7)
     assert "in 7 of 40 slots, with 25 % of the requests" in why_below(run, certificate)
-    text = judge([dataclasses.replace(run, bound_usd=0.1)], [certificate]).text
-    assert "less, because it did not meet that condition: in 7 of 40 slots" in text
+    verdict = judge([dataclasses.replace(run, bound_usd=0.1)], [certificate])
+    assert "less, without keeping its condition in every slot (see the report)" in str(verdict)
+    assert "did not meet that condition: in 7 of 40 slots" in " ".join(verdict.details)
 
 
 def test_paying_less_than_the_optimum_after_meeting_its_condition_is_a_failure(given: Comparison) -> None:
@@ -135,8 +136,20 @@ def test_a_bound_above_the_optimum_or_a_ledger_that_does_not_sum_is_a_failure(gi
 
 def test_verdict_says_where_the_winner_stands(given: Comparison) -> None:
     text = given.verdict.text
-    assert "The clairvoyant optimum, the cheapest sequence of whole fleets" in text
+    assert "The clairvoyant optimum is the cheapest sequence of whole fleets" in text
     assert f"{given.certificates[0].optimum.lower_usd:,.2f}"[:2] in text
+
+
+def test_an_open_bracket_is_said_to_depend_on_what_was_compared(given: Comparison) -> None:
+    run, certificate = given.runs[0], given.certificates[0]
+    lower = certificate.optimum.lower_usd
+    opened, closed = (
+        dataclasses.replace(certificate, optimum=dataclasses.replace(certificate.optimum, upper_usd=upper))
+        for upper in (1.1 * lower, lower)
+    )
+    span = f"lies between {lower:,.2f} and {1.1 * lower:,.2f} USD (its ends move a little with the set of policies"
+    assert span in str(judge([run], [opened]))
+    assert f"is {lower:,.2f} USD; " in str(judge([run], [closed]))
 
 
 @pytest.mark.usefixtures("words_only")

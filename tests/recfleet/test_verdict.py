@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recfleet.optimum_words import excess
 from recfleet.run_record import RunRecord
-from recfleet.verdict import _excess, judge, standings
+from recfleet.standings import standings
+from recfleet.verdict import judge
 from tests.recfleet.fakes import record, replaced
 
 
@@ -28,9 +30,28 @@ def run(policy: str, cost: float, attainment: float, seed: int = 1, *, sees: boo
 def test_the_cheapest_that_holds_wins() -> None:
     verdict = judge([run("static_peak", 100, 0.999), run("hpa", 80, 0.97), run("mip", 50, 0.995)])
     assert verdict.winner == "mip"
-    assert "50 % less than static peak (static_peak, 100.00 USD)" in verdict.text
-    assert "37.5 % less than the Kubernetes HPA (hpa, 80.00 USD, which misses feed's objective)" in verdict.text
+    assert "mip is the cheapest policy that holds every service's objective: 50.00 USD for " in verdict.headline
+    assert "; worst service: feed, 99.5 % of requests within 50 ms, 99 % asked." in verdict.headline
+    assert "50 % less than static peak (static_peak: 100.00 USD, worst service 99.9 %)" in verdict.lines[1]
+    against = "37.5 % less than the Kubernetes HPA (hpa: 80.00 USD, worst service 97 %, misses feed's objective)"
+    assert against in verdict.lines[1]
     assert "5.00 times the lower bound of 10.00 USD" in verdict.text
+
+
+def test_what_is_printed_is_a_handful_of_lines_and_the_report_says_more() -> None:
+    runs = [run("static_peak", 100, 0.999), run("hpa", 80, 0.97), run("mip", 50, 0.995), run("a", 51, 0.999)]
+    runs = [out_for(r, 265 if r.policy == "mip" else 10) for r in runs] + [run("oracle", 40, 0.999, sees=True)]
+    verdict = judge(runs)
+    assert str(verdict) == "\n".join(verdict.lines)
+    assert len(verdict.lines) == 5
+    assert max(map(len, verdict.lines)) < 200
+    assert verdict.details
+    assert not set(verdict.details) & set(verdict.lines)
+    assert verdict.text == " ".join([*verdict.lines, *verdict.details])
+
+
+def test_nearly_all_is_not_all() -> None:
+    assert "worst service: feed, 99.998 % of requests" in judge([run("mip", 50, 0.99998)]).headline
 
 
 def test_a_cheap_policy_that_misses_one_service_does_not_win() -> None:
@@ -103,7 +124,7 @@ def test_a_dearer_yardstick_is_explained() -> None:
 
 def test_equal_costs_and_single_seeds_are_worded_so() -> None:
     text = judge([run("mip", 50, 0.999), run("static_peak", 50, 0.995), run("hpa", 60, 0.999)]).text
-    assert "It costs as much as static peak (static_peak, 50.00 USD) and 16.7 % less than" in text
+    assert "That is as much as static peak (static_peak: 50.00 USD, worst service 99.5 %) and 16.7 % less than" in text
     alone = judge([run("mip", 50, 0.999), run("b", 60, 0.999)]).text
     assert "Next is b, 10.00 USD dearer." in alone
     assert "same seeds" not in alone
@@ -113,7 +134,7 @@ def test_none_holds() -> None:
     verdict = judge([run("static_peak", 100, 0.98), run("mip", 50, 0.985)])
     assert verdict.winner is None
     assert verdict.closest == "mip"
-    assert "feed, answers 98.5 % of requests within 50 ms where 99 % is asked for, 0.5 points short" in verdict.headline
+    assert "feed, 98.5 % of requests within 50 ms, 99 % asked, 0.5 points short" in verdict.headline
     assert "a looser objective" in verdict.text
     helped = judge([run("mip", 50, 0.985), run("oracle", 70, 0.999, sees=True)])
     assert "oracle, which sees the future, holds them for 70.00 USD" in helped.text
@@ -128,7 +149,7 @@ def test_a_tie_names_all() -> None:
 def test_one_policy_alone() -> None:
     verdict = judge([run("mip", 50, 0.999)])
     assert verdict.winner == "mip"
-    assert "With one seed there is no confidence interval" in verdict.text
+    assert verdict.lines[-1].startswith("One seed gives no confidence interval")
 
 
 def test_differences_are_paired_over_seeds() -> None:
@@ -175,6 +196,6 @@ def test_a_policy_that_misses_an_accuracy_floor_does_not_hold() -> None:
 
 
 def test_an_excess_of_hundreds_of_percent_is_no_power_of_ten() -> None:
-    assert [_excess(share) for share in (0.00019, 0.077, 0.994, 3.02, 21.0)] == [
+    assert [excess(share) for share in (0.00019, 0.077, 0.994, 3.02, 21.0)] == [
         "0.019 %", "7.7 %", "99 %", "302 %", "2,100 %",
     ]  # fmt: skip
