@@ -22,10 +22,11 @@ def conformance(
 ) -> None:
     """Check the autoscalers against published cases: inputs, and the numbers that the project itself expects.
 
-    DIR holds any of hpa_cases.csv (Kubernetes), kpa_cases.csv (Knative) and rayserve_cases.csv (Ray Serve).
+    DIR holds any of hpa_cases.csv (Kubernetes), kpa_cases.csv (Knative) and rayserve_cases.csv (Ray Serve): tables of
+    those projects' test cases, which recfleet does not ship (docs/autoscalers.md says what they are).
     Exit code 0: every row passes; 1: some row does not; 2: the input cannot be used.
 
-    Example: recfleet conformance ../shared/conformance
+    Example, where DIR lies beside the checkout: recfleet conformance ../shared/conformance
     """
     try:
         results = _check(folder)
@@ -45,7 +46,8 @@ def _check(folder: Path) -> dict[str, list[CaseResult]]:
     from optimizer.conformance.case import PROJECTS
 
     if not folder.is_dir():
-        raise InputError(str(folder), "there is no such folder", "give a folder with files of cases")
+        fix = "give a folder with files of cases, which recfleet does not ship (docs/autoscalers.md)"
+        raise InputError(str(folder), "there is no such folder", fix)
     there = {name: project for name, project in PROJECTS.items() if (folder / project.file_name).is_file()}
     if not there:
         known = ", ".join(project.file_name for project in PROJECTS.values())

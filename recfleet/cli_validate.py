@@ -28,6 +28,12 @@ def validate(
     log: Annotated[
         Path | None, typer.Option(help="Log of requests, Parquet or CSV: arrival_s, start_s, done_s, batch (, items).")
     ] = None,
+    server_log: Annotated[
+        Path | None, typer.Option(help="Or a server job's JSON, which has its profile in it, with the .npz beside it.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Of --server-log: which run; by default the first that is held out.")
+    ] = None,
     max_batch: Annotated[int | None, typer.Option(help="Most units of a batch, in the profile's unit.")] = None,
     max_wait_ms: Annotated[float | None, typer.Option(help="Longest wait of a batch's first request.")] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Of a log: how many replicas served it.")] = 1,
@@ -59,17 +65,21 @@ def validate(
 ) -> None:
     """Predict a served log from a profile, by the simulator's own data plane, and compare.
 
-    Offline, from files: --profile, --log, --max-batch, --max-wait-ms. Live: --model and --trace; the model is profiled
-    here, served by the wall clock, predicted and compared. Prints latency quantiles, throughput and mean batch,
-    measured and predicted, with 90 % intervals. Exit code 2: the input cannot be used. docs/fidelity.md tells more.
+    Offline, from files: --profile, --log, --max-batch, --max-wait-ms; or --server-log, a job of the project's own
+    server (docs/results/fidelity/logs has some). Live: --model and --trace; the model is profiled here, served by the
+    wall clock, predicted and compared, which needs torch. Prints latency quantiles, throughput and mean batch, measured
+    and predicted, with 90 % intervals. Exit code 2: the input cannot be used. docs/fidelity.md tells more.
 
-    Examples: recfleet validate --profile p.json --log log.parquet --max-batch 16 --max-wait-ms 2 --json out.json ;
-    recfleet validate --model two_tower --trace trace.parquet --rate 20 --max-batch 4
+    Examples: recfleet validate --server-log docs/results/fidelity/logs/sasrec-bf16-graph.json ; with files of yours:
+    recfleet validate --profile p.json --log log.parquet --max-batch 16 --max-wait-ms 2
     """
     _check_outputs(as_json, figure, keep)
     live = model is not None or model_folder is not None
-    if live == (log is not None):
-        raise InputError("validate", "takes --log with --profile, or --model with --trace", "give one of the two pairs")
+    if live + (log is not None) + (server_log is not None) != 1:
+        ways = "takes --log with --profile, or --server-log, or --model with --trace"
+        raise InputError("validate", ways, "give one of the three")
+    if run is not None and server_log is None:
+        raise InputError("--run", "is of a --server-log", "add one, or leave it out")
     from recfleet.validating import Uncertainty, validate_live, validate_log
 
     if drift is not None and not 0.0 <= drift < 1.0:
@@ -83,6 +93,12 @@ def validate(
         plan = _model_plan(model, model_folder, device, precision, mode, threads, items)
         arrival_s = _arrivals(trace, rate, seconds)
         found = validate_live(plan, arrival_s, cap, wait_s, profile_s, uncertainty, keep, quiet)
+    elif server_log is not None:
+        from recfleet.validating_jobs import validate_job
+
+        if shared or replicas != 1 or any(given is not None for given in (profile, max_batch, max_wait_ms)):
+            raise InputError("--server-log", "says itself what served it, and how", "leave those options out")
+        found = validate_job(server_log, run, uncertainty, calibration)
     else:
         if profile is None or max_batch is None or max_wait_ms is None:
             missing = "--profile" if profile is None else "--max-batch" if max_batch is None else "--max-wait-ms"

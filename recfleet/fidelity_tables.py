@@ -41,12 +41,18 @@ def print_comparison(found: Validated) -> None:
     console.print(found.title, markup=False)
     console.print(table)
     about = found.about
-    rule = f"batches of up to {about['max_batch']}, waiting up to {about['max_wait_ms']:g} ms"
+    caps, waits = _by_stage(about["max_batch"]), _by_stage(about["max_wait_ms"])
+    rule = f"batches of up to {caps}, waiting up to {waits} ms"
     console.print(
         f"{about['replicas']} replica{'s' if about['replicas'] > 1 else ''}, {rule}; intervals from "
         f"{about['replicates']} predictions: the profile's spread, {100 * about['drift']:.2g} % between runs, luck.",
         markup=False,
     )
+
+
+def _by_stage(value: float | list[float]) -> str:
+    """A number, or those of several stages in order."""
+    return " then ".join(f"{one:g}" for one in value) if isinstance(value, list) else f"{value:g}"
 
 
 def _digits(value: float) -> str:

@@ -15,6 +15,7 @@ from simulator.fidelity.log_file import COLUMNS, write_log
 from simulator.fidelity.prediction import predict
 from simulator.fidelity.setup import served_stage
 from simulator.fidelity.summary import METRICS
+from tests.benchmarks.fidelity_keep import FOLDER
 from tests.workloads.profile_documents import small_document
 from workloads.profile import load_profile, profile_from_document, save_profile
 from workloads.server.arrivals import arrivals
@@ -22,6 +23,7 @@ from workloads.trace import ArrayTrace, TraceInfo
 from workloads.trace.parquet import write_parquet
 
 FAST = ["--replicates", "20", "--quiet"]
+JOB = str(FOLDER / "sasrec-bf16-graph.json")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,26 @@ def test_a_log_of_the_simulators_own_has_next_to_no_error(files: Path, tmp_path:
     assert b"measured" in figure.read_bytes()
 
 
+def test_a_run_of_a_kept_server_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a fresh clone: the held-out run by default, and what was measured is what the job's file says."""
+    out, calibration = tmp_path / "v.json", tmp_path / "c.json"
+    job = ["validate", "--server-log", JOB, "--replicates", "20", "--json", str(out)]
+    assert run(job) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "sasrec-bf16-graph on NVIDIA H200, run003: 20,031 requests, poisson at load 0.9, predicted from" in told
+    assert "1 replica, batches of up to 32, waiting up to 1 ms" in told
+    found = json.loads(out.read_text())
+    assert found["about"]["run"] == "run003"
+    assert abs(found["error"]["throughput_rps"]) < 0.02
+    assert run(["calibrate", "--server-log", JOB, "--out", str(calibration), "--quiet"]) == 0
+    for name, in_sample in (("run000", True), ("run003", False)):
+        assert run([*job, "--run", name, "--calibration", str(calibration)]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert ("on this very run: no test of it" in told) == in_sample
+        assert json.loads(out.read_text())["about"]["in_sample"] is in_sample
+        assert abs(json.loads(out.read_text())["error"]["mean_ms"]) < 0.1
+
+
 def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_parquet(files / "log.parquet")
     frame["done_s"] = frame.start_s + 1e-4
@@ -81,6 +103,12 @@ def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: 
     ("arguments", "words"),
     [
         ([], "takes --log with --profile"),
+        (["--log", "LOG", "--server-log", "JOB"], "takes --log with --profile"),
+        (["--server-log", "JOB", "--max-batch", "8"], "says itself what served it"),
+        (["--server-log", "JOB", "--replicas", "2"], "says itself what served it"),
+        (["--server-log", "JOB", "--run", "run999"], "give one of run000, run001, run003, run006, run013"),
+        (["--server-log", "P"], "cannot be read"),
+        (["--log", "LOG", "--run", "run000"], "is of a --server-log"),
         (["--log", "LOG", "--model", "dlrm"], "takes --log with --profile"),
         (["--log", "LOG"], "needs --profile"),
         (["--log", "LOG", "--profile", "P", "--max-batch", "6"], "needs --max-wait-ms"),
@@ -106,7 +134,8 @@ def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: 
 def test_bad_input_ends_with_two_and_a_line(
     arguments: list[str], words: str, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = {"LOG": str(files / "log.parquet"), "P": str(files / "p.json"), "P/sub": str(files / "p.json" / "sub")}
+    names = {"LOG": str(files / "log.parquet"), "P": str(files / "p.json"), "JOB": JOB}
+    names["P/sub"] = str(files / "p.json" / "sub")
     assert run(["validate", *(names.get(each, each) for each in arguments)]) == 2
     told = capsys.readouterr().err
     assert names.get(words, words) in told

@@ -1,0 +1,100 @@
+"""A run of a server's job, as its log was kept, against what the job's own profile predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recfleet.validating import Uncertainty, Validated
+from workloads.errors import InputError
+
+if TYPE_CHECKING:
+    from simulator.fidelity.calibration import Calibration
+    from simulator.fidelity.comparison import Spread
+    from simulator.fidelity.server_logs import JobLog, JobRun
+
+__all__ = ["validate_job"]
+
+
+def validate_job(path: Path, name: str | None, uncertainty: Uncertainty, calibration: Path | None) -> Validated:
+    """Predict a run of a job from the profile that the job measured, with the assembly of batches as measured there.
+
+    Parameters
+    ----------
+    path
+        ``NAME.json`` of `workloads.server`, with ``NAME.npz`` beside it.
+    name
+        The run; by default the first that no calibration may be fitted on.
+    calibration
+        A file of ``recfleet calibrate`` on the same job.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used, or there is no such run.
+    """
+    from simulator.fidelity.comparison import LEAST_DRIFT, Spread
+    from simulator.fidelity.server_logs import compare_run, job_drift, read_job_log
+
+    log = read_job_log(path)
+    run = _run_of(path, log, name)
+    drift = job_drift(log) if uncertainty.drift is None else uncertainty.drift
+    applied: dict[str, Any] = {}
+    if calibration is None:
+        spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
+        comparison = compare_run(log, run, spread)
+    else:
+        found = _calibration_of(calibration, log)
+        if uncertainty.drift is None:
+            drift = max(LEAST_DRIFT, found.drift)
+        spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
+        comparison = compare_run(log, run, spread, mend=found.mended)
+        applied = {"calibration": str(calibration), "factor": found.factor, "in_sample": run.name in found.fitted_on}
+    return Validated(comparison, run.log.requests(), _title(log, run, applied), _about(log, run, spread) | applied)
+
+
+def _run_of(path: Path, log: JobLog, name: str | None) -> JobRun:
+    runs = {run.name: run for run in log.runs}
+    if name is None:
+        return next((run for run in log.runs if run.plan.held_out), log.runs[0])
+    if name not in runs:
+        raise InputError(f"--run {name}", f"{path} has no such run", f"give one of {', '.join(runs)}")
+    return runs[name]
+
+
+def _calibration_of(path: Path, log: JobLog) -> Calibration:
+    from simulator.fidelity.calibration_file import read_calibration
+
+    found = read_calibration(path)
+    if found.name != log.job.name:
+        raise InputError(f"--calibration {path}", f"is of {found.name}, not of {log.job.name}", "give one of this job")
+    return found
+
+
+def _title(log: JobLog, run: JobRun, applied: dict[str, Any]) -> str:
+    plan, device = run.plan, log.found["profiles"][0]["device"]["name"]
+    title = (
+        f"{log.job.name} on {device}, {run.name}: {len(run.log.requests().arrival_s):,} requests, {plan.arrivals} at "
+        f"load {plan.load:g}, predicted from the job's own profile and assembly of batches"
+    )
+    if not applied:
+        return title
+    return f"{title}, calibrated" + (" on this very run: no test of it" if applied["in_sample"] else "")
+
+
+def _about(log: JobLog, run: JobRun, spread: Spread) -> dict[str, Any]:
+    """Of one stage as of any log; of several, the rules in a list."""
+    plan, device = run.plan, log.found["profiles"][0]["device"]
+    waits_ms = [1e3 * wait_s for wait_s in plan.max_wait_s]
+    return {
+        "job": log.job.name,
+        "run": run.name,
+        "device": device["id"],
+        "requests": len(run.log.requests().arrival_s),
+        "max_batch": plan.max_batch[0] if len(plan.max_batch) == 1 else list(plan.max_batch),
+        "max_wait_ms": waits_ms[0] if len(waits_ms) == 1 else waits_ms,
+        "replicas": log.job.replicas,
+        "replicates": spread.replicates,
+        "drift": spread.drift,
+        "seed": spread.seed,
+    }
