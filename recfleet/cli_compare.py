@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,11 +59,12 @@ def compare(
     from recfleet.cli_runs import policy_names, telling_what_is_kept
     from recfleet.comparing import check_policies
     from recfleet.comparing import compare as run
+    from recfleet.fitted_table import terminal_width
     from recfleet.output import check_target
     from recfleet.progress import Silent
     from simulator.scenario import load_scenario
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
+    console = Console(highlight=False, width=terminal_width() or _PIPE_WIDTH)
     specs = policy_names(policies)
     out = out or Path("out") / scenario.stem
     check_target(out)
@@ -169,7 +169,8 @@ _RANKS = (
     "utilisation_cpu",
 )
 """Columns of the ranking in a terminal; in a narrow one as many of the first as find room."""
-_TABLE_WIDTH = 120
+_PIPE_WIDTH = 120
+"""Of the scenario's description where output goes to a file or a pipe."""
 
 
 def _accounts(comparison: Comparison) -> None:

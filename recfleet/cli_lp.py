@@ -105,11 +105,11 @@ def lp(
             "solver": solver,
         }
         rolling = None if horizon is None else RollingPlan(horizon, forecast or "last_value", level, period)
-        _check_rolling(rolling, example, forecast, level, period, options)
-        solved = _example(seed, capacity, options) if demand is None else _file(
+        _check_rolling(rolling, forecast, level, period, options)
+        solved = _example(seed, capacity, options, rolling) if demand is None else _file(
             demand, column, capacity, price_column, options, rolling
         )  # fmt: skip
-        chance = _chance(solved, seed, draws, options) if example else None
+        chance = _chance(solved, seed, draws, options) if example and rolling is None else None
         if out is not None:
             write_solved(solved, out)
     except RecfleetError as error:
@@ -153,7 +153,6 @@ def _check(
 
 def _check_rolling(
     rolling: RollingPlan | None,
-    example: bool,
     forecast: str | None,
     level: float | None,
     period: int | None,
@@ -165,13 +164,11 @@ def _check_rolling(
         if level is not None or period is not None:
             name = "--level" if level is not None else "--period"
             raise InputError(f"lp {name}", "it says how --horizon forecasts", "add --horizon")
-    elif example:
-        raise InputError("lp --horizon", "the worked case has independent draws to forecast", "give --demand FILE")
     else:
         check_rolling(rolling, options)
 
 
-def _example(seed: int, capacity: list[float] | None, options: dict[str, Any]) -> Solved:
+def _example(seed: int, capacity: list[float] | None, options: dict[str, Any], rolling: RollingPlan | None) -> Solved:
     import numpy as np
 
     from optimizer.document_lp import document_lp
@@ -183,7 +180,10 @@ def _example(seed: int, capacity: list[float] | None, options: dict[str, Any]) -
         )
     series = worked_case_demand(np.random.default_rng(np.random.SeedSequence(seed)))
     limit = capacity[0] if capacity else CAPACITY
-    return Solved(document_lp(series, limit, **options), ["demand"], f"worked case, synthetic, seed {seed}")
+    source = f"worked case, synthetic, seed {seed}"
+    if rolling is not None:
+        return rolled(series, limit, ["demand"], source, rolling, options)
+    return Solved(document_lp(series, limit, **options), ["demand"], source)
 
 
 def _file(

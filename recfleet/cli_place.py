@@ -54,7 +54,9 @@ def place(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="CPU time at most for columns; wall clock for mip.")] = 10.0,
     gap: Annotated[float, typer.Option(min=0.0, max=1.0, help="Proven gap at which columns is content.")] = 0.0,
-    out: Annotated[Path | None, typer.Option(help="Write the best placement: a row an instance.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the best placement: a row an instance, in the file's order.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Place instances on nodes: nodes used by each method, how far above what is proven necessary, what did not fit.
@@ -130,7 +132,14 @@ def _solve(cluster: ClusterInput, names: list[str], seconds: float, gap: float) 
     limits = ColumnLimits(gap=gap, cpu_s=seconds)
     for name in names:
         began_s = time.process_time()
-        plans[name] = place_by(cluster.problem, name, sequence=cluster.arrival, limits=limits, seconds=seconds)
+        plans[name] = place_by(
+            cluster.problem,
+            name,
+            sequence=cluster.arrival,
+            node_order=cluster.listed,
+            limits=limits,
+            seconds=seconds,
+        )
         cpu_s[name] = time.process_time() - began_s
     return _Answer(plans, cpu_s, fluid_bound(cluster.problem), sharpened_bound(cluster.problem))
 
@@ -213,9 +222,11 @@ def _write(out: Path, cluster: ClusterInput, plan: PlacementPlan) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["instance_sn", "app", "node", "gpus"])
-            for name, app, seat in zip(cluster.instance, cluster.app, plan.seats, strict=True):
+            for replica in cluster.arrival:
+                seat = plan.seats[replica]
                 gpus = " ".join(map(str, seat.gpus)) if seat else ""
-                writer.writerow([name, app, cluster.node[seat.node] if seat else "", gpus])
+                node = cluster.node[seat.node] if seat else ""
+                writer.writerow([cluster.instance[replica], cluster.app[replica], node, gpus])
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ __all__ = [
     "print_line",
     "shown_columns",
     "significant",
+    "terminal_width",
     "with_prefix",
 ]
 
@@ -131,7 +132,7 @@ def print_fitted(
     from rich.table import Table
     from rich.text import Text
 
-    room = None if wide else _room()
+    room = None if wide else terminal_width()
     shown = shown_columns(columns, room)
     if len(shown) < len(shown_columns(columns, None)):
         columns = [column.folded() for column in columns]
@@ -174,7 +175,7 @@ def print_line(text: str, lead: str = "", indent: str = "") -> None:
     indent
         What each line begins with.
     """
-    room, whole = _room(), f"{lead}{text}"
+    room, whole = terminal_width(), f"{lead}{text}"
     lines = indent + whole if room is None else textwrap.fill(
         whole,
         max(room, 20),
@@ -229,7 +230,7 @@ def with_prefix(value: float, digits: int = 3) -> str:
     return significant(value, digits)
 
 
-def _room() -> int | None:
+def terminal_width() -> int | None:
     """Width of the terminal, or what COLUMNS says; None for a file or a pipe where it says nothing."""
     from rich.console import Console
 

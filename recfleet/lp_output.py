@@ -142,7 +142,8 @@ def _verdict(solved: Solved) -> str:
     if result.status == "optimal":
         short = sum(row[5] for row in solved.short)
         missing = f", {short:,.1f} short in {len(solved.short)} slots" if short else ""
-        return f"optimal: waste {result.waste_linear:,.1f} in all, {result.waste_squared:,.1f} squared{missing}"
+        of_plans = "each plan is optimal; against the demand that came: " if solved.first_slot else "optimal: "
+        return f"{of_plans}waste {result.waste_linear:,.1f} in all, {result.waste_squared:,.1f} squared{missing}"
     reasons = []
     if solved.short:
         slots = ", ".join(f"{slot} (by {by:,.1f}{f' of {name}' * several})" for name, slot, _, _, _, by in solved.short)

@@ -47,8 +47,8 @@ class ClusterInput:
         ``[node]`` name.
     type_names
         ``[node_type]``, as in ``G2: 8 GPUs, 96 vCPU, 384 GiB``.
-    arrival
-        ``[position]`` replicas in the order of the file.
+    arrival, listed
+        ``[position]`` replicas, and nodes, in the order of their files.
     notes
         What is assumed.
     """
@@ -59,6 +59,7 @@ class ClusterInput:
     node: tuple[str, ...]
     type_names: tuple[str, ...]
     arrival: np.ndarray
+    listed: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -127,7 +128,8 @@ def cluster_problem(nodes: pd.DataFrame, instances: pd.DataFrame) -> ClusterInpu
     if "gpu_memory_gib" in instances and not knows_memory:
         notes.append("nodes tell no GPU memory: it is not checked")
     group, group_limit = _groups(instances)
-    models = nodes["gpu_model"].fillna("").astype(str) if "gpu_model" in nodes else nodes["node"].map(lambda _: "")
+    told = nodes["gpu_model"].astype(object) if "gpu_model" in nodes else nodes["node"].map(lambda _: "")
+    models = told.fillna("").astype(str)
     model_names, model = np.unique(models.to_numpy(dtype=str), return_inverse=True)
     problem, row_of_replica, row_of_node = problem_from_rows(
         tuple(resources),
@@ -156,6 +158,7 @@ def cluster_problem(nodes: pd.DataFrame, instances: pd.DataFrame) -> ClusterInpu
         tuple(str(nodes["node"].iloc[row]) for row in row_of_node),
         names,
         np.argsort(row_of_replica, kind="stable"),
+        np.argsort(row_of_node, kind="stable"),
         tuple(notes),
     )
 

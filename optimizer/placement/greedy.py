@@ -3,7 +3,7 @@
 `first_fit`, `best_fit`, `dot_product` and `fgd` see replicas in the order in which they come, as a cluster scheduler
 does; the ``decreasing`` ones see them all and begin with the largest.
 
-* First fit takes the first node that has room.
+* First fit takes the first node that has room, in the order in which nodes are listed.
 * Best fit takes, of the nodes that are open, the one left with the least free capacity (sum of shares).
 * Dot product takes the open node whose free capacity is best aligned with the need: Panigrahy, Talwar, Uyeda and
   Wieder, *Heuristics for vector bin packing* (2011); the alignment score of Tetris (Grandl et al., SIGCOMM 2014).
@@ -37,25 +37,35 @@ def arrivals(problem: PlacementProblem, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(problem.replica_class))
 
 
-def place_greedy(problem: PlacementProblem, policy: str, sequence: np.ndarray | None = None) -> PlacementPlan:
+def place_greedy(
+    problem: PlacementProblem, policy: str, sequence: np.ndarray | None = None, node_order: np.ndarray | None = None
+) -> PlacementPlan:
     """Place every replica that finds room, by a policy of `GREEDY`.
 
     Parameters
     ----------
     sequence
         ``[position]`` replicas as they come; by default in a random order (`arrivals`). Decreasing policies ignore it.
+    node_order
+        ``[position]`` nodes as they are listed; by default type by type. What is equally good goes to the first.
     """
     make, decreasing = GREEDY[policy]
     orders = _decreasing(problem) if decreasing else [arrivals(problem) if sequence is None else sequence]
     plans = []
     for order in orders:
         seats: list[Seat | None] = [None] * len(problem.replica_class)
-        fill_room(Room(problem), order, make(problem), seats)
+        fill_room(Room(problem), order, make(problem), seats, node_order)
         plans.append(check_placement(problem, seats, method=policy))
     return min(plans, key=lambda plan: plan.cost)
 
 
-def fill_room(room: Room, order: Sequence[int] | np.ndarray, choose: Choice, seats: list[Seat | None]) -> None:
+def fill_room(
+    room: Room,
+    order: Sequence[int] | np.ndarray,
+    choose: Choice,
+    seats: list[Seat | None],
+    node_order: np.ndarray | None = None,
+) -> None:
     """Seat replicas of ``order`` in turn, in ``room`` and in ``seats``; those without room keep None."""
     full: set[int] = set()
     replica_class = room.problem.replica_class
@@ -63,7 +73,8 @@ def fill_room(room: Room, order: Sequence[int] | np.ndarray, choose: Choice, sea
         cls = int(replica_class[replica])
         if cls in full:
             continue
-        nodes = np.flatnonzero(room.fits(cls))
+        fits = room.fits(cls)
+        nodes = np.flatnonzero(fits) if node_order is None else node_order[fits[node_order]]
         if len(nodes) == 0:
             full.add(cls)
             continue

@@ -13,7 +13,7 @@ from optimizer.placement.problem import PlacementProblem
 __all__ = ["METHODS", "place"]
 
 METHODS = {
-    "first_fit": "the first node with room, in the order of arrival",
+    "first_fit": "the first node with room; instances in the order of arrival, nodes as listed",
     "best_fit": "the open node left with the least free capacity",
     "dot_product": "the open node whose free capacity is best aligned with the need (Tetris)",
     "fgd": "the node whose expected GPU fragmentation grows least (ATC 2023)",
@@ -33,6 +33,7 @@ def place(
     method: str = "columns",
     *,
     sequence: np.ndarray | None = None,
+    node_order: np.ndarray | None = None,
     limits: ColumnLimits | None = None,
     seconds: float = 60.0,
 ) -> PlacementPlan:
@@ -42,6 +43,8 @@ def place(
     ----------
     sequence
         ``[position]`` replicas in the order of arrival, for methods that go by it.
+    node_order
+        ``[position]`` nodes as they are listed, for the same; by default type by type.
     limits
         Of ``columns``.
     seconds
@@ -60,7 +63,7 @@ def place(
     (3, 3.0)
     """
     if method in GREEDY:
-        return place_greedy(problem, method, sequence)
+        return place_greedy(problem, method, sequence, node_order)
     if method == "columns":
         return place_columns(problem, limits)
     if method in ("mip", "mip_sat"):

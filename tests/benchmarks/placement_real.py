@@ -79,7 +79,7 @@ def _measure_one(cluster: ClusterInput, seconds: float) -> dict[str, Any]:
     for name in [*GREEDY, "columns"]:
         began_s = time.process_time()
         limits = ColumnLimits(gap=0.0, cpu_s=seconds)
-        plan = place(problem, name, sequence=cluster.arrival, limits=limits)
+        plan = place(problem, name, sequence=cluster.arrival, node_order=cluster.listed, limits=limits)
         methods[name] = {
             "nodes": plan.nodes_used,
             "unplaced": len(plan.unplaced),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from optimizer.document_lp import least_allocation
 from recfleet.cli_lp import lp, read_demand
 from workloads.errors import InputError
 
@@ -74,6 +75,21 @@ def test_the_worked_case_says_how_often_it_has_a_solution_in_closed_form_and_sim
     found = json.loads(runner.invoke(app, bounded).stdout)["feasibility"]
     assert found["closed_form"] is None
     assert found["simulated"] < 0.01
+
+
+def test_the_worked_case_on_a_rolling_horizon() -> None:
+    """The truth for a forecast gives the closed form of the slots that were planned; the last value is a slot late."""
+    solved = ["--example", "--seed", "10", "--horizon", "4", "--ramp-down", "20"]
+    truth = json.loads(runner.invoke(app, [*solved, "--forecast", "oracle", "--json"]).stdout)
+    demand = np.array(truth["demand"])
+    assert len(demand) == 23
+    assert truth["source"] == "worked case, synthetic, seed 10, plans of 4 slots on oracle"
+    assert "feasibility" not in truth
+    np.testing.assert_allclose(truth["allocation"], least_allocation(demand, 20.0), atol=1e-3)
+    printed = runner.invoke(app, solved)
+    assert printed.exit_code == 0
+    assert "each plan is optimal; against the demand that came: waste" in printed.stdout
+    assert " short in " in printed.stdout
 
 
 @pytest.mark.parametrize("objective", ["linear", "quadratic"])

@@ -40,6 +40,21 @@ def files(tmp_path: Path) -> list[str]:
     return ["place", "--nodes", str(tmp_path / "nodes.csv"), "--instances", str(tmp_path / "instances.csv")]
 
 
+def test_first_fit_goes_by_the_rows_of_both_files(tmp_path: Path) -> None:
+    """Neither the smallest node first nor the smallest instance: what comes first in its file."""
+    (tmp_path / "nodes.csv").write_text(
+        "node,cpu_milli,memory_mib,gpu_count,gpu_model\nlarge,8000,65536,0,\nsmall,4000,65536,0,\nlate,8000,65536,0,\n"
+    )
+    (tmp_path / "instances.csv").write_text(
+        "instance_sn,app_name,cpu_vcpu,gpu,memory_gib\nz,b,5,0,1\ny,a,4,0,1\nx,c,6,0,1\nw,a,3,0,1\n"
+    )
+    out = tmp_path / "placement.csv"
+    files = ["--nodes", str(tmp_path / "nodes.csv"), "--instances", str(tmp_path / "instances.csv")]
+    assert cli.run(["place", *files, "--policy", "first_fit", "--out", str(out)]) == 0
+    rows = [(row["instance_sn"], row["node"]) for row in csv.DictReader(out.open())]
+    assert rows == [("z", "large"), ("y", "small"), ("x", "late"), ("w", "large")]
+
+
 def test_the_table_and_the_document(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*files, "--policy", "all"]) == 0
     text = capsys.readouterr().out
