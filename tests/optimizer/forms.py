@@ -10,7 +10,7 @@ import numpy as np
 from optimizer.fleet.problem import FleetProblem
 from tests.optimizer.factory import tiny_problem
 
-__all__ = ["FORMS", "with_accuracy", "with_budget", "with_limit", "with_priorities", "with_reserve_asked"]
+__all__ = ["FORMS", "with_accuracy", "with_budget", "with_idle", "with_limit", "with_priorities", "with_reserve_asked"]
 
 
 def with_accuracy(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
@@ -46,6 +46,20 @@ def with_limit(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
     return replace(problem, replica_limit=np.where(held, problem.replicas_now, 1000))
 
 
+def with_idle(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
+    """The last of two stages has no demand, and small replicas worth the room left on a node but no node."""
+    stages, shape = len(problem.demand_rps), problem.throughput_rps.shape
+    is_idle = (problem.variant_stage == stages - 1)[:, None] & (stages > 1)
+    now = np.where(is_idle, rng.integers(2, 6, shape), problem.replicas_now)
+    return replace(
+        problem,
+        demand_rps=np.where(np.arange(stages) == max(1, stages - 1), 0.0, problem.demand_rps),
+        need=np.where(is_idle[:, :, None], np.array([1.0, 0.0]), problem.need),
+        replicas_now=now * (problem.throughput_rps > 0.0),
+        churn_usd_per_hour=np.full(shape, float(rng.uniform(0.05, 0.4)) * float(problem.price_usd_per_hour.min())),
+    )
+
+
 def with_priorities(problem: FleetProblem, rng: np.random.Generator) -> FleetProblem:
     """Two services where there are two stages, in either order or alike; prices such that optima are not tied."""
     services = len(problem.demand_rps)
@@ -72,6 +86,7 @@ def _all(rng: np.random.Generator) -> FleetProblem:
 FORMS: dict[str, Callable[[np.random.Generator], FleetProblem]] = {
     "base": _base,
     "churn": tiny_problem,
+    "idle": lambda rng: with_idle(tiny_problem(rng), rng),
     "limit": lambda rng: with_limit(tiny_problem(rng), rng),
     "accuracy": lambda rng: with_accuracy(tiny_problem(rng), rng),
     "reserve": lambda rng: with_reserve_asked(tiny_problem(rng), rng),

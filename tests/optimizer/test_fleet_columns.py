@@ -18,7 +18,7 @@ from optimizer.policies.mip import Mip, MipOptions
 from tests.benchmarks.fleet_instances import fleet_instance
 from tests.optimizer.brute_force import optimum
 from tests.optimizer.factory import context, facts, funnel_problem, tiny_problem
-from tests.optimizer.forms import with_limit
+from tests.optimizer.forms import FORMS
 from workloads.errors import InputError
 
 WITHOUT_SMALL = ColumnLimits(gap=0.0, rounds=2)
@@ -89,7 +89,7 @@ def test_equals_enumeration_on_tiny_problems() -> None:
     rng = np.random.default_rng(2025)
     closed = 0
     for case in range(60):
-        problem = with_limit(tiny_problem(rng), rng) if case % 3 == 0 else tiny_problem(rng)
+        problem = FORMS[("churn", "limit", "idle")[case % 3]](rng)
         true = optimum(problem)
         for limits in (None, WITHOUT_SMALL):
             plan = solve_fleet_columns(problem, limits)
