@@ -167,9 +167,11 @@ class Actuator:
         if not missing.any():
             return 0
         was_open = self.placement.hosted > 0
-        placed = place_all(self.placement, self.facts, missing, self._placer())
+        placer = self._placer if self.most_per_node is not None else None
+        placed = place_all(self.placement, self.facts, missing, placer)
         if placed is None:
-            placed = place_fairly(self.placement, self.facts, missing, present, self._standing, self._placer())
+            place = placer and placer()
+            placed = place_fairly(self.placement, self.facts, missing, present, self._standing, place)
         for v, n, _ in placed:
             missing[v, n] -= 1
         free = np.flatnonzero(self._fleet.replicas["state"] == ABSENT)[: len(placed)].tolist()
@@ -184,10 +186,9 @@ class Actuator:
             self._begin(replicas)
         return len(replicas)
 
-    def _placer(self) -> Place | None:
-        """How replicas are placed where the last decision wants them spread; None for anywhere."""
-        if self.most_per_node is None:
-            return None
+    def _placer(self) -> Place:
+        """How replicas are placed where the last decision wants them spread."""
+        assert self.most_per_node is not None
         spread = Spread(self.placement, self.roster, self.most_per_node)
         return lambda v, n, count: spread.place(v, n, self.facts.need[v, n], count)
 

@@ -71,6 +71,8 @@ def _links(plan: FleetPlan) -> np.ndarray:
         row.from_site, row.to_site = from_site, to_site
         if link is not None:
             row.s_per_byte, row.s_per_message, row.delay_s = link.s_per_byte, link.s_per_message, link.delay_s
+            row.small_bytes, row.small_s_per_byte = link.small_bytes, link.small_s_per_byte
+            row.small_s_per_message = link.small_s_per_message
             row.is_there = row.is_up = True
 
     for site, its in enumerate(plan.sites):

@@ -98,6 +98,11 @@ class Placement:
         self.hosted[node] += len(seats)
         return seats
 
+    def shares(self, node_type: int, need: np.ndarray) -> np.ndarray:
+        """Part of an empty node of the type that ``need[..., resource]`` claims of each resource; 0 of what it lacks."""
+        capacity = np.broadcast_to(self._capacity[node_type], need.shape)
+        return np.divide(need, capacity, out=np.zeros(need.shape), where=capacity > 0)
+
     def first_closed(self, node_type: int) -> int | None:
         """The first usable node of a type that is not open."""
         first, last = int(self._first[node_type]), int(self._last[node_type])

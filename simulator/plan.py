@@ -131,11 +131,18 @@ class ServicePlan:
 
 @dataclass(frozen=True)
 class LinkPlan:
-    """A link: seconds for a message, for a byte, and until what was sent is there."""
+    """A link: seconds for a message, for a byte, and until what was sent is there.
+
+    Payloads below ``small_bytes`` take ``small_s_per_message`` and ``small_s_per_byte`` instead, as where a network
+    sends them by another protocol; 0: none do.
+    """
 
     s_per_byte: float
     s_per_message: float = 0.0
     delay_s: float = 0.0
+    small_bytes: float = 0.0
+    small_s_per_byte: float = 0.0
+    small_s_per_message: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from simulator.scenario_fields import Name, NotNegative, Positive, Section
 from simulator.scenario_reading import Reading
 from workloads.errors import InputError
 
-__all__ = ["CompressionFile", "EncryptionFile", "LineFile", "LinkFile", "SiteFile", "resolve_network"]
+__all__ = ["CompressionFile", "EncryptionFile", "LineFile", "LinkFile", "SiteFile", "SmallFile", "resolve_network"]
 
 BITS = 8
 
@@ -32,26 +32,45 @@ class EncryptionFile(Section):
     us_per_message: NotNegative = Field(0.0, description="of both ends together")
 
 
+class SmallFile(Section):
+    """Payloads that a network sends by another protocol than larger ones."""
+
+    below_kbyte: Positive = Field(description="of a payload on the wire")
+    bandwidth_gbit_per_s: Positive
+    us_per_message: NotNegative = Field(0.0, description="in place of the line's")
+
+
 class LineFile(Section):
     """One way over a network: payloads pass one after the other, and arrive a delay later."""
 
     bandwidth_gbit_per_s: Positive
     delay_ms: NotNegative = Field(0.0, description="until what was sent is there")
+    us_per_message: NotNegative = Field(0.0, description="that a payload takes the line, whatever its size")
+    small: SmallFile | None = None
     compression: CompressionFile | None = None
     encryption: EncryptionFile | None = None
 
     def plan(self) -> LinkPlan:
-        """The same in seconds and bytes: compress + ratio / bandwidth + decompress + encrypt and decrypt."""
-        ratio, s_per_byte, s_per_message = 1.0, 0.0, 0.0
+        """The same in seconds and bytes; see `_busy`."""
+        busy = self._busy(self.bandwidth_gbit_per_s, self.us_per_message)
+        if self.small is None:
+            return LinkPlan(*busy, self.delay_ms / 1e3)
+        small_bytes = self.small.below_kbyte * 1e3 / (1.0 if self.compression is None else self.compression.ratio)
+        of_small = self._busy(self.small.bandwidth_gbit_per_s, self.small.us_per_message)
+        return LinkPlan(*busy, self.delay_ms / 1e3, small_bytes, *of_small)
+
+    def _busy(self, bandwidth_gbit_per_s: float, us_per_message: float) -> tuple[float, float]:
+        """Seconds for a byte given, and for a message: compress + ratio / bandwidth + decompress + encrypt, decrypt."""
+        ratio, s_per_byte, s_per_message = 1.0, 0.0, us_per_message * 1e-6
         if self.compression is not None:
             ratio = self.compression.ratio
             s_per_byte += 1e-9 / self.compression.compress_gbyte_per_s
             s_per_byte += 1e-9 / self.compression.decompress_gbyte_per_s
-        s_per_byte += ratio * BITS / (self.bandwidth_gbit_per_s * 1e9)
+        s_per_byte += ratio * BITS / (bandwidth_gbit_per_s * 1e9)
         if self.encryption is not None:
             s_per_byte += 2.0 * ratio * 1e-9 / self.encryption.gbyte_per_s
-            s_per_message = self.encryption.us_per_message * 1e-6
-        return LinkPlan(s_per_byte, s_per_message, self.delay_ms / 1e3)
+            s_per_message += self.encryption.us_per_message * 1e-6
+        return s_per_byte, s_per_message
 
 
 class SiteFile(Section):

@@ -35,6 +35,13 @@ def _network(scenario: Scenario) -> Iterator[str]:
 
 def _line(line: LineFile) -> str:
     text = f"{line.bandwidth_gbit_per_s:g} Gbit/s, {line.delay_ms:g} ms"
+    if line.us_per_message:
+        text += f", {line.us_per_message:g} us a message"
+    if line.small is not None:
+        text += (
+            f" (below {line.small.below_kbyte:g} kB {line.small.bandwidth_gbit_per_s:g} Gbit/s "
+            f"and {line.small.us_per_message:g} us a message)"
+        )
     if line.compression is not None:
         of = line.compression
         text += (

@@ -6,8 +6,11 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from simulator.accuracy import with_accuracy
 from simulator.cluster import GIB, RESOURCE_UNITS, Cluster, NodeType, resource_index
+from simulator.packing_orders import pack
 from simulator.placement import Placement
 from simulator.plan import ServicePlan, StagePlan
 from simulator.routers import load_function
@@ -240,13 +243,21 @@ def _refuse_standing_nowhere(reading: Reading, place: Place, variant: Variant, c
 
 
 def _refuse_crowded_nodes(reading: Reading, services: tuple[Service, ...], cluster: Cluster) -> None:
-    """All replicas that always stand must find room together, in the order of the file."""
-    placement = Placement(cluster.capacity, cluster.count, resource_index("gpu"), resource_index("gpu_memory"))
+    """All replicas that always stand must find room together."""
     names = [n.name for n in cluster.node_types]
+    variants = [v for service in services for stage in service.stages for v in stage.variants]
+    need = np.array([variant.need() for variant in variants])
+    standing = np.array([[dict(variant.min_replicas).get(name, 0) for name in names] for variant in variants])
+
+    def empty() -> Placement:
+        return Placement(cluster.capacity, cluster.count, resource_index("gpu"), resource_index("gpu_memory"))
+
+    crowded = [name for n, name in enumerate(names) if pack(empty(), n, need, standing[:, n]) is None]
+    placement = empty()
     for i, service in enumerate(services):
         for k, stage in enumerate(service.stages):
             for j, variant in enumerate(stage.variants):
-                for name, replicas in variant.min_replicas:
+                for name, replicas in (kind for kind in variant.min_replicas if kind[0] in crowded):
                     most = len(placement.place(names.index(name), variant.need(), replicas))
                     if most < replicas:
                         raise InputError(

@@ -31,8 +31,8 @@ def seated(
 ) -> tuple[Placement, Placed | None]:
     """The simulator's placement of the replicas on ``nodes[node_type]`` empty nodes; None where not all fit."""
     placement = Placement(facts.capacity, nodes, resource_index("gpu"), resource_index("gpu_memory"))
-    place = None if most_per_node is None else _within(placement, facts, most_per_node)
-    return placement, place_all(placement, facts, replicas, place)
+    within = None if most_per_node is None else _within(placement, facts, most_per_node)
+    return placement, place_all(placement, facts, replicas, None if within is None else lambda: within)
 
 
 def _within(placement: Placement, facts: FleetFacts, most_per_node: np.ndarray) -> Place:

@@ -57,9 +57,11 @@ LINE = struct(head="u4", tail="u4")
 
 LINK = struct(
     s_per_byte="f8", s_per_message="f8", delay_s="f8", free_s="f8", bytes="f8", busy_s="f8", messages="i8", lost="i8",
+    small_bytes="f8", small_s_per_byte="f8", small_s_per_message="f8",
     from_site="i4", to_site="i4", is_there="i1", is_up="i1",
 )  # fmt: skip
-"""A link and what was given to it; ``lost`` of its ``messages`` were on it when it failed."""
+"""A link and what was given to it; ``lost`` of its ``messages`` were on it when it failed. Payloads below
+``small_bytes`` take its other rates."""
 
 TODO = struct(head="u4", tail="u4", ended="u4", pass_stage="i8", most_parts="i8", most_new="i8", has_void="i1")
 """What an event leaves to be done at its own time, in order: a stage whose held tasks are to be passed on (`NONE`: no

@@ -13,6 +13,8 @@ __all__ = ["carry"]
 def carry(link: Any, now: float, payload_bytes: float) -> float:
     """When a payload given to the link at ``now`` is there."""
     busy_s = link.s_per_message + payload_bytes * link.s_per_byte
+    if payload_bytes < link.small_bytes:
+        busy_s = link.small_s_per_message + payload_bytes * link.small_s_per_byte
     link.free_s = max(now, link.free_s) + busy_s
     link.busy_s += busy_s
     link.bytes += payload_bytes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.packing_orders import PlaceKind, pack
 from simulator.placement import Placement, Seat
 from simulator.policy import FleetFacts
 from simulator.result import RunResult
@@ -87,19 +88,37 @@ def place_anywhere(placement: Placement, facts: FleetFacts) -> Place:
 
 
 def place_all(
-    placement: Placement, facts: FleetFacts, missing: np.ndarray, place: Place | None = None
+    placement: Placement, facts: FleetFacts, missing: np.ndarray, new_place: Callable[[], Place] | None = None
 ) -> Placed | None:
-    """Place ``missing[variant, node_type]`` replicas kind after kind; None, and nothing placed, if not all fit."""
-    place = place or place_anywhere(placement, facts)
+    """Place ``missing[variant, node_type]`` replicas; None, and nothing placed, if not all fit.
+
+    On each node type variants go in their order, and only where that leaves some without room, the largest first (see
+    `simulator.packing_orders`). The replicas come in the order of variant and node type, whichever it was.
+
+    Parameters
+    ----------
+    new_place
+        Makes, for each attempt, what places replicas; by default wherever there is room.
+    """
     before = placement.save()
     placed: Placed = []
-    for v, n in np.argwhere(missing > 0).tolist():
-        seats = place(v, n, int(missing[v, n]))
-        placed += [(v, n, seat) for seat in seats]
-        if len(seats) < missing[v, n]:
+    for n in np.flatnonzero(missing.any(axis=0)).tolist():
+        found = pack(placement, n, facts.need[:, n], missing[:, n], new_place and _on(n, new_place))
+        if found is None:
             placement.restore(before)
             return None
-    return placed
+        placed += [(v, n, seat) for v, seat in found]
+    return sorted(placed, key=lambda each: each[:2])
+
+
+def _on(node_type: int, new_place: Callable[[], Place]) -> Callable[[], PlaceKind]:
+    """The same for variants on one node type."""
+
+    def make() -> PlaceKind:
+        place = new_place()
+        return lambda v, count: place(v, node_type, count)
+
+    return make
 
 
 def place_fairly(

@@ -33,7 +33,10 @@ class Link:
 
     def pass_over(self, size_bytes: float, from_s: float) -> float:
         """Take a payload that is there at `from_s`; return when it is at the other end."""
-        takes_s = self.plan.s_per_message + size_bytes * self.plan.s_per_byte
+        plan = self.plan
+        is_small = size_bytes < plan.small_bytes
+        per_message = plan.small_s_per_message if is_small else plan.s_per_message
+        takes_s = per_message + size_bytes * (plan.small_s_per_byte if is_small else plan.s_per_byte)
         return self.server.serve(from_s, takes_s, size_bytes) + self.plan.delay_s
 
     def send(self, size_bytes: float, message: Message) -> None:

@@ -147,11 +147,17 @@ class OracleService:
 
 @dataclass(frozen=True)
 class OracleLink:
-    """What a link takes for each byte and for each message, and until what was sent is there."""
+    """What a link takes for each byte and for each message, and until what was sent is there.
+
+    Payloads below `small_bytes` take other times for bytes and messages.
+    """
 
     s_per_byte: float
     s_per_message: float = 0.0
     delay_s: float = 0.0
+    small_bytes: float = 0.0
+    small_s_per_byte: float = 0.0
+    small_s_per_message: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def plan_of(world: OracleWorld, controls: Sequence[AnyControl]) -> tuple[FleetPl
         noise_seed=world.noise_seed,
         sites=tuple(SitePlan(link_plan(site.access_in), link_plan(site.access_out)) for site in world.sites),
         node_site=np.array(world.node_site, np.int64),
-        links={pair: LinkPlan(link.s_per_byte, link.s_per_message, link.delay_s) for pair, link in world.links.items()},
+        links={pair: LinkPlan(**asdict(link)) for pair, link in world.links.items()},
         tiers=tuple(TierPlan(f"tier {i}", t.bytes_per_s, t.delay_s, t.is_shared) for i, t in enumerate(world.tiers)),
         lookups=lookups,
     ), {key: number for number, key in enumerate(keys)}
@@ -131,7 +131,7 @@ def cache_plan(cache: OracleCache) -> CachePlan:
 
 
 def link_plan(link: OracleLink | None) -> LinkPlan | None:
-    return None if link is None else LinkPlan(link.s_per_byte, link.s_per_message, link.delay_s)
+    return None if link is None else LinkPlan(**asdict(link))
 
 
 def lookup_plan(lookup: OracleLookup | None) -> LookupPlan | None:

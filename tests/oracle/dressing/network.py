@@ -21,10 +21,18 @@ def random_link(making: Making) -> OracleLink:
         per_byte = 2.0 ** -draw.integer(12, 15) if slow else 2.0**-30
     else:
         per_byte = scale_s * float(draw.rng.uniform(0.1, 1)) / 4096 if slow else 1e-12
-    return OracleLink(
+    link = OracleLink(
         s_per_byte=per_byte if draw.chance(0.8) else 0.0,
         s_per_message=draw.duration_s(scale_s / 4) if draw.chance(0.4) else 0.0,
         delay_s=draw.duration_s(scale_s) if draw.chance(0.6) else 0.0,
+    )
+    if draw.chance(0.7):
+        return link
+    return replace(
+        link,
+        small_bytes=2.0 ** draw.integer(6, 13),
+        small_s_per_byte=2.0 * per_byte,
+        small_s_per_message=draw.duration_s(scale_s / 4),
     )
 
 
