@@ -23,6 +23,11 @@ class VariantFile(Section):
     queue_limit: Limit = Field(0, description="tasks waiting at one replica; 0: no limit")
     container_start_s: NotNegative = Field(description="from placement to the start of the weight load")
     warm_up_s: NotNegative = Field(0.0, description="from weights loaded to ready")
+    measured_start: bool = Field(
+        False,
+        description="what the profile took from weights loaded to its first answer comes before warm_up_s: building, "
+        "compiling, capturing graphs, first inference",
+    )
     cpu_cores: Positive | None = Field(None, description="cores one replica claims; else the profile's")
     storage_gbyte_per_s: NotNegative = Field(
         0.0, description="of its node's read bandwidth from the weight store that one replica claims for good"

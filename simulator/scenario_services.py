@@ -18,7 +18,7 @@ from simulator.scenario_cache import level_names, resolve_cache
 from simulator.scenario_embedding import refuse_rows_without_place
 from simulator.scenario_funnel import ServiceFile, StageFile, VariantFile
 from simulator.scenario_reading import Place, Reading
-from simulator.service import Service, Stage, Variant
+from simulator.service import Service, Stage, Variant, measured_warm_up_s
 from workloads.errors import InputError
 from workloads.profile import load_profile
 
@@ -182,7 +182,7 @@ def _variant(reading: Reading, place: Place, file: VariantFile, cluster: Cluster
         max_wait_s=file.max_wait_ms / 1e3,
         queue_limit=file.queue_limit,
         container_start_s=file.container_start_s,
-        warm_up_s=file.warm_up_s,
+        warm_up_s=file.warm_up_s + (measured_warm_up_s(profile) if file.measured_start else 0.0),
         cpu_cores=file.cpu_cores if file.cpu_cores is not None else float(profile.host_cores),
         gpu_share=file.gpu_share,
         embedding=file.embedding,

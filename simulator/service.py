@@ -15,7 +15,16 @@ from workloads.profile import ModelProfile
 if TYPE_CHECKING:
     from simulator.scenario_embedding import EmbeddingFile
 
-__all__ = ["Service", "Stage", "StageAccuracy", "Variant"]
+__all__ = ["WARM_UP_PARTS", "Service", "Stage", "StageAccuracy", "Variant", "measured_warm_up_s"]
+
+WARM_UP_PARTS = ("build_s", "compile_s", "graph_capture_s", "first_inference_s")
+"""Of a profile's ``resources.load``: what comes between weights loaded and ready."""
+
+
+def measured_warm_up_s(profile: ModelProfile) -> float:
+    """What a profile took between its weights' being loaded and its first answer, as far as it was measured."""
+    load = (profile.document or {}).get("resources", {}).get("load", {})
+    return float(sum(load.get(part, 0.0) for part in WARM_UP_PARTS))
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,9 @@ class LoadPart(_Part):
     first_inference_s: Seconds
     compile_s: Seconds = Field(default=0.0, description="compiling for all sizes, nothing cached; 0 where not compiled")
     graph_capture_s: Seconds = Field(description="capturing one CUDA graph a batch size; 0 without graphs")
+    build_s: Seconds = Field(
+        default=0.0, description="the network around the weights, and tidying up; not in total_s; 0 where not measured"
+    )
     total_s: Seconds
     file_cache: Text = Field(description="whether the file was read from disk or from the page cache")
 

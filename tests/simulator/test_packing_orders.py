@@ -6,9 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.cluster import resource_index
 from simulator.packing_orders import pack, packing_orders
 from simulator.placement import Placement, Seat
-from tests.simulator.life_world import World
+from tests.simulator.life_world import GPU as NODE
+from tests.simulator.life_world import HALF, B, World, make_facts
 
 GPU, GPU_MEMORY = 0, 1
 Seats = list[tuple[int, Seat]] | None
@@ -54,9 +56,10 @@ def test_what_is_too_much_is_refused_and_leaves_nothing() -> None:
 
 
 def test_the_fleet_that_is_wanted_stands() -> None:
-    """Through the actuator: b/half takes half a GPU, b/gpu a whole one; any mix that four GPUs hold is placed."""
-    world = World()
-    assert world.want(b=2, half=4, at_once=True).sum() == 0
+    """Through the actuator, on four GPUs: those of 0.4 come first by number, and would share GPUs with each other."""
+    need = make_facts().need.copy()
+    need[B, NODE, resource_index("gpu")], need[HALF, NODE, resource_index("gpu")] = 0.4, 0.6
+    assert World(need=need).want(b=4, half=4, at_once=True).sum() == 0
 
 
 SHARES = st.sampled_from([0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 1.0])
@@ -76,7 +79,8 @@ def test_what_fitted_is_placed_as_before_and_nothing_is_lost(
     if old is not None:
         assert found == old
     if found is None:
-        assert (placement.free == 1.0).all() and not placement.hosted.any()
+        assert (placement.free == 1.0).all()
+        assert not placement.hosted.any()
         return
     assert np.bincount([kind for kind, _ in found], minlength=len(kinds)).tolist() == count.tolist()
     used = np.zeros((nodes, 2))

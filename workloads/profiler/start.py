@@ -73,6 +73,7 @@ def start(subject: Subject, pool: InputPool, sizes: tuple[int, ...], progress: P
         "compile_s": compile_s,
         "graph_capture_s": capture_s,
         "first_inference_s": first_s,
+        "build_s": subject.build_s,
         "total_s": subject.weights_s + compile_s + capture_s + first_s,
     }
     return Started(runner, load, remarks)
