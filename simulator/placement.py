@@ -99,7 +99,7 @@ class Placement:
         return seats
 
     def shares(self, node_type: int, need: np.ndarray) -> np.ndarray:
-        """Part of an empty node of the type that ``need[..., resource]`` claims of each resource; 0 of what it lacks."""
+        """Part of an empty node of the type that ``need[..., resource]`` claims; 0 of a resource that it lacks."""
         capacity = np.broadcast_to(self._capacity[node_type], need.shape)
         return np.divide(need, capacity, out=np.zeros(need.shape), where=capacity > 0)
 

@@ -92,9 +92,9 @@ def _broken(size: np.ndarray, time: np.ndarray) -> list[tuple[float, LinkFit]]:
     found = []
     for first in range(_FEWEST, len(size) - _FEWEST + 1):
         if size[first] > size[first - 1]:
-            *small, error = _line(size[:first], time[:first])
-            *large, other = _line(size[first:], time[first:])
-            found.append((error + other, LinkFit(*large, float(size[first]), *small)))
+            small, large = _line(size[:first], time[:first]), _line(size[first:], time[first:])
+            fit = LinkFit(large[0], large[1], float(size[first]), small[0], small[1])
+            found.append((small[2] + large[2], fit))
     return found
 
 
@@ -136,7 +136,9 @@ def carried_s(link: LinkPlan, size_bytes: np.ndarray) -> np.ndarray:
         node_site=np.zeros(1, np.int64),
     )
     arrival_s = apart_s * np.arange(rows)
-    block = TraceBlock(0, arrival_s, zeros.astype(np.int16), zeros.astype(np.int32), sizes.astype(np.int32), zeros, zeros)
+    block = TraceBlock(
+        0, arrival_s, zeros.astype(np.int16), zeros.astype(np.int32), sizes.astype(np.int32), zeros, zeros
+    )
     fleet = Fleet(plan, iter([block]), RecordPlan(rows))
     fleet.activate(fleet.add_replica(0, 0, 0))
     fleet.finish()

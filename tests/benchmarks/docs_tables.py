@@ -11,9 +11,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.benchmarks.cache_rates import cache_table, popularity_table, read_caches, reuse_table
+from tests.benchmarks.cold_start_table import fresh_table, logged_table, read_fresh, read_logged, reading_table
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
 from tests.benchmarks.fidelity_docs import arrivals_table, goals_table, job_table, read_fidelity, runs_table
 from tests.benchmarks.forecast_table import forecast_tables, read_backtests
+from tests.benchmarks.link_times import band_table, link_table, read_links
 from tests.benchmarks.placement_real import read_real, real_tables
 from tests.benchmarks.placement_sizes import read_sizes, size_tables
 from tests.benchmarks.policy_goals import comparison_tables, goal_table, read_sweep
@@ -33,6 +36,14 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
     ("fidelity.md", "arrivals"): lambda: arrivals_table(read_fidelity()),
     ("fidelity.md", "runs"): lambda: runs_table(read_fidelity()),
+    ("fidelity-data.md", "caches"): lambda: cache_table(read_caches()),
+    ("fidelity-data.md", "popularity"): lambda: popularity_table(read_caches()),
+    ("fidelity-data.md", "reuse"): lambda: reuse_table(read_caches()),
+    ("fidelity-data.md", "links"): lambda: link_table(read_links()),
+    ("fidelity-data.md", "link-sizes"): lambda: band_table(read_links()),
+    ("fidelity-data.md", "cold-starts"): lambda: logged_table(read_logged()),
+    ("fidelity-data.md", "reading"): lambda: reading_table(read_logged()),
+    ("fidelity-data.md", "fresh-starts"): lambda: fresh_table(read_fresh()),
     ("forecasting.md", "forecasts"): lambda: forecast_tables(read_backtests()),
     ("policy-comparison.md", "goals"): lambda: goal_table(read_sweep()),
     ("policy-comparison.md", "sweep"): lambda: comparison_tables(read_sweep()),

@@ -7,7 +7,7 @@ Needs the folder of real inputs (RECFLEET_DATA); writes ``docs/results/fidelity/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +72,26 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def read_links() -> list[Mapping[str, Any]]:
+def read_links() -> Sequence[Mapping[str, Any]]:
     """The kept results."""
-    found: list[Mapping[str, Any]] = json.loads(LINKS.read_text(encoding="utf-8"))
+    found: Sequence[Mapping[str, Any]] = json.loads(LINKS.read_text(encoding="utf-8"))["rows"]
     return found
 
 
-def link_table(found: list[Mapping[str, Any]]) -> str:
+def link_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Each kind of transfer with one line and with two."""
-    head = ("transfer", "lines", "latency, us", "GB/s", "below", "sizes judged", "mean error", "95 %", "worst", "within 10 %")
+    head = (
+        "transfer",
+        "lines",
+        "latency, us",
+        "GB/s",
+        "below",
+        "sizes judged",
+        "mean error",
+        "95 %",
+        "worst",
+        "within 10 %",
+    )
     lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
     for row in found:
         fit = row["fit"]
@@ -95,7 +106,7 @@ def link_table(found: list[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def band_table(found: list[Mapping[str, Any]]) -> str:
+def band_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Mean and worst error by size."""
     names = [f"{low} to {high} MB" for low, high in BANDS_MB]
     lines = ["| transfer | lines | " + " | ".join(names) + " |", "| --- | ---: " + "| ---: " * len(names) + "|"]
@@ -112,7 +123,7 @@ def main() -> int:
         print("no folder of real traces: set RECFLEET_DATA")
         return 2
     found = measure(folder)
-    write_json(found, LINKS)  # type: ignore[arg-type]
+    write_json({"rows": found}, LINKS)
     print(link_table(found), band_table(found), sep="\n\n")
     return 0
 

@@ -1,4 +1,4 @@
-"""A mix that the order of variants leaves without room is placed largest first; what fitted before is placed as before."""
+"""A mix that finds no room in the order of variants is placed largest first; what fitted is placed as before."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ KINDS = st.lists(st.tuples(SHARES, SHARES, st.integers(0, 3)), min_size=1, max_s
 
 @settings(max_examples=300, deadline=None)
 @given(KINDS, st.integers(1, 4))
-def test_what_fitted_is_placed_as_before_and_nothing_is_lost(
-    kinds: list[tuple[float, float, int]], nodes: int
-) -> None:
+def test_what_fitted_is_placed_as_before_and_nothing_is_lost(kinds: list[tuple[float, float, int]], nodes: int) -> None:
     need, count = np.array([kind[:2] for kind in kinds]), np.array([kind[2] for kind in kinds])
     capacity = np.ones((1, 2))
     old = kind_after_kind(Placement(capacity, np.array([nodes])), need, count)

@@ -26,9 +26,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_parts_of_a_start_and_of_the_profile_that_predicts_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_a_start_and_of_the_profile_that_predicts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything but the processes themselves, which here are calls."""
 
     def ask(orders: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +40,7 @@ def test_parts_of_a_start_and_of_the_profile_that_predicts_it(
         return found
 
     write_plan(tiny_plan(), tmp_path / "plan.json")
-    name, model, sizes = cold_start.models_of(tmp_path / "plan.json", ["tiny"])[0]
+    _, model, sizes = cold_start.models_of(tmp_path / "plan.json", ["tiny"])[0]
     orders = {"model": model.model_dump(mode="json"), "sizes": sizes, "folder": str(tmp_path)}
     profile = ask(orders | {"timing_s": 0.1})
     assert profile["load"]["build_s"] > 0.0

@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RecfleetError as error:
         print(error, file=sys.stderr)
         return 2
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="recfleet-cold-start-") as folder:
         for name, model, sizes in models:
             rows += _measured(name, model, sizes, Path(folder), options)
@@ -146,7 +146,8 @@ def _measured(
     except RuntimeError as error:
         print(f"{name}: {error}", flush=True)
         return
-    print(f"{name}: ready after {', '.join(f'{sum(each[part] for part in PARTS):.2f}' for each in starts)} s", flush=True)
+    took = ", ".join(f"{sum(each[part] for part in PARTS):.2f}" for each in starts)
+    print(f"{name}: ready after {took} s", flush=True)
     yield {"job": name, "model": model.model_dump(mode="json"), "sizes": sizes, "profile": profile, "starts": starts}
 
 
