@@ -58,6 +58,8 @@ def seen_in(scenario: WholeScenario, finished: Finished) -> Counter[str]:
                     seen.update({f"cache {what}": count for what, count in instance.counts.items()})
     links = [*finished.network.links.values(), *finished.network.access_in, *finished.network.access_out]
     seen["link lost"] += sum(link.lost for link in links if link is not None)
+    of_two_rates = [link for link in links if link is not None and 0 < link.small < link.server.count]
+    seen["link with small and large payloads"] += len(of_two_rates)
     seen["busy tier"] += sum(server.busy_s > 0 for server in finished.tiers.servers.values())
     seen.update(type(control).__name__ for control in controls)
     seen["failed together"] += sum(len(c.slots) > 1 for c in controls if isinstance(c, FailReplicas))
@@ -81,7 +83,7 @@ EXPECTED = """
     failed after wai, cache coalesced, cache refreshed, cache prefetched, cache hits, cache misses, cache expired,
     background started, background ended, background completed, background rejected, background failed,
     background done, waits for a background request,
-    link lost, answer lost or stuck, failed before any stage, answer long on its way, busy tier,
+    link lost, link with small and large payloads, answer lost or stuck, failed before any stage, answer long on its way, busy tier,
     FailReplicas, SetLink, SetAccess, SetSlowness, SetTierRate, SetLookup, ClearCaches,
     failed together, failed at an instant of others
 """

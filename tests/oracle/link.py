@@ -30,11 +30,13 @@ class Link:
         self.is_up = True
         self.carried: list[Message] = []
         self.lost = 0
+        self.small = 0
 
     def pass_over(self, size_bytes: float, from_s: float) -> float:
         """Take a payload that is there at `from_s`; return when it is at the other end."""
         plan = self.plan
         is_small = size_bytes < plan.small_bytes
+        self.small += is_small
         per_message = plan.small_s_per_message if is_small else plan.s_per_message
         takes_s = per_message + size_bytes * (plan.small_s_per_byte if is_small else plan.s_per_byte)
         return self.server.serve(from_s, takes_s, size_bytes) + self.plan.delay_s
