@@ -83,7 +83,8 @@ EXPECTED = """
     failed after wai, cache coalesced, cache refreshed, cache prefetched, cache hits, cache misses, cache expired,
     background started, background ended, background completed, background rejected, background failed,
     background done, waits for a background request,
-    link lost, link with small and large payloads, answer lost or stuck, failed before any stage, answer long on its way, busy tier,
+    link lost, link with small and large payloads, answer lost or stuck, failed before any stage,
+    answer long on its way, busy tier,
     FailReplicas, SetLink, SetAccess, SetSlowness, SetTierRate, SetLookup, ClearCaches,
     failed together, failed at an instant of others
 """
