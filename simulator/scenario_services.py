@@ -243,28 +243,37 @@ def _refuse_standing_nowhere(reading: Reading, place: Place, variant: Variant, c
 
 
 def _refuse_crowded_nodes(reading: Reading, services: tuple[Service, ...], cluster: Cluster) -> None:
-    """All replicas that always stand must find room together."""
+    """All replicas that always stand must find room together; who is named last is told."""
     names = [n.name for n in cluster.node_types]
-    variants = [v for service in services for stage in service.stages for v in stage.variants]
+    places = [
+        ("services", i, "stages", k, "variants", j)
+        for i, service in enumerate(services)
+        for k, stage in enumerate(service.stages)
+        for j in range(len(stage.variants))
+    ]
+    variants = [variant for service in services for stage in service.stages for variant in stage.variants]
     need = np.array([variant.need() for variant in variants])
-    standing = np.array([[dict(variant.min_replicas).get(name, 0) for name in names] for variant in variants])
+    standing = np.zeros((len(variants), len(names)), np.int64)
 
-    def empty() -> Placement:
-        return Placement(cluster.capacity, cluster.count, resource_index("gpu"), resource_index("gpu_memory"))
+    def fit(n: int, v: int, replicas: int) -> bool:
+        standing[v, n] = replicas
+        gpu, memory = resource_index("gpu"), resource_index("gpu_memory")
+        return pack(Placement(cluster.capacity, cluster.count, gpu, memory), n, need, standing[:, n]) is not None
 
-    crowded = [name for n, name in enumerate(names) if pack(empty(), n, need, standing[:, n]) is None]
-    placement = empty()
-    for i, service in enumerate(services):
-        for k, stage in enumerate(service.stages):
-            for j, variant in enumerate(stage.variants):
-                for name, replicas in (kind for kind in variant.min_replicas if kind[0] in crowded):
-                    most = len(placement.place(names.index(name), variant.need(), replicas))
-                    if most < replicas:
-                        raise InputError(
-                            reading.where("services", i, "stages", k, "variants", j, "min_replicas", name),
-                            f"{replicas} replicas, but beside those named before the nodes hold {most}",
-                            f"give at most {most}" if most else "leave it out, or name fewer before",
-                        )
+    for v, (place, variant) in enumerate(zip(places, variants)):
+        for name, replicas in variant.min_replicas:
+            n = names.index(name)
+            if fit(n, v, replicas):
+                continue
+            most, too_many = 0, replicas
+            while too_many - most > 1:
+                middle = (most + too_many) // 2
+                most, too_many = (middle, too_many) if fit(n, v, middle) else (most, middle)
+            raise InputError(
+                reading.where(*place, "min_replicas", name),
+                f"{replicas} replicas, but beside those named before the nodes hold {most}",
+                f"give at most {most}" if most else "leave it out, or name fewer before",
+            )
 
 
 def _refuse_unplaceable(where: str, variant: Variant, cluster: Cluster) -> None:

@@ -470,9 +470,9 @@ BAD = {
     "more replicas than fit together": Bad(
         {
             "warm_up_s: 1}": "warm_up_s: 1, min_replicas: {box: 12}}",
-            "profile: ads-cpu.json,": "profile: ads-cpu.json, min_replicas: {box: 7},",
+            "profile: ads-cpu.json,": "profile: ads-cpu.json, min_replicas: {box: 9},",
         },
         "profile: ads-cpu.json",
-        ("7 replicas", "beside those named before the nodes hold 6", "at most 6"),
+        ("9 replicas", "beside those named before the nodes hold 8", "at most 8"),
     ),
 }
