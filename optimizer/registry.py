@@ -143,10 +143,12 @@ def make_policy(spec: str | Mapping[str, Any], context: PolicyContext, *, base: 
         ) from error
     if not callable(getattr(policy, "decide", None)):
         raise InputError(where, f"from_context made a {type(policy).__name__} without decide", "return a policy")
+    if standing:
+        policy = AboveStanding(policy, whole.facts)
     for entry in parsed.wrap:
         wrapper, options = _wrapper(entry, where)
-        policy = wrapper(policy, context.facts, options)
-    return AboveStanding(policy, whole.facts) if standing else policy
+        policy = wrapper(policy, whole.facts, options)
+    return policy
 
 
 def _parse(spec: str | Mapping[str, Any]) -> PolicySpec:

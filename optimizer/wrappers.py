@@ -99,7 +99,7 @@ class Bounds(Wrapper):
     """Keeps each stage's replicas within bounds.
 
     It adds replicas of the stage's preferred pair, or takes some away: those below its accuracy floor, then those of
-    its least preferred pair.
+    its least preferred pair. Those that always stand count, and stay even above a maximum.
     """
 
     Options = BoundsOptions
@@ -118,7 +118,7 @@ class Bounds(Wrapper):
                 adjusted[pairs[0]] += self.options.min_replicas - int(total)
             excess = 0 if self.options.max_replicas is None else int(total) - self.options.max_replicas
             for pair in (*self._below_floor[stage], *reversed(pairs)):
-                drop = int(np.clip(excess, 0, adjusted[pair]))
+                drop = int(np.clip(excess, 0, max(0, adjusted[pair] - self.facts.min_replicas[pair])))
                 adjusted[pair] -= drop
                 excess -= drop
         return adjusted

@@ -61,7 +61,8 @@ def node_shares(need: np.ndarray, capacity: np.ndarray) -> np.ndarray:
 
 def _gpu_cuts(need: np.ndarray, capacity: np.ndarray) -> np.ndarray:
     """``part[cut, variant]`` of a node's GPUs, for ``need[variant, resource]`` on ``capacity[resource]``."""
-    gpus = math.floor(float(capacity[_GPU]) + FIT_TOLERANCE)
+    # Part of a GPU may be what others left of one (`optimizer.standing`): a bin too.
+    gpus = math.ceil(float(capacity[_GPU]) - FIT_TOLERANCE)
     of_gpu = need[:, _GPU]
     shared = (of_gpu > 0.0) & (of_gpu < 1.0 - FIT_TOLERANCE)
     if gpus == 0 or not shared.any():

@@ -166,6 +166,10 @@ class Room:
         self._used[node_type] |= given > 0
         return int(given.sum())
 
+    def left(self, node_type: int) -> np.ndarray:
+        """``[node, resource]`` part of each node of the type that is left."""
+        return self._left[node_type]
+
     def open_nodes(self) -> np.ndarray:
         """``[node_type]`` nodes that hold something."""
         return np.array([int(u.sum()) for u in self._used], dtype=np.int64)

@@ -132,18 +132,23 @@ class FleetProblem:
             ``[stage]`` other than the scenario's.
         reserve_demand_rps
             ``[stage]`` requests/s that are to be served after the loss of a node, without the headroom for that, where
-            the scenario asks for a reserve; ``demand_rps`` if not given.
+            the scenario asks for a reserve; ``demand_rps`` if not given. Of facts without what stands
+            (`optimizer.standing`) it is the whole demand, while ``demand_rps`` is what they do not serve of it.
         """
         shape = facts.throughput_rps.shape
         demand = np.asarray(demand_rps, dtype=np.float64)
         margin = facts.headroom if headroom is None else headroom
         floor = facts.accuracy_floor if accuracy_floor is None else accuracy_floor
         expected = demand if expected_rps is None else np.asarray(expected_rps, dtype=np.float64)
-        after_loss = demand if reserve_demand_rps is None else np.asarray(reserve_demand_rps, dtype=np.float64)
-        reserve = None if facts.headroom_after_loss is None else after_loss * (1.0 + facts.headroom_after_loss)
-        if reserve is not None and facts.standing_loss_rps.any():
-            # The node that is lost may be one of those that stand beside: all that is planned here is then left.
-            demand = np.maximum(demand, np.where(demand > 0.0, reserve + facts.standing_loss_rps, 0.0) / (1.0 + margin))
+        reserve = None
+        if facts.headroom_after_loss is not None:
+            whole = demand + np.where(demand > 0.0, facts.standing_rps, 0.0)
+            after_loss = whole if reserve_demand_rps is None else np.asarray(reserve_demand_rps, dtype=np.float64)
+            beyond = after_loss * (1.0 + facts.headroom_after_loss) - facts.standing_rps
+            reserve = np.maximum(beyond, 0.0)
+            if facts.standing_loss_rps.any():
+                # The node that is lost may be one of those that stand beside: all that is planned here is then left.
+                demand = np.maximum(demand, (beyond + facts.standing_loss_rps) / (1.0 + margin))
         return cls(
             demand_rps=demand,
             stage_service=facts.stage_service,

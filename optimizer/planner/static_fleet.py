@@ -21,8 +21,8 @@ from optimizer.fleet.problem import FleetProblem
 from optimizer.planner.least_capacity import priced_to_serve
 from optimizer.planner.seats import even_most, seated
 from optimizer.planner.strongest import strongest_replicas
-from optimizer.standing import above_standing
-from simulator.policy import FleetFacts, PolicyContext
+from optimizer.standing import beyond_standing
+from simulator.policy import FleetFacts
 
 __all__ = ["Mix", "StaticFleet", "fits", "frontier", "mixes", "strength"]
 
@@ -197,8 +197,6 @@ def _whole(
 
 def planning_problem(facts: FleetFacts, demand_rps: np.ndarray, count: np.ndarray) -> FleetProblem:
     """The allocation problem of a demand on ``count[node_type]`` nodes, beyond what always stands."""
-    rest = replace(facts, node_count=np.asarray(count))
-    if facts.min_replicas.any():
-        none = np.zeros((len(facts.services), 1))
-        rest = above_standing(PolicyContext(rest, none[:, 0], none)).facts
-    return FleetProblem.from_facts(rest, np.maximum(demand_rps - rest.standing_rps, 0.0), headroom=0.0)
+    rest = beyond_standing(replace(facts, node_count=np.asarray(count)))
+    beyond = np.maximum(demand_rps - rest.standing_rps, 0.0)
+    return FleetProblem.from_facts(rest, beyond, headroom=0.0, reserve_demand_rps=demand_rps)

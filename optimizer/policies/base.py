@@ -27,10 +27,14 @@ class BuiltinPolicy:
     ----------
     clairvoyant
         Whether the policy reads ``context.future_rps``; only yardsticks do.
+    counts_standing
+        Whether the policy sees the whole fleet and answers with the replicas that always stand; else it sees the rest
+        (`optimizer.standing`).
     """
 
     Options: ClassVar[type[Any]] = NoOptions
     clairvoyant: ClassVar[bool] = False
+    counts_standing: ClassVar[bool] = False
 
     def __init__(self, context: PolicyContext, options: Any) -> None:
         self.facts = context.facts

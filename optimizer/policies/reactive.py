@@ -17,6 +17,7 @@ from optimizer.forecasting.methods import Setting
 from optimizer.handover import hold_until_ready, is_affordable
 from optimizer.options import check_flag, check_number
 from optimizer.policies.base import BuiltinPolicy, allocation_of
+from optimizer.standing import Standing, beyond_standing
 from simulator.policy import Allocation, Observation, PolicyContext
 from workloads.errors import InputError
 
@@ -96,10 +97,12 @@ class ReactivePolicy(BuiltinPolicy):
 
     name: ClassVar[str] = "reactive"
     Options: ClassVar[type[Any]] = ReactiveOptions
+    counts_standing: ClassVar[bool] = True
 
     def __init__(self, context: PolicyContext, options: Any) -> None:
         super().__init__(context, options)
         facts = self.facts
+        self._standing, self._rest = Standing(facts), beyond_standing(facts)
         self._headroom = facts.headroom if options.headroom is None else options.headroom
         window, trend = self._slots(options.window_s), self._slots(options.trend_s) if options.trend else 0
         setting = Setting(facts.control_interval_s, options.forecast_period_s)
@@ -163,31 +166,33 @@ class ReactivePolicy(BuiltinPolicy):
             return "demand exceeds the plan"
         if (required < self._planned_rps * (1.0 - self.options.hysteresis)).any():
             return "demand fell"
-        if self._last is not None and (self.facts.planned_accuracy(self._last.replicas) < self._floor - 1e-6).any():
+        planned = None if self._last is None else self._standing.without(self._last.replicas)
+        if planned is not None and (self.facts.planned_accuracy(planned) < self._floor - 1e-6).any():
             return "accuracy is below its floor"
         return ""
 
     def _replan(self, required: np.ndarray, expected: np.ndarray, observation: Observation, reason: str) -> Allocation:
-        now = observation.ready + observation.starting
+        now = self._standing.without(observation.ready + observation.starting)
         limit = np.where(observation.unplaced > 0, now, np.iinfo(np.int32).max) if observation.unplaced.any() else None
+        standing_rps = self._rest.standing_rps
         problem = FleetProblem.from_facts(
-            self.facts,
-            required,
+            self._rest,
+            np.maximum(required - standing_rps, 0.0),
             replicas_now=now,
             churn_usd_per_hour=self._churn,
             headroom=0.0,
             replica_limit=limit,
-            expected_rps=expected,
+            expected_rps=np.maximum(expected - standing_rps, 0.0),
             accuracy_floor=self._floor,
             reserve_demand_rps=required / (1.0 + self._headroom),
         )
         plan = self.plan(problem)
         self.solves += 1
-        self._planned_rps, self._served_rps = required, problem.served_rps(plan.replicas)
+        self._planned_rps, self._served_rps = required, problem.served_rps(plan.replicas) + standing_rps
         short = plan.unserved_rps.sum()
         self._retry = limit is not None and short > 1e-6
         notes = [reason, plan.note, f"{short:.1f} requests/s beyond the cluster" if short > 1e-6 else ""]
-        return allocation_of(plan, notes)
+        return self._standing.beside(allocation_of(plan, notes))
 
     def _slots(self, seconds: float) -> int:
         return max(3, math.ceil(seconds / self.facts.control_interval_s - 1e-9))

@@ -21,6 +21,7 @@ from optimizer.options import check_flag, check_number, check_whole
 from optimizer.policies.base import BuiltinPolicy, allocation_of
 from optimizer.policies.reactive import HOLD_HOURS, ReactiveOptions, start_usd
 from optimizer.pooling import MOST_LOAD, Pool
+from optimizer.standing import Standing, beyond_standing
 from simulator.policy import Allocation, FleetFacts, Observation, PolicyContext
 
 __all__ = ["RollingHorizon", "RollingHorizonOptions"]
@@ -86,10 +87,12 @@ class RollingHorizon(BuiltinPolicy):
 
     name: ClassVar[str] = "rolling_horizon"
     Options = RollingHorizonOptions
+    counts_standing: ClassVar[bool] = True
 
     def __init__(self, context: PolicyContext, options: RollingHorizonOptions) -> None:
         super().__init__(context, options)
         facts = self.facts
+        self._standing = Standing(facts)
         interval_s = facts.control_interval_s
         self._headroom = facts.headroom if options.headroom is None else options.headroom
         self._delay = delay_slots(facts.start_delay_s + facts.boot_s[None, :], interval_s)
@@ -183,23 +186,26 @@ class RollingHorizon(BuiltinPolicy):
             return "demand exceeds the plan"
         if (must < self._planned_rps * (1.0 - self.options.hysteresis)).any():
             return "demand fell"
-        if (facts.planned_accuracy(self._last.replicas) < self._floor - 1e-6).any():
+        planned = self._standing.without(self._last.replicas)
+        if (facts.planned_accuracy(planned) < self._floor - 1e-6).any():
             return "accuracy is below its floor"
         return ""
 
     def _replan(
         self, must: np.ndarray, required: np.ndarray, facts: FleetFacts, observation: Observation, reason: str
     ) -> Allocation:
-        now = observation.ready + observation.starting
+        now = self._standing.without(observation.ready + observation.starting)
         limit = np.where(observation.unplaced > 0, now, np.iinfo(np.int32).max) if observation.unplaced.any() else None
+        rest = beyond_standing(facts)
+        beyond = np.maximum(must - rest.standing_rps, 0.0)
         instant = FleetProblem.from_facts(
-            facts,
-            must,
+            rest,
+            beyond,
             replicas_now=now,
             churn_usd_per_hour=self._start_usd / HOLD_HOURS,
             headroom=0.0,
             replica_limit=limit,
-            expected_rps=must / (1.0 + self._headroom),
+            expected_rps=beyond / (1.0 + self._headroom),
             accuracy_floor=self._floor,
             reserve_demand_rps=must / (1.0 + self._headroom),
         )
@@ -208,10 +214,10 @@ class RollingHorizon(BuiltinPolicy):
         self._planned_rps = must
         short = float(plan.unserved_rps.sum())
         self._retry = limit is not None and short > 1e-6
-        self._unfinished = self._second_step(plan, must, facts, now)
+        self._unfinished = self._second_step(plan, beyond, facts, now)
         where = "left for a later start" if self._unfinished == PUT_OFF else "beyond the cluster"
         notes = [reason, plan.note, f"{short:.1f} requests/s {where}" if short > 1e-6 else ""]
-        return allocation_of(plan, notes)
+        return self._standing.beside(allocation_of(plan, notes))
 
     def _second_step(self, plan: FleetPlan, must: np.ndarray, facts: FleetFacts, now: np.ndarray) -> str:
         """Why a plan goes on although demand stays: `PUT_OFF`, `MOVED`, or nothing."""
@@ -228,14 +234,15 @@ class RollingHorizon(BuiltinPolicy):
     def _solve(self, instant: FleetProblem, required: np.ndarray, observation: Observation) -> FleetPlan:
         # What is asked for at the very beginning is ready at once.
         delay = self._delay if observation.now_s > 0.0 else np.zeros_like(self._delay)
-        rates = [self._facts_for(block).throughput_rps for block in required.T]
+        blocks = [self._facts_for(block) for block in required.T]
+        standing = np.stack([block.served_rps(self._standing.replicas) for block in blocks], axis=1)
         horizon = HorizonProblem(
             now=instant,
             grid=self._grid,
-            required_rps=required,
-            throughput_rps=np.stack(rates, axis=2),
+            required_rps=np.maximum(required - standing, 0.0),
+            throughput_rps=np.stack([block.throughput_rps for block in blocks], axis=2),
             delay=delay,
-            ready=observation.ready,
+            ready=self._standing.without(observation.ready),
             start_usd=self._start_usd,
             slot_hours=self.facts.control_interval_s / 3600.0,
         )

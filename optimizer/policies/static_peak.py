@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from optimizer.options import check_number
 from optimizer.policies.base import BuiltinPolicy, scaled_to_fit
-from optimizer.preference import spread
+from optimizer.preference import Preference, spread
+from optimizer.standing import beyond_standing
 from simulator.policy import Allocation, Observation, PolicyContext
 
 __all__ = ["StaticPeak", "StaticPeakOptions"]
@@ -39,19 +41,24 @@ class StaticPeak(BuiltinPolicy):
     """
 
     Options = StaticPeakOptions
+    counts_standing: ClassVar[bool] = True
 
     def __init__(self, context: PolicyContext, options: StaticPeakOptions) -> None:
         super().__init__(context, options)
         facts = context.facts
         headroom = facts.headroom if options.headroom is None else options.headroom
-        required = facts.planned_demand(context.peak_rps) * (1.0 + headroom)
-        reachable = np.where([bool(p) for p in self.preference.pairs], required, 0.0)
-        self._replicas = scaled_to_fit(
-            lambda demand: spread(self.preference, demand, worth=facts.throughput_rps),
+        rest = beyond_standing(facts)
+        required = np.maximum(facts.planned_demand(context.peak_rps) * (1.0 + headroom) - rest.standing_rps, 0.0)
+        preference = self.preference if rest is facts else Preference(rest, required)
+        reachable = np.where([bool(p) for p in preference.pairs], required, 0.0)
+        beyond = scaled_to_fit(
+            lambda demand: spread(preference, demand, worth=facts.throughput_rps),
             reachable,
             facts.served_rps,
         )
-        short = (facts.served_rps(self._replicas) < reachable * (1.0 - 1e-9)).any()
+        self._replicas = beyond + facts.min_replicas
+        runs = [bool(p) for p in self.preference.pairs]
+        short = (facts.served_rps(beyond) < np.where(runs, required, 0.0) * (1.0 - 1e-9)).any()
         self._note = "the cluster cannot hold the peak" if short else "sized for the peak"
 
     def decide(self, observation: Observation) -> Allocation:
