@@ -1,18 +1,12 @@
 """The model that counts nodes of a type and does not name them: variables, rows, costs.
 
 With a reserve, ``loss[stage]`` is the most that one node of the placement serves of a stage. A placement decides it,
-and the model has none; what every placement satisfies is that
+and the model has none; `optimizer.fleet.loss_levels` says what every placement satisfies. The model's loss is a lower
+bound.
 
-* a node loses at least one replica of each pair in use: ``loss >= throughput z``, ``x <= most z``, ``z`` 0 or 1;
-* some node has at least its share: ``loss >= (sum throughput x) / y`` over the ``y`` nodes of a type in use. That is
-  written for the levels ``c`` of `LEVELS`: ``loss >= (sum throughput x) / c`` unless ``y > c``, and always for
-  ``c = count``.
-
-Both hold with equality where replicas can be spread evenly, so the model's loss is a lower bound.
-
-Such rows bound well and guide badly: a fraction of a 0 or 1 switches them off. To find plans, the model is therefore
-also solved with a *quota*: at most ``quota[variant, node_type]`` replicas on a node, ``x <= quota y``, and ``loss >=
-sum throughput quota used``. That allows less than there is, and its plans lose no more than it says.
+To find plans, the model can also be solved with a *quota*: at most ``quota[variant, node_type]`` replicas on a node,
+``x <= quota y``, and ``loss >= sum throughput quota used``. That allows less than there is, and its plans lose no more
+than it says.
 """
 
 from __future__ import annotations
@@ -22,14 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from ortools.math_opt.python import mathopt
 
+from optimizer.fleet.loss_levels import level_rows
 from optimizer.fleet.packing import packing_cuts
 from optimizer.fleet.problem import FleetProblem
 from optimizer.fleet.solvers import Solved
 
 __all__ = ["Asked", "CountedModel"]
-
-LEVELS = (1, 2, 3, 4, 6, 8, 12, 16)
-"""Counts of nodes for which the share of one node is a row."""
 
 UNIT = 1e-7
 """Of the largest demand: what amounts are counted in where all variables must be whole."""
@@ -46,20 +38,17 @@ class Asked:
     ----------
     tightness
         ``[node_type]`` part of the capacity that may be used.
-    loss_rps
-        ``[stage]`` loss that the reserve must allow for at least, as the last placement had it.
     quota
         ``[variant, node_type]`` most replicas on a node; None for no such limit.
     """
 
     tightness: np.ndarray
-    loss_rps: np.ndarray
     quota: np.ndarray | None = None
 
     @classmethod
     def of(cls, problem: FleetProblem) -> Asked:
-        """All capacity, and no loss yet."""
-        return cls(np.ones(len(problem.node_count)), np.zeros(len(problem.demand_rps)))
+        """All capacity."""
+        return cls(np.ones(len(problem.node_count)))
 
 
 class CountedModel:
@@ -67,6 +56,8 @@ class CountedModel:
 
     Attributes
     ----------
+    problem
+        As given.
     x, y
         Variables by pair and by node type.
     upper
@@ -82,7 +73,7 @@ class CountedModel:
 
     def __init__(self, problem: FleetProblem, asked: Asked, *, whole: bool = False) -> None:
         self.model = mathopt.Model(name="fleet")
-        self._problem, self._asked, self._whole = problem, asked, whole
+        self.problem, self._asked, self._whole = problem, asked, whole
         most = problem.required_rps if problem.reserve_rps is None else [*problem.required_rps, *problem.reserve_rps]
         self.largest = float(np.max(most, initial=0.0)) or 1.0
         self.loss: dict[int, mathopt.Variable] = {}
@@ -106,11 +97,11 @@ class CountedModel:
         if not self._whole:
             return 0.0
         # One unit of what is unserved, and one of the loss that the reserve allows for, for each service.
-        return 2.0 * UNIT * self.largest * float(self._problem.unserved_usd_per_hour_rps.sum())
+        return 2.0 * UNIT * self.largest * float(self.problem.unserved_usd_per_hour_rps.sum())
 
     def read(self, solved: Solved) -> tuple[np.ndarray, np.ndarray]:
         """``replicas[variant, node_type]`` and ``nodes[node_type]``."""
-        replicas = np.zeros(self._problem.throughput_rps.shape, dtype=np.int64)
+        replicas = np.zeros(self.problem.throughput_rps.shape, dtype=np.int64)
         for pair, variable in self.x.items():
             replicas[pair] = round(solved.value(variable))
         return replicas, np.array([round(solved.value(v)) for v in self.y], dtype=np.int64)
@@ -144,11 +135,11 @@ class CountedModel:
         terms = [part * variable for part, variable in parts]
         self.model.add_linear_constraint(mathopt.fast_sum(terms) <= most * of)
 
-    def _amount(self, most: float = np.inf) -> mathopt.Variable:
-        """An amount in parts of the largest demand; in `UNIT` of it where all is whole."""
+    def amount(self, most: float = np.inf) -> mathopt.Variable:
+        """A variable: an amount in parts of the largest demand; in `UNIT` of it where all is whole."""
         if not self._whole:
             return self.model.add_variable(lb=0.0, ub=most)
-        cap = min(most, 1.0 + self._problem.served_rps(self.upper).max(initial=0.0) / self.largest)
+        cap = min(most, 1.0 + self.problem.served_rps(self.upper).max(initial=0.0) / self.largest)
         return self.model.add_integer_variable(lb=0.0, ub=float(np.ceil(cap / UNIT - 1e-9)))
 
     def _flag(self) -> mathopt.Variable:
@@ -157,9 +148,9 @@ class CountedModel:
 
     def _cover_demand(self) -> list[mathopt.LinearTerm]:
         """Rows for each stage with demand, in fractions of it: served or unserved, and at least one replica."""
-        problem, x = self._problem, self.x
+        problem, x = self.problem, self.x
         most = problem.unserved_limit / self.largest
-        unserved = [self._amount(float(most[s])) for s in range(problem.services)]
+        unserved = [self.amount(float(most[s])) for s in range(problem.services)]
         prices = problem.unserved_usd_per_hour_rps * self.largest * (UNIT if self._whole else 1.0)
         cost = [float(prices[s]) * u for s, u in enumerate(unserved)]
         for stage in np.flatnonzero(problem.required_rps > 0.0):
@@ -176,63 +167,33 @@ class CountedModel:
 
     def _keep_reserve(self, unserved: list[mathopt.Variable]) -> None:
         """Rows of what is left without the worst node, in fractions of the reserve."""
-        problem = self._problem
+        problem = self.problem
         assert problem.reserve_rps is not None
-        levels = self._levels() if self._asked.quota is None else [[] for _ in self.y]
         for stage in np.flatnonzero(problem.reserve_rps > 0.0):
             reserve, short = float(problem.reserve_rps[stage]), unserved[problem.stage_service[stage]]
+            loss = self.loss[int(stage)] = self.amount()
             pairs = [p for p in self.x if problem.variant_stage[p[0]] == stage]
-            loss = self.loss[int(stage)] = self._amount()
             served = [(float(problem.throughput_rps[p]), self.x[p]) for p in pairs]
             self.at_least(served, [(1.0, short), (-1.0, loss)], reserve, reserve)
-            if self._asked.loss_rps[stage] > 0.0:
-                self.at_least(served, [(1.0, short)], reserve + float(self._asked.loss_rps[stage]), reserve)
-            used = {p: self.model.add_integer_variable(lb=0.0, ub=1.0) for p in pairs}
-            for p in pairs:
-                self.model.add_linear_constraint(self.x[p] <= float(self.upper[p]) * used[p])
-                if self._asked.quota is None:
-                    self.at_least([(-float(problem.throughput_rps[p]), used[p])], [(1.0, loss)], 0.0, self.largest)
-                else:
-                    self.model.add_linear_constraint(self.x[p] <= float(self._asked.quota[p]) * self.y[p[1]])
-            for n in range(len(self.y)):
-                here = [p for p in pairs if p[1] == n]
-                for rates in self._losses(here, used, levels[n]) if here else ():
-                    self.at_least(rates, [(1.0, loss)], 0.0, self.largest)
+            if self._asked.quota is not None:
+                self._keep_quota(self._asked.quota, pairs, loss)
+        if self._asked.quota is None:
+            level_rows(self, unserved)
 
-    def _losses(
-        self,
-        here: list[tuple[int, int]],
-        used: dict[tuple[int, int], mathopt.Variable],
-        levels: list[tuple[float, mathopt.Variable]],
-    ) -> list[list[tuple[float, mathopt.Variable]]]:
-        """Of one stage on one node type: what the loss is at least, negated, one sum a row."""
-        rate = {p: float(self._problem.throughput_rps[p]) for p in here}
-        if self._asked.quota is not None:
-            return [[(-rate[p] * float(self._asked.quota[p]), used[p]) for p in here]]
-        full = sum(rate[p] * float(self.upper[p]) for p in here)
-        rows = [[*((-rate[p] / c, self.x[p]) for p in here), (full / c, above)] for c, above in levels]
-        count = float(self._problem.node_count[here[0][1]])
-        return [*rows, [(-rate[p] / count, self.x[p]) for p in here]]
-
-    def _levels(self) -> list[list[tuple[float, mathopt.Variable]]]:
-        """For each node type, levels and the 0 or 1 that says that more nodes are in use."""
-        found: list[list[tuple[float, mathopt.Variable]]] = []
-        for node, count in zip(self.y, self._problem.node_count.tolist()):
-            mine: list[tuple[float, mathopt.Variable]] = []
-            for level in LEVELS:
-                if level >= count:
-                    break
-                above = self.model.add_integer_variable(lb=0.0, ub=1.0)
-                self.model.add_linear_constraint(node <= level + (count - level) * above)
-                if mine:
-                    self.model.add_linear_constraint(above <= 1.0 * mine[-1][1])
-                mine.append((float(level), above))
-            found.append(mine)
-        return found
+    def _keep_quota(self, quota: np.ndarray, pairs: list[tuple[int, int]], loss: mathopt.Variable) -> None:
+        """No node holds more of a pair than its quota, and may lose that where the pair is in use."""
+        used = {p: self.model.add_integer_variable(lb=0.0, ub=1.0) for p in pairs}
+        for p in pairs:
+            self.model.add_linear_constraint(self.x[p] <= float(self.upper[p]) * used[p])
+            self.model.add_linear_constraint(self.x[p] <= float(quota[p]) * self.y[p[1]])
+        for n in range(len(self.y)):
+            here = [(-float(self.problem.throughput_rps[p] * quota[p]), used[p]) for p in pairs if p[1] == n]
+            if here:
+                self.at_least(here, [(1.0, loss)], 0.0, self.largest)
 
     def _count_changes(self) -> list[mathopt.LinearTerm]:
         """Priced differences from the replicas that run now."""
-        problem = self._problem
+        problem = self.problem
         cost: list[mathopt.LinearTerm] = []
         for pair, variable in self.x.items():
             churn, now = float(problem.churn_usd_per_hour[pair]), float(problem.replicas_now[pair])
@@ -251,7 +212,7 @@ class CountedModel:
 
     def _fit_nodes(self) -> None:
         """Capacity rows in fractions of a node, and the cuts of whole replicas on whole nodes."""
-        problem, tightness = self._problem, self._asked.tightness
+        problem, tightness = self.problem, self._asked.tightness
         for n, node in enumerate(self.y):
             variants = [v for v, m in self.x if m == n]
             if not variants:
@@ -263,7 +224,7 @@ class CountedModel:
 
     def _keep_accuracy(self) -> list[mathopt.LinearTerm]:
         """Rows of the accuracy floors, in parts of the largest coefficient, and the price of accuracy lost."""
-        problem = self._problem
+        problem = self.problem
         for stage in problem.floored_stages:
             assert problem.floor_credit is not None
             credit = problem.floor_credit / problem.credit_scale[stage]
@@ -277,7 +238,7 @@ class CountedModel:
 
     def _keep_budget(self) -> None:
         """Nodes cost no more than the budget; in parts of the dearest one."""
-        problem = self._problem
+        problem = self.problem
         if not np.isfinite(problem.budget_usd_per_hour):
             return
         dearest = float(np.max(problem.price_usd_per_hour, initial=1e-9))

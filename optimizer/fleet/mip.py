@@ -3,10 +3,10 @@
 The model counts nodes of a type and does not name them. Its capacity rows are sharpened by
 `optimizer.fleet.packing.packing_cuts`, and its answer is placed: first fit, or spread where a reserve is asked for.
 Where the placement needs more nodes than the model counted, those are bought; where there are none, the node type's
-capacity rows are tightened; where a node of it holds more than the reserve can lose, more is asked for. Then the model
-is solved again (`MAX_REPAIRS` times), and the best placed plan is kept. With a reserve, models that allow so many
-replicas on a node follow. The bound is always that of the first model, which every real placement satisfies. Small
-problems whose plan is not proved that way can be solved node by node.
+capacity rows are tightened. Then the model is solved again (`MAX_REPAIRS` times), and the best placed plan is kept.
+With a reserve, models that allow so many replicas on a node follow as soon as some plan is placed. The bound is always
+that of the first model, which every real placement satisfies. Small problems whose plan is not proved that way can be
+solved node by node.
 """
 
 from __future__ import annotations
@@ -88,11 +88,13 @@ def _counted(
 ) -> tuple[list[FleetPlan], float, str]:
     """Placed plans of a few models that count nodes, the first one's bound, and what the last broken plan broke.
 
-    With 0 ``repairs`` only the first model is solved; by default there are `MAX_REPAIRS`, and quotas for a reserve.
+    With 0 ``repairs`` only the first model is solved; by default there are `MAX_REPAIRS`, with a reserve
+    only until some plan is placed, and then quotas.
     """
     asked = Asked.of(problem)
     plans: list[FleetPlan] = []
     bound, trouble = 0.0, "no plan could be placed"
+    quotas = problem.reserve_rps is not None and repairs is None
     for attempt in range(1 + (MAX_REPAIRS if repairs is None else repairs)):
         try:
             replicas, nodes, dual = _solve_once(problem, limits, asked)
@@ -108,10 +110,9 @@ def _counted(
             trouble = str(error)
         else:
             plans.append(plan)
-            crowded |= _ask_for_more(problem, plan, asked)
-        if not crowded:
+        if not crowded or (quotas and plans):
             break
-    if problem.reserve_rps is not None and repairs is None:
+    if quotas:
         plans += _with_quotas(problem, limits, bound)
     return plans, bound, trouble
 
@@ -180,13 +181,3 @@ def _place(problem: FleetProblem, replicas: np.ndarray, nodes: np.ndarray, asked
             tightness = asked.tightness
             tightness[n] = 0.97 * min(float(tightness[n]), float(used.max()) / max(1, int(nodes[n])))
     return placed, crowded
-
-
-def _ask_for_more(problem: FleetProblem, plan: FleetPlan, asked: Asked) -> bool:
-    """Whether stages are short of their reserve by what the placement may lose; that is asked for from now on."""
-    if problem.reserve_rps is None or plan.lost_rps is None:
-        return False
-    rest = problem.served_rps(plan.replicas) - plan.lost_rps
-    short = (rest < problem.reserve_rps * (1.0 - 1e-9) - 1e-9) & (plan.lost_rps > asked.loss_rps)
-    asked.loss_rps[short] = plan.lost_rps[short]
-    return bool(short.any())

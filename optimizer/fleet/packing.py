@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FIT_TOLERANCE", "Packing", "Room", "first_fit", "orders", "packing_cuts", "per_node", "shares"]
+__all__ = ["FIT_TOLERANCE", "Packing", "Room", "first_fit", "orders", "packing_cuts", "per_node", "seated", "shares"]
 
 FIT_TOLERANCE = 1e-9
 """Relative slack in capacity comparisons, for need and capacity that are decimal fractions."""
@@ -66,10 +66,13 @@ class Packing:
         Nodes that hold at least one replica.
     placed
         ``placed[variant]`` replicas that found room.
+    order
+        Variants in the order in which they were placed.
     """
 
     nodes: int
     placed: np.ndarray
+    order: tuple[int, ...] = ()
 
     @property
     def complete(self) -> int:
@@ -102,12 +105,21 @@ def first_fit(share: np.ndarray, replicas: np.ndarray, node_count: int) -> Packi
         placed = np.zeros(len(replicas), dtype=np.int64)
         for variant in order:
             placed[variant] = room.take(int(variant), 0, int(replicas[variant]))
-        found = Packing(int(room.open_nodes()[0]), placed)
+        found = Packing(int(room.open_nodes()[0]), placed, order)
         if best is None or (-found.complete, found.nodes) < (-best.complete, best.nodes):
             best = found
         if best.complete == replicas.sum() and best.nodes <= _lower_bound(share, replicas):
             break
     return best if best is not None else Packing(0, np.zeros(len(replicas), dtype=np.int64))
+
+
+def seated(share: np.ndarray, packing: Packing) -> np.ndarray:
+    """``[node, variant]`` replicas on each node of a placement by `first_fit`, for ``share[variant, resource]``."""
+    room = Room(share[:, None, :], np.array([packing.nodes]))
+    on = np.zeros((packing.nodes, len(packing.placed)), dtype=np.int64)
+    for variant in packing.order:
+        on[:, variant] = room.put(variant, 0, int(packing.placed[variant]))
+    return on
 
 
 def orders(share: np.ndarray, replicas: np.ndarray) -> list[tuple[int, ...]]:
@@ -157,14 +169,18 @@ class Room:
 
     def take(self, variant: int, node_type: int, replicas: int, *, open_only: bool = False) -> int:
         """Place up to ``replicas`` copies and return how many found room."""
+        return int(self.put(variant, node_type, replicas, open_only=open_only).sum())
+
+    def put(self, variant: int, node_type: int, replicas: int, *, open_only: bool = False) -> np.ndarray:
+        """Place up to ``replicas`` copies and return how many each node got, ``[node]``."""
         if replicas <= 0:
-            return 0
+            return np.zeros(len(self._used[node_type]), dtype=np.int64)
         copies = self.fits(variant, node_type, open_only=open_only)
         before = np.concatenate([[0], np.cumsum(copies)[:-1]]) if len(copies) else copies
         given = np.clip(replicas - before, 0, copies)
         self._left[node_type] -= given[:, None] * np.where(given[:, None] > 0, self._share[variant, node_type], 0.0)
         self._used[node_type] |= given > 0
-        return int(given.sum())
+        return given
 
     def left(self, node_type: int) -> np.ndarray:
         """``[node, resource]`` part of each node of the type that is left."""

@@ -71,8 +71,8 @@ class FleetPlan:
 
     @property
     def most_per_node(self) -> np.ndarray | None:
-        """``[variant, node_type]`` most replicas on one node of the placement; None where none was kept."""
-        if self.on_nodes is None:
+        """``[variant, node_type]`` most replicas on one node, where a reserve asks for a placement; else None."""
+        if self.on_nodes is None or self.lost_rps is None:
             return None
         return np.stack([on.max(axis=0, initial=0) for on in self.on_nodes], axis=1)
 

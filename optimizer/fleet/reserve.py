@@ -8,8 +8,8 @@ so it is the *worst* node of the placement that counts, stage by stage (all of i
 its own row). Two things lower that loss: spreading the replicas of a stage over the nodes there are, and paying for
 more nodes. `spread` does both, as far as they pay.
 
-`with_reserve` makes a planner that knows no reserve keep one: it asks for ``reserve + loss`` instead of ``demand``,
-with the loss that the last placement had, until nothing is short any more.
+`with_reserve` makes a planner that knows no reserve keep one: it asks for ``reserve + loss`` instead of ``demand``.
+The loss is that of some even spreads to begin with, then the one that the last placement had.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from optimizer.fleet.problem import FleetProblem
 
 __all__ = ["place_evenly", "spread", "with_reserve", "worst_loss_rps"]
 
-ROUNDS = 5
-"""How often `with_reserve` asks for more."""
+SPREAD_OVER = (np.inf, 2.0, 3.0, 5.0)
+"""Nodes over which `with_reserve` takes a stage to be spread evenly when it asks first: what it loses then."""
+
+ROUNDS = 3
+"""How often it asks for each of those, with the loss that the last placement had."""
 
 
 def worst_loss_rps(problem: FleetProblem, on_nodes: Sequence[np.ndarray]) -> np.ndarray:
@@ -133,7 +136,7 @@ def _put(
 
 
 def with_reserve(problem: FleetProblem, solve: Callable[[FleetProblem], FleetPlan]) -> FleetPlan:
-    """The best of some rounds of a planner that knows no reserve, each told what the last one's placement may lose.
+    """The best of some rounds of a planner that knows no reserve, each told what a placement may lose.
 
     Raises
     ------
@@ -141,25 +144,32 @@ def with_reserve(problem: FleetProblem, solve: Callable[[FleetProblem], FleetPla
         If none of the rounds yields a plan.
     """
     assert problem.reserve_rps is not None
-    reserve, loss = problem.reserve_rps, np.zeros(len(problem.demand_rps))
-    free = replace(problem, unserved_limit_rps=None)
-    best: FleetPlan | None = None
-    for _ in range(ROUNDS):
-        asked = np.maximum(problem.required_rps, np.where(reserve > 0.0, reserve + loss, 0.0))
-        found = solve(replace(free, demand_rps=asked, headroom=0.0, reserve_rps=None))
-        plan = validate_plan(free, found.replicas, status="feasible", note=found.note)
-        assert plan.lost_rps is not None
-        is_kept = problem.keeps_limits(problem.unserved_by_service_rps(plan.replicas, plan.lost_rps))
-        if is_kept and (best is None or plan.objective_usd_per_hour < best.objective_usd_per_hour):
-            best = plan
-        short = reserve - (problem.served_rps(plan.replicas) - plan.lost_rps) > 1e-9
-        more = np.where(short, np.maximum(loss, plan.lost_rps), loss)
-        if not short.any() or (more <= loss).all():
-            break
-        loss = more
+    reserve, best = problem.reserve_rps, None
+    for nodes in SPREAD_OVER:
+        loss = reserve / (nodes - 1.0)
+        for attempt in range(ROUNDS):
+            plan = _asked_for(problem, solve, loss)
+            assert plan.lost_rps is not None
+            is_kept = problem.keeps_limits(problem.unserved_by_service_rps(plan.replicas, plan.lost_rps))
+            if is_kept and (best is None or plan.objective_usd_per_hour < best.objective_usd_per_hour):
+                best = plan
+            told = plan.lost_rps if attempt == 0 else np.maximum(loss, plan.lost_rps)
+            if np.allclose(told, loss, rtol=1e-9, atol=1e-9):
+                break
+            loss = told
     if best is None:
         raise InvalidPlanError("no plan with a reserve keeps the limits on what is unserved")
     return best
+
+
+def _asked_for(problem: FleetProblem, solve: Callable[[FleetProblem], FleetPlan], loss_rps: np.ndarray) -> FleetPlan:
+    """The plan of a planner that is asked for the reserve and a loss beyond it, with its placement."""
+    assert problem.reserve_rps is not None
+    free = replace(problem, unserved_limit_rps=None)
+    with_loss = np.where(problem.reserve_rps > 0.0, problem.reserve_rps + loss_rps, 0.0)
+    asked = np.maximum(problem.required_rps, with_loss)
+    found = solve(replace(free, demand_rps=asked, headroom=0.0, reserve_rps=None))
+    return validate_plan(free, found.replicas, status="feasible", note=found.note)
 
 
 def _stage_load(problem: FleetProblem, node_type: int, on: np.ndarray) -> np.ndarray:

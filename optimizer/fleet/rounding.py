@@ -16,9 +16,10 @@ from scipy import sparse
 
 from optimizer.fleet.blocks import Rows
 from optimizer.fleet.master import CoverPool
-from optimizer.fleet.packing import first_fit
+from optimizer.fleet.packing import first_fit, seated
 from optimizer.fleet.plan import FleetPlan, validate_plan
 from optimizer.fleet.problem import FleetProblem
+from optimizer.fleet.tight_packing import pack_tightly
 
 __all__ = ["Choice", "Rounding", "best_placed", "place"]
 
@@ -229,11 +230,24 @@ def _on_types(pool: CoverPool, rows: Rows, covers: np.ndarray, types: np.ndarray
 
 
 def place(problem: FleetProblem, replicas: np.ndarray, nodes: np.ndarray) -> tuple[FleetPlan, np.ndarray]:
-    """What finds room of the replicas as a checked plan, and ``[node_type]`` whether more than ``nodes`` are needed."""
+    """What finds room of the replicas as a checked plan, and ``[node_type]`` whether more than ``nodes`` are needed.
+
+    Types on which first fit needs more than ``nodes`` are packed tightly; the plan then holds its placement.
+    """
     placed = replicas.copy()
     crowded = np.zeros(len(nodes), dtype=bool)
+    packed, tight = [], {}
     for n, count in enumerate(problem.node_count):
         packing = first_fit(problem.share[:, n], replicas[:, n], int(count))
-        placed[:, n] = packing.placed
-        crowded[n] = packing.complete < replicas[:, n].sum() or packing.nodes > nodes[n]
-    return validate_plan(problem, placed, status="feasible"), crowded
+        packed.append(packing)
+        lacks = packing.complete < replicas[:, n].sum()
+        if lacks or packing.nodes > nodes[n]:
+            on = pack_tightly(problem.share[:, n], replicas[:, n], int(count))
+            if on is not None and (lacks or len(on) < packing.nodes):
+                tight[n] = on
+        placed[:, n] = replicas[:, n] if n in tight else packing.placed
+        crowded[n] = len(tight[n]) > nodes[n] if n in tight else lacks or packing.nodes > nodes[n]
+    if not tight:
+        return validate_plan(problem, placed, status="feasible"), crowded
+    on_nodes = [tight[n] if n in tight else seated(problem.share[:, n], p) for n, p in enumerate(packed)]
+    return validate_plan(problem, placed, status="feasible", on_nodes=on_nodes), crowded

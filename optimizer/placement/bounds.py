@@ -9,7 +9,7 @@ from optimizer.placement.plan import round_up_to_prices
 from optimizer.placement.problem import PlacementProblem
 from optimizer.placement.rows import NodeRows, node_rows
 
-__all__ = ["fluid_bound", "sharpened_bound"]
+__all__ = ["fluid_bound", "sharpened_bound", "sharpened_prices"]
 
 
 def fluid_bound(problem: PlacementProblem, *, whole: bool = True) -> float:
@@ -20,7 +20,7 @@ def fluid_bound(problem: PlacementProblem, *, whole: bool = True) -> float:
     whole
         Round up to what costs can be (`round_up_to_prices`).
     """
-    return _solve(problem, cuts=False, whole=whole)
+    return _solve(problem, cuts=False, whole=whole)[0]
 
 
 def sharpened_bound(problem: PlacementProblem, *, whole: bool = True) -> float:
@@ -29,10 +29,15 @@ def sharpened_bound(problem: PlacementProblem, *, whole: bool = True) -> float:
     The many-dimensional form of the bound L2 of Martello and Toth (1990), as an LP over all resources and functions at
     once. At least `fluid_bound`, at most the bound of the patterns (`optimizer.placement.columns`).
     """
-    return _solve(problem, cuts=True, whole=whole)
+    return _solve(problem, cuts=True, whole=whole)[0]
 
 
-def _solve(problem: PlacementProblem, *, cuts: bool, whole: bool) -> float:
+def sharpened_prices(problem: PlacementProblem) -> tuple[float, np.ndarray]:
+    """`sharpened_bound`, and ``[class]`` what one more replica costs there: prices to begin pricing with."""
+    return _solve(problem, cuts=True, whole=True)
+
+
+def _solve(problem: PlacementProblem, *, cuts: bool, whole: bool) -> tuple[float, np.ndarray]:
     solver = pywraplp.Solver.CreateSolver("GLOP")
     infinity = solver.infinity()
     objective = solver.Objective()
@@ -48,9 +53,11 @@ def _solve(problem: PlacementProblem, *, cuts: bool, whole: bool) -> float:
         _add_rows(solver, nodes, rows, cover, cuts=cuts)
     objective.SetMinimization()
     if solver.Solve() != pywraplp.Solver.OPTIMAL:
-        return 0.0
+        return 0.0, np.zeros(problem.classes)
     value = float(objective.Value())
-    return round_up_to_prices(problem, value) if whole else max(0.0, value - 1e-6 * max(1.0, value))
+    worth = np.clip([row.dual_value() for row in cover], 0.0, problem.unplaced_price)
+    bound = round_up_to_prices(problem, value) if whole else max(0.0, value - 1e-6 * max(1.0, value))
+    return bound, worth
 
 
 def _add_rows(

@@ -1,6 +1,7 @@
 """Placement with a proof: column generation over contents of nodes, rounding, and large-neighbourhood search.
 
-1. The best of two greedy placements gives the first contents.
+1. Prices of a linear programme over replicas (`optimizer.placement.bounds`), and the best of two greedy placements
+   where that is quick, give the first contents and the first bound.
 2. Column generation (`optimizer.placement.generation`) gives prices of replicas and a lower bound.
 3. Diving and SCIP over the known contents (`optimizer.placement.rounding`) give whole nodes.
 4. The nodes that are least worth their price, at the prices of replicas, are emptied and filled anew, while that helps.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from optimizer.placement.bounds import sharpened_prices
 from optimizer.placement.contents import Content, contents_of, seats_of
 from optimizer.placement.generation import Generator
 from optimizer.placement.greedy import place_greedy
@@ -30,6 +32,9 @@ ROUNDS_AT_ONCE = 8
 
 WORTH_ROUNDING = 1.6
 """By how much the contents known must have grown since the last rounding."""
+
+QUICK_GREEDY = 200_000
+"""Replicas times nodes up to which the search begins with greedy placements; beyond, they take longer than prices."""
 
 KEPT_FOR_ROUNDING = 0.3
 """Part of the time, where it is limited, that generation leaves."""
@@ -70,13 +75,22 @@ class _Search:
     began_s: float = field(default_factory=time.process_time)
 
     def __post_init__(self) -> None:
-        starts = [place_greedy(self.problem, policy) for policy in ("best_fit", "first_fit_decreasing")]
-        self.plan = min(starts, key=lambda plan: plan.cost)
-        self.generator = Generator(self.problem)
-        for start in starts:
+        problem = self.problem
+        self.generator = Generator(problem)
+        self.generator.bound, worth = sharpened_prices(problem)
+        self.plan = check_placement(problem, [None] * len(problem.replica_class))
+        if len(problem.replica_class) * problem.nodes <= QUICK_GREEDY:
+            self.try_greedy()
+        self.generator.begin(worth)
+        self.watch(self.plan.cost, self.bound)
+
+    def try_greedy(self) -> None:
+        """Take the better of two greedy placements, and make both known."""
+        for policy in ("best_fit", "first_fit_decreasing"):
+            start = place_greedy(self.problem, policy)
             for node_type, copies in contents_of(self.problem, start.seats):
                 self.generator.master.add(node_type, copies)
-        self.watch(self.plan.cost, 0.0)
+            self.plan = min(self.plan, start, key=lambda plan: plan.cost)
 
     @property
     def bound(self) -> float:
@@ -131,6 +145,8 @@ def place_columns(
         _generate(search)
         _round(search)
         _improve(search)
+        if search.plan.unplaced:
+            search.try_greedy()
     note = "" if search.left_s() != 0.0 else "time limit"
     return check_placement(problem, search.plan.seats, bound=search.bound, method="columns", note=note)
 

@@ -6,8 +6,8 @@ For any prices ``worth[class]`` of replicas, with ``z[type]`` the most valuable 
 
 is a lower bound on the cost (Lagrangian relaxation of "every replica is placed"; for columns Farley 1990, Gilmore and
 Gomory 1961). It holds with an upper bound in the place of ``z``, so that pricing need not be exact, and for ``s *
-worth`` with any ``s`` in [0, 1], of which the best is taken. Prices are smoothed towards those of the best bound
-(Wentges 1997).
+worth`` with any ``s`` that makes no replica worth more than leaving it out costs, of which the best is taken. Prices
+are smoothed towards those of the best bound (Wentges 1997).
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def lagrangian_bound(problem: PlacementProblem, worth: np.ndarray, most_valuable
     """
     total = float(worth @ problem.count)
     ratio = np.divide(problem.price, most_valuable, out=np.ones(len(problem.price)), where=most_valuable > 0.0)
-    scales = np.unique([*np.clip(ratio, 0.0, 1.0).tolist(), 1.0])
+    # Beyond 1 too, as far as no replica is then worth more than being left out costs.
+    most = problem.unplaced_price / max(float(worth.max(initial=0.0)), 1e-12)
+    scales = np.unique([*np.clip(ratio, 0.0, max(1.0, most)).tolist(), 1.0])
     over = np.maximum(0.0, scales[:, None] * most_valuable - problem.price)
     return float((scales * total - over @ problem.node_count).max())
 
@@ -66,6 +68,18 @@ class Generator:
         self._pricers = [Pricer(self.problem, t) for t in range(len(self.problem.node_count))]
         self._exact: dict[int, ExactPricer] = {}
         self._best_worth: np.ndarray | None = None
+
+    def begin(self, worth: np.ndarray) -> None:
+        """First contents, and a first bound, from prices ``worth[class]`` that are known beforehand."""
+        self._best_worth = worth
+        upper = np.zeros(len(self.problem.node_count))
+        for node_type in self._types():
+            price = float(self.problem.price[node_type])
+            found = self._pricers[node_type].best(worth, 0.5 * price, states=self.states, contents=8)
+            upper[node_type] = found.upper
+            for copies in found.copies:
+                self.master.add(node_type, copies)
+        self._raise_bound(worth, upper)
 
     def known(self) -> int:
         """Contents known so far."""
