@@ -2,7 +2,8 @@
 
 Seconds are CPU seconds of one core for ours and the heuristics; the MIP solvers' limits are of the wall's clock, one
 thread, the building of the model not counted. `--quick` leaves out the solvers, and columns alone, and runs one seed.
-Each instance is one JSON line of `--kept`; what is there already is not run again. About six minutes on a quiet machine.
+Each instance is one JSON line of `--kept`; what is there already is not run again. About six minutes on a quiet
+machine.
 """
 
 from __future__ import annotations
