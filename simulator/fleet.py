@@ -196,7 +196,8 @@ class Fleet:
         new = device + 1 - len(self.state.running)
         if new > 0:
             running = np.concatenate([self.state.running, np.zeros(2 * new, np.int64)])
-            self.state = self.state._replace(running=running)
+            free_s = np.concatenate([self.state.device_free_s, np.zeros(2 * new)])
+            self.state = self.state._replace(running=running, device_free_s=free_s)
         return slot
 
     def activate(self, *slots: int) -> None:

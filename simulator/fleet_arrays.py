@@ -110,6 +110,7 @@ def build_fleet(plan: FleetPlan, tables: np.ndarray, lines: int, record: RecordP
         histogram=np.zeros((len(plan.services), N_BINS), np.int64),
         tables=tables,
         running=np.zeros(0, np.int64),
+        device_free_s=np.zeros(0),
         lookups=lookup_state(plan),
         interferences=flatten_interference(plan.tables),
         record=_record(plan, record.rows),

@@ -29,11 +29,15 @@ class Interference:
         ``float64[size]``, ascending, in the profile's unit.
     slowdown
         ``float64[count, size]`` mean latency together over alone.
+    takes_turns
+        Whether batches of the device run one after another, as on a GPU that gives its processes slices of time
+        (``docs/request-path.md``, step 8), instead of all at once.
     """
 
     replicas: tuple[int, ...]
     batch_sizes: np.ndarray
     slowdown: np.ndarray
+    takes_turns: bool = False
 
     @classmethod
     def measured(cls, profile: ModelProfile) -> Interference | None:
@@ -42,7 +46,10 @@ class Interference:
         if part is None:
             return None
         return cls(
-            tuple(part["replicas"]), np.array(part["batch_sizes"], np.float64), np.array(part["slowdown"], np.float64)
+            tuple(part["replicas"]),
+            np.array(part["batch_sizes"], np.float64),
+            np.array(part["slowdown"], np.float64),
+            part.get("takes_turns", False),
         )
 
     @classmethod
@@ -69,6 +76,9 @@ class LatencyTable:
         Throughput of the best batch, in whatever unit all tables of a stage share (`best_throughput`).
     interference
         Of replicas on one device; None where they do not slow one another down.
+    cold_s, cold_after_s
+        A batch that begins ``idle_s`` after the one before it takes ``cold_s * (1 - exp(-idle_s / cold_after_s))``
+        longer: caches have gone cold. 0: none does.
     """
 
     batch_sizes: np.ndarray
@@ -77,10 +87,12 @@ class LatencyTable:
     cores_busy: np.ndarray
     weight: float = 1.0
     interference: Interference | None = None
+    cold_s: float = 0.0
+    cold_after_s: float = 1e-3
 
     def scaled(self, speed: float) -> LatencyTable:
         """The same on a device ``speed`` times as fast; the host works as long as the batch takes."""
-        return replace(self, latency_s=self.latency_s / speed, weight=self.weight * speed)
+        return replace(self, latency_s=self.latency_s / speed, weight=self.weight * speed, cold_s=self.cold_s / speed)
 
     def without_noise(self, mean_s: np.ndarray) -> LatencyTable:
         """Every batch takes its measured mean ``mean_s[size]``."""
@@ -119,6 +131,7 @@ def flatten_interference(tables: Sequence[LatencyTable]) -> Interferences:
     structs = np.zeros(len(tables), INTERFERENCE)
     structs["counts"] = [0 if part is None else len(part.replicas) for part in known]
     structs["sizes"] = [0 if part is None else len(part.batch_sizes) for part in known]
+    structs["takes_turns"] = [part is not None and part.takes_turns for part in known]
     structs["count_offset"] = _offsets(structs["counts"])
     structs["size_offset"] = _offsets(structs["sizes"])
     structs["slowdown_offset"] = _offsets(structs["counts"] * structs["sizes"])
@@ -149,6 +162,8 @@ def flatten(tables: Sequence[LatencyTable]) -> tuple[np.ndarray, Latencies]:
     structs["level_offset"] = _offsets(structs["levels"])
     structs["latency_offset"] = _offsets(structs["sizes"] * structs["levels"])
     structs["row"] = np.arange(len(tables))
+    structs["cold_s"] = [t.cold_s for t in tables]
+    structs["cold_after_s"] = [t.cold_after_s for t in tables]
     level_starts = np.arange(LEVEL_CELLS + 1) / LEVEL_CELLS
     eighths = np.arange(SIZE_CELLS + 1)
     size_starts = 2.0 ** (eighths // 8) * (1 + eighths % 8 / 8)

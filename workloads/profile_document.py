@@ -197,6 +197,9 @@ class InterferencePart(_Part):
     quantiles_s: list[list[list[PositiveSeconds]]] = Field(description="quantiles_s[replicas][size][level], together")
     runs: list[list[Count]] = Field(description="runs[replicas][size]: batches of all replicas within the common time")
     how: Text
+    takes_turns: bool = Field(
+        default=False, description="whether batches of the device run one after another, each as if alone"
+    )
 
     @model_validator(mode="after")
     def _shapes(self) -> InterferencePart:

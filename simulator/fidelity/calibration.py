@@ -12,7 +12,7 @@ fitted: logs at low load hardly tell it from the factor, and it is wrong by much
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from workloads.errors import InputError
 from workloads.interpolation import interpolate
 from workloads.server.log import RequestLog
 
-__all__ = ["COLD_AFTER_S", "Calibration", "ServedBatches", "batches_of", "fit"]
+__all__ = ["COLD_AFTER_S", "Calibration", "ServedBatches", "batches_of", "factor_of", "fit"]
 
 COLD_AFTER_S = 1e-3
 """Time in which an idle machine goes cold."""
@@ -54,7 +54,7 @@ class Calibration:
     factor
         Served batches take so many times what the profile says.
     cold_s
-        And so much longer after an idle time; reported, and not part of predictions.
+        And so much longer after an idle time.
     drift
         Standard deviation of the factor from log to log; 0 from one log.
     correlation
@@ -74,9 +74,18 @@ class Calibration:
     left_out: int
     fitted_on: Mapping[str, str]
 
+    def updated(self, stage: ServedStage, log: ServedBatches, fingerprint: str) -> Calibration:
+        """The calibration after one more log: half way to that log's own factor, so that old logs fade.
+
+        Machines drift within minutes (``docs/fidelity.md``), which makes the last log tell more than those before it.
+        """
+        factor = float(np.sqrt(self.factor * factor_of(stage, log, self.cold_s)))
+        return replace(self, factor=factor, fitted_on={**self.fitted_on, log.name: fingerprint})
+
     def mended(self, stage: ServedStage) -> ServedStage:
-        """The stage with latencies as served."""
-        return stage.scaled(self.factor)
+        """The stage with latencies as served, of machines that go cold as well."""
+        scaled = stage.scaled(self.factor)
+        return scaled.with_table(replace(scaled.table, cold_s=self.cold_s, cold_after_s=COLD_AFTER_S))
 
 
 def batches_of(name: str, log: RequestLog) -> ServedBatches:
@@ -122,6 +131,14 @@ def fit(name: str, stage: ServedStage, logs: Sequence[ServedBatches], fingerprin
         name, factor, cold_s, _drift([float(own.mean()) / factor for own in left]), _correlation(left), count,
         sum(int((~keep).sum()) for keep in kept), dict(fingerprints),
     )  # fmt: skip
+
+
+def factor_of(stage: ServedStage, log: ServedBatches, cold_s: float) -> float:
+    """How many times the stage's latency a log's batches took, less what idle time made them take longer."""
+    expected_s = interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), log.units)
+    cold = -np.expm1(-log.idle_s / COLD_AFTER_S) * cold_s
+    keep = log.took_s < _OUTLIER * expected_s
+    return float(((log.took_s - cold) / expected_s)[keep].mean())
 
 
 def _factor_and_cold(ratio: np.ndarray, cold: np.ndarray) -> tuple[float, float]:

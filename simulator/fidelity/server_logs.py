@@ -19,7 +19,7 @@ from workloads.profile import profile_from_document
 from workloads.server.log import RunLog
 from workloads.server.plan import JobPlan, RunPlan
 
-__all__ = ["JobLog", "JobRun", "calibrate_job", "compare_run", "job_drift", "read_job_log"]
+__all__ = ["JobLog", "JobRun", "calibrate_job", "calibrations_in_turn", "compare_run", "job_drift", "read_job_log"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +128,17 @@ def job_drift(log: JobLog) -> float:
     again = log.found["again"][0]
     expected_s = interpolate(profile.batch_sizes, profile.mean_s, np.array(again["batch_sizes"]))
     return max(own, float(np.sqrt(np.mean((np.array(again["mean_s"]) / expected_s - 1.0) ** 2))))
+
+
+def calibrations_in_turn(log: JobLog, first: Calibration) -> Iterator[tuple[JobRun, Calibration]]:
+    """Each run of a job of one replica, and the calibration as it was before it: ``first``, then updated by every run.
+
+    So an operator calibrates who lets each log, once it has been predicted, tell of the machine as it is by now.
+    """
+    for run in log.runs:
+        yield run, first
+        batches = batches_of(run.name, run.log.requests())
+        first = first.updated(log.stages(run.plan)[0], batches, f"{log.job.name} of {log.found.get('date', '')}")
 
 
 def calibrate_job(log: JobLog, assembly: bool = True) -> Calibration:

@@ -81,6 +81,8 @@ def served_stage(
     if not (np.isfinite(max_wait_s) and max_wait_s >= 0.0):
         raise InputError("--max-wait-ms", f"{1e3 * max_wait_s:g} is no time", "give milliseconds from 0 up")
     interference = Interference.measured(profile) if shares_device and replicas > 1 else None
+    if interference is not None and profile.device_kind == "cuda":
+        interference = replace(interference, takes_turns=True)
     if shares_device and replicas > 1 and interference is None:
         raise InputError(profile.name, "holds no measured interference", "profile it with --replicas")
     table = LatencyTable(

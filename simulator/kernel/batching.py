@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -94,18 +95,33 @@ def find_fill(tasks: np.ndarray, replica: Any) -> float:
 
 
 @inlined
+def _end_beside(fleet: Fleet, replica: Any, compute_s: float, latency_s: float, units: int) -> float:
+    """When a batch ends that starts on a device, and alone there would take ``latency_s`` from ``compute_s`` on."""
+    device = replica.device_index
+    fleet.running[device] += 1
+    if fleet.interferences.table[replica.table].takes_turns:
+        compute_s = max(compute_s, fleet.device_free_s[device])
+    else:
+        latency_s *= slowdown_of(fleet.interferences, replica.table, fleet.running[device], units)
+    end_s = compute_s + latency_s
+    fleet.device_free_s[device] = max(fleet.device_free_s[device], end_s)
+    return end_s
+
+
+@inlined
 def run_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float, units: int, u: float) -> None:
     """Run the batch that an idle replica has taken at ``now``: it looks up its rows, then computes."""
     replica = fleet.replicas[slot]
     stage = fleet.stages[replica.stage]
     table = fleet.tables[replica.table]
-    slowdown = 1.0
-    if replica.device_index != NONE:
-        fleet.running[replica.device_index] += 1
-        slowdown = slowdown_of(fleet.interferences, replica.table, fleet.running[replica.device_index], units)
     compute_s = look_up(fleet.lookups, fleet.nodes, replica.table, replica.node, units, now)
     latency_s, cores_busy, beyond = batch_latency(table, latencies, units, u)
-    end_s = compute_s + latency_s * replica.slowness * slowdown
+    if table.cold_s > 0.0:
+        latency_s += table.cold_s * (1.0 - math.exp((replica.free_s - now) / table.cold_after_s))
+    if replica.device_index == NONE:
+        end_s = compute_s + latency_s * replica.slowness
+    else:
+        end_s = _end_beside(fleet, replica, compute_s, latency_s * replica.slowness, units)
     set_event(fleet.events, slot, bits(end_s))
     replica.running = 1
     replica.started_s = now

@@ -11,8 +11,11 @@ from simulator.kernel.structs import struct
 
 __all__ = ["INTERFERENCE", "Interferences", "slowdown_of"]
 
-INTERFERENCE = struct(counts="i8", count_offset="i8", sizes="i8", size_offset="i8", slowdown_offset="i8")
-"""Where a table's measured slowdowns lie, ``[table]``; ``counts`` 0: not measured."""
+INTERFERENCE = struct(
+    counts="i8", count_offset="i8", sizes="i8", size_offset="i8", slowdown_offset="i8", takes_turns="i1"
+)  # fmt: skip
+"""Where a table's measured slowdowns lie, ``[table]``; ``counts`` 0: not measured. ``takes_turns``: its batches wait
+for those of its device that began before."""
 
 
 class Interferences(NamedTuple):

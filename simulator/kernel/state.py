@@ -129,9 +129,10 @@ SERVICE = struct(
 TABLE = struct(
     busy_s="f8", cpu_core_s="f8", requests="i8", batches="i8", extrapolated="i8",
     size_offset="i8", sizes="i8", level_offset="i8", levels="i8", latency_offset="i8", row="u4",
+    cold_s="f8", cold_after_s="f8",
 )  # fmt: skip
 """Counters of all replicas of one variant on one node type (``requests`` counts tasks), and where its latencies lie in
-`Latencies`."""
+`Latencies`. After an idle time a batch takes up to ``cold_s`` longer."""
 
 OUTCOME = struct(status="i1", cache="i1", done_s="f8")
 """Recorded outcome of a request, ``[row]``; ``done_s`` is when it was answered, rejected or failed. ``cache``:
@@ -176,7 +177,8 @@ class Fleet(NamedTuple):
     """Everything that the plain path carries, but for the trace and the latencies.
 
     ``events`` is an `event_tree`; ``members[offset]`` and ``costs`` are the pools (see `STAGE`); ``free`` is a stack
-    of the `CLOCK.free_numbers` unused numbers. ``running[device]`` counts batches.
+    of the `CLOCK.free_numbers` unused numbers. ``running[device]`` counts batches, and ``device_free_s[device]`` is
+    when the last of those that began will end.
     """
 
     clock: np.ndarray
@@ -193,6 +195,7 @@ class Fleet(NamedTuple):
     histogram: np.ndarray
     tables: np.ndarray
     running: np.ndarray
+    device_free_s: np.ndarray
     lookups: Lookups
     interferences: Interferences
     record: Record

@@ -1,46 +1,84 @@
 """`python -m tests.benchmarks.fidelity_table DIR... --json FILE`: the server's logs, each run against its prediction.
 
 Writes one row a run, in several variants of the prediction: from the profile alone, with the assembly of batches as
-measured, and calibrated on those runs of the job that may be used for it. A job whose rows are in FILE already is left
-out, so that it can be stopped and gone on with. Prints means by job; `python -m tests.benchmarks.docs_tables` then
-writes the tables of docs/fidelity.md.
+measured, calibrated on those runs of the job that may be used for it, and recalibrated after every run. Intervals take
+the drift from other jobs (`simulator.fidelity.drift`): the others of the folders, or of those of ``--drift-from``. Jobs
+whose rows are in FILE already are left out, so that it can be stopped and gone on with. Prints means by job;
+`python -m tests.benchmarks.docs_tables` then writes the tables of docs/fidelity.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulator.fidelity.comparison import LEAST_DRIFT, Spread
-from simulator.fidelity.server_logs import JobLog, JobRun, calibrate_job, compare_run, job_drift, read_job_log
+from simulator.fidelity.comparison import Spread
+from simulator.fidelity.drift import drift_of_others, offsets
+from simulator.fidelity.server_logs import (
+    JobLog,
+    JobRun,
+    calibrate_job,
+    calibrations_in_turn,
+    compare_run,
+    read_job_log,
+)
+from simulator.fidelity.setup import ServedStage
 from simulator.fidelity.summary import METRICS
 from tests.benchmarks.fidelity_docs import job_table
 
 SEED, POINTS = 5, 5
+Drifts = Mapping[str, Mapping[str, Sequence[float]]]
 
 
-def rows_of(log: JobLog, replicates: int) -> Iterator[dict[str, Any]]:
-    """One row a run of a job; a variant that was not to be had is not in it."""
-    drift = job_drift(log)
-    calibrated = None
-    if log.job.processes == 1 and not all(run.plan.held_out for run in log.runs):
-        calibrated = calibrate_job(log)
-    for run in log.runs:
+def rows_of(log: JobLog, replicates: int, drifts: Drifts) -> Iterator[dict[str, Any]]:
+    """One row a run of a job; a variant that was not to be had is not in it. ``drifts[variant][job]`` are offsets."""
+    spreads = {
+        name: Spread(drift_of_others(of_jobs, log.job.name), replicates, POINTS, SEED)
+        for name, of_jobs in drifts.items()
+    }
+    for run, mends in _variants(log):
         found = {
-            name: compare_run(log, run, Spread(drift, replicates, POINTS, SEED), assembly)
-            for name, assembly in (("profile", False), ("assembly", True))
+            name: compare_run(log, run, spreads[name], assembly=name != "profile", mend=mend)
+            for name, mend in mends.items()
         }
-        if calibrated is not None:
-            spread = Spread(max(LEAST_DRIFT, calibrated.drift), replicates, POINTS, SEED)
-            found["calibrated"] = compare_run(log, run, spread, mend=calibrated.mended)
         yield _about(log, run) | {
             "measured": dict(zip(METRICS, _rounded(found["assembly"].measured))),
             "error": {name: dict(zip(METRICS, _rounded(one.error))) for name, one in found.items()},
             "covered": {name: dict(zip(METRICS, one.covered.tolist())) for name, one in found.items()},
+            "drift": {name: float(f"{spreads[name].drift:.3g}") for name in found},
         }
+
+
+def _variants(log: JobLog) -> Iterator[tuple[JobRun, dict[str, Callable[[ServedStage], ServedStage]]]]:
+    """Each run of a job, and by variant of the prediction what is done to the stage."""
+    plain: dict[str, Callable[[ServedStage], ServedStage]] = {"profile": lambda s: s, "assembly": lambda s: s}
+    if not can_be_calibrated(log):
+        yield from ((run, plain) for run in log.runs)
+        return
+    fitted = calibrate_job(log)
+    for run, latest in calibrations_in_turn(log, fitted):
+        yield run, plain | {"calibrated": fitted.mended, "recalibrated": latest.mended}
+
+
+def can_be_calibrated(log: JobLog) -> bool:
+    """Whether one replica served it, and some runs may be used."""
+    return log.job.processes == 1 and not all(run.plan.held_out for run in log.runs)
+
+
+def drifts_of(logs: Sequence[JobLog]) -> dict[bool, Drifts]:
+    """Offsets ``[is eager][variant][job]``: launching kernels one by one is less steady than replaying graphs."""
+    found: dict[bool, dict[str, dict[str, Sequence[float]]]] = {False: {}, True: {}}
+    for log in filter(can_be_calibrated, logs):
+        for variant, values in offsets(log).items():
+            found[is_eager(log)].setdefault(variant, {})[log.job.name] = values
+    return dict(found)
+
+
+def is_eager(log: JobLog) -> bool:
+    return log.job.models[0].mode == "eager"
 
 
 def _about(log: JobLog, run: JobRun) -> dict[str, Any]:
@@ -71,19 +109,27 @@ def write_rows(path: Path, machine: dict[str, Any], rows: list[dict[str, Any]]) 
     path.write_text(f'{head},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
+def _logs(folders: Sequence[Path]) -> list[JobLog]:
+    """All jobs of the folders that made any run."""
+    paths = [path for folder in folders for path in sorted(folder.glob("*.json"))]
+    logs = [read_job_log(path) for path in paths if path.with_suffix(".npz").exists()]
+    return [log for log in logs if log.runs]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--drift-from", nargs="+", type=Path)
     parser.add_argument("--replicates", type=int, default=40)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     known = json.loads(options.json.read_text()) if options.json.exists() else {"rows": []}
     rows: list[dict[str, Any]] = known["rows"]
-    paths = [path for folder in options.folders for path in sorted(folder.glob("*.json"))]
-    for path in (path for path in paths if path.with_suffix(".npz").exists()):
-        log = read_job_log(path)
+    logs = _logs(options.folders)
+    drifts = drifts_of(_logs(options.drift_from) if options.drift_from else logs)
+    for log in logs:
         if log.job.name not in {row["job"] for row in rows}:
-            rows += rows_of(log, options.replicates)
+            rows += rows_of(log, options.replicates, drifts[is_eager(log)])
             write_rows(options.json, machine_of(log), rows)
     print(job_table(rows))
 

@@ -48,11 +48,15 @@ class OracleStage:
 
 @dataclass(frozen=True)
 class OracleInterference:
-    """Measured slowdowns `slowdown[count][size]` of a batch while `replicas[count]` replicas of its device run one."""
+    """Measured slowdowns `slowdown[count][size]` of a batch while `replicas[count]` replicas of its device run one.
+
+    Where it `takes_turns`, a batch waits for those of its device that began before it.
+    """
 
     replicas: tuple[int, ...]
     batch_sizes: tuple[int, ...]
     slowdown: tuple[tuple[float, ...], ...]
+    takes_turns: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class OracleVariant:
         Mean latency `mean_s[size]`, used where noise is off.
     weight
         Throughput of the best batch at speed 1, to the scale of all variants.
+    cold_s, cold_after_s
+        How much longer a batch takes after a long idle time, and what is long.
     """
 
     stage: int
@@ -90,6 +96,8 @@ class OracleVariant:
     mean_s: tuple[float, ...]
     weight: float = 1.0
     interference: OracleInterference | None = None
+    cold_s: float = 0.0
+    cold_after_s: float = 1e-3
 
 
 @dataclass(frozen=True)

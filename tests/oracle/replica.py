@@ -13,7 +13,7 @@ from .draws import NOISE
 from .link import Message
 from .model import OracleReplica
 from .request import Fate, Stay, Task
-from .service_time import batch_latency_s, slowdown
+from .service_time import batch_latency_s, cold_start_s, slowdown
 
 if TYPE_CHECKING:
     from .simpy_oracle import Fleet
@@ -169,11 +169,18 @@ class Replica:
         stays = [task.stay for task in self.batch if task.stay]
         units = sum(stay.units for stay in stays)
         u = self.batch[0].draw(world.noise_seed, NOISE) if world.noise else None
+        idle_s = self.clock.now - self.free_since_s
         rows_s = self.fleet.tiers.look_up(self.plan.variant, self.plan.node, units)
         peers = [each for each in self.fleet.alive.values() if each.plan.device == self.plan.device >= 0]
         running = sum(bool(each.batch) for each in peers)
-        latency_s = batch_latency_s(variant, units, self.plan.speed, u) * self.slowness
-        end_s = rows_s + latency_s * slowdown(variant.interference, running, units)
+        warm_s = batch_latency_s(variant, units, self.plan.speed, u)
+        latency_s = (warm_s + cold_start_s(variant, idle_s, self.plan.speed)) * self.slowness
+        device_free_s = self.fleet.device_free_s
+        if self.plan.device >= 0 and variant.interference and variant.interference.takes_turns:
+            end_s = max(rows_s, device_free_s[self.plan.device]) + latency_s
+        else:
+            end_s = rows_s + latency_s * slowdown(variant.interference, running, units)
+        device_free_s[self.plan.device] = max(device_free_s[self.plan.device], end_s)
         for stay in stays:
             stay.start_s, stay.end_s, stay.batch_units = self.clock.now, end_s, units
             self.fleet.journeys.show(stay.task)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .draws import mix, uniform
 from .model import OracleInterference, OracleVariant
 
-__all__ = ["batch_latency_s", "mix", "quantile", "slowdown", "uniform"]
+__all__ = ["batch_latency_s", "cold_start_s", "mix", "quantile", "slowdown", "uniform"]
 
 
 def quantile(levels: tuple[float, ...], values: tuple[float, ...], u: float) -> float:
@@ -46,6 +47,11 @@ def batch_latency_s(variant: OracleVariant, units: int, speed: float, u: float |
     if units > sizes[-1] and at(upper) < at(lower):
         latency_s = at(upper)
     return latency_s / speed
+
+
+def cold_start_s(variant: OracleVariant, idle_s: float, speed: float) -> float:
+    """How much longer a batch takes that begins so long after the one before has ended."""
+    return variant.cold_s / speed * (1.0 - math.exp(-idle_s / variant.cold_after_s))
 
 
 def slowdown(interference: OracleInterference | None, running: int, units: int) -> float:

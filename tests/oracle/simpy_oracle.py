@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -58,6 +58,7 @@ class Fleet:
         self.snapshots: list[Snapshot] = []
         self.alive: dict[int, Replica] = {}
         self.released_s: dict[int, float] = {}
+        self.device_free_s: defaultdict[int, float] = defaultdict(float)
         self.network = Network(self.clock, world)
         self.tiers = Tiers(world, self.network)
         self.losses = Losses(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -97,3 +98,16 @@ class TestInterference:
         outcomes = serve(world, arriving(1.0, 1.25, 1.25, 1.25, 1.25, 3.0), *controls)
         # The second runs beside the first, which goes on as it began; at 3 slot 1 still runs, until 3.25.
         assert ends(outcomes) == [2.0, 3.25, 2.25, 2.25, 2.25, 5.0]
+
+    def test_waits_for_those_before_it_where_they_take_turns(self) -> None:
+        variant = replace(LONE, interference=OracleInterference((2,), (1,), ((2.5,),), takes_turns=True))
+        world = one_stage(variant, stages=(replace(STAGE, router="round_robin"),))
+        controls = [self.on(0, 5), self.on(1, 5), self.on(2, 6)]
+        outcomes = serve(world, arriving(1.0, 1.25, 1.25, 3.5, 5.0), *controls)
+        assert ends(outcomes) == [2.0, 3.0, 2.25, 4.5, 6.0]
+
+    def test_goes_cold_when_idle(self) -> None:
+        variant = replace(LONE, cold_s=0.5, cold_after_s=2.0)
+        outcomes = serve(one_stage(variant), arriving(1.0, 1.5), on(0))
+        first = 2.0 + 0.5 * (1.0 - math.exp(-0.5))
+        assert ends(outcomes) == pytest.approx([first, first + 1.0])

@@ -81,9 +81,14 @@ def latency_table(variant: OracleVariant, speed: float, noise: bool) -> LatencyT
     table = LatencyTable(sizes, np.array(variant.levels), np.array(variant.latency_s), np.zeros(len(sizes)))
     measured = variant.interference
     if measured is not None:
-        slow = Interference(measured.replicas, np.array(measured.batch_sizes, float), np.array(measured.slowdown))
+        slow = Interference(
+            measured.replicas,
+            np.array(measured.batch_sizes, float),
+            np.array(measured.slowdown),
+            measured.takes_turns,
+        )
         table = replace(table, interference=slow)
-    table = replace(table, weight=variant.weight)
+    table = replace(table, weight=variant.weight, cold_s=variant.cold_s, cold_after_s=variant.cold_after_s)
     if not noise:
         table = table.without_noise(np.array(variant.mean_s))
     return table.scaled(speed)

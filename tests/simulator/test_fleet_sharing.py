@@ -123,6 +123,23 @@ def test_what_has_failed_slows_nobody_down() -> None:
     assert fleet.state.running.tolist()[0] == 0
 
 
+def test_batches_of_a_device_that_take_turns_run_one_after_another() -> None:
+    turns = replace(SHARED.tables[0].interference, takes_turns=True)
+    plan = replace(SHARED, tables=(replace(ONE_SECOND, interference=turns),))
+    _, done = run(plan, [0.0, 0.25, 2.5, 2.75, 3.0], 0, 0, device=3)
+    assert done == [1.0, 2.0, 3.5, 4.5, 5.5]  # each as if alone, once those before it have ended
+    assert run(plan, [0.0, 0.0, 1.5], 0, 0)[1] == [1.0, 1.0, 2.5]
+
+
+def test_an_idle_machine_has_gone_cold() -> None:
+    plan = replace(PLAN, tables=(replace(ONE_SECOND, cold_s=0.5, cold_after_s=2.0),))
+    _, done = run(plan, [1.0, 1.5, 7.0], 0)
+    first = 2.0 + 0.5 * (1.0 - np.exp(-0.5))
+    assert done == pytest.approx([first, first + 1.0, 8.0 + 0.5 * (1.0 - np.exp((first + 1.0 - 7.0) / 2.0))])
+    faster = replace(PLAN, tables=(plan.tables[0].scaled(2.0),))
+    assert run(faster, [1.0], 0)[1] == pytest.approx([1.0 + (first - 1.0) / 2.0])
+
+
 # --- routers ----------------------------------------------------------------------------------------------
 
 

@@ -44,7 +44,10 @@ def dress_tiers(making: Making) -> None:
 
 
 def dress_interference(making: Making) -> None:
-    """Two devices a node, slowdowns measured for up to four replicas on one."""
+    """Two devices a node, slowdowns measured for up to five replicas on one; in half of the worlds most take turns.
+
+    Half of the variants go cold when idle.
+    """
     draw = making.draw
     device = {
         control.replica.slot: 2 * control.replica.node + draw.integer(0, 1) if draw.chance(0.8) else -1
@@ -58,12 +61,21 @@ def dress_interference(making: Making) -> None:
         for control in making.controls
     ]
 
+    takes_turns = not draw.lattice and draw.chance(0.5)
+
     def slow(variant: OracleVariant) -> OracleVariant:
         counts = ((2,), (2, 4), (4,))[draw.integer(0, 2)] if draw.lattice else (2, 3, 5)[: draw.integer(1, 3)]
         sizes = (2, 4, 8)[: draw.integer(1, 3)]
         rows = tuple(
             tuple(1 + float(draw.rng.choice([0.0, 0.25, 0.5, 1.0])) + i / 2 for _ in sizes) for i in range(len(counts))
         )
-        return replace(variant, interference=OracleInterference(counts, sizes, rows) if draw.chance(0.8) else None)
+        measured = OracleInterference(counts, sizes, rows, takes_turns and draw.chance(0.8))
+        goes_cold = not draw.lattice and draw.chance(0.5)
+        return replace(
+            variant,
+            interference=measured if draw.chance(0.8) else None,
+            cold_s=making.scale_s / 4 if goes_cold else 0.0,
+            cold_after_s=making.scale_s,
+        )
 
     making.each_variant(slow)
