@@ -88,13 +88,13 @@ def _calibrated(
     from dataclasses import replace
 
     from simulator.fidelity.calibration_file import fingerprint, read_calibration
-    from simulator.fidelity.comparison import LEAST_DRIFT
+    from simulator.fidelity.comparison import CALIBRATED_DRIFT
 
     found = read_calibration(path)
     if found.name != profile:
         raise InputError(f"--calibration {path}", f"is of {found.name}, not of {profile}", "give one of this profile")
     if uncertainty.drift is None:
-        spread = replace(spread, drift=max(LEAST_DRIFT, found.drift))
+        spread = replace(spread, drift=max(CALIBRATED_DRIFT, found.drift))
     told = {"calibration": str(path), "factor": found.factor, "in_sample": fingerprint(log) in found.fitted_on.values()}
     return found.mended(stage), spread, told
 
@@ -149,9 +149,10 @@ def validate_live(
 
 
 def _spread(profile: ModelProfile, max_batch: int, uncertainty: Uncertainty) -> Spread:
-    from simulator.fidelity.comparison import Spread, drift_of
+    from simulator.fidelity.comparison import SERVED_DRIFT, Spread, drift_of
 
-    drift = drift_of(profile, max_batch) if uncertainty.drift is None else uncertainty.drift
+    own = max(SERVED_DRIFT, drift_of(profile, max_batch))
+    drift = own if uncertainty.drift is None else uncertainty.drift
     return Spread(drift, uncertainty.replicates, _POINT_RUNS, uncertainty.seed)
 
 

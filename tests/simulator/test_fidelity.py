@@ -143,6 +143,21 @@ def test_shared_devices_need_measured_interference() -> None:
     assert summarise(together)[3] > summarise(alone)[3]
 
 
+def test_replicas_of_a_gpu_take_turns() -> None:
+    """Two replicas by turns on one GPU, batches of one, are a queue before one server: by Lindley's recursion."""
+    document = full_document()
+    document["device"]["kind"], document["model"]["unit"] = "cuda", "requests"
+    shared = profile_from_document(document)
+    stage = exact(served_stage(shared, 1, 0.0, 2, "round_robin", shares_device=True), shared.mean_s)
+    assert stage.table.interference is not None
+    assert stage.table.interference.takes_turns
+    arrival_s = arrivals("poisson", 0.6 / float(shared.mean_s[0]), 400, 2)
+    done_s, free_s = predict(arrival_s, [stage], 1).done_s, 0.0
+    for came_s, ended_s in zip(arrival_s, done_s):
+        free_s = max(came_s, free_s) + float(shared.mean_s[0])
+        assert ended_s == pytest.approx(free_s, abs=1e-9)
+
+
 # --- logs in files -----------------------------------------------------------------------------------------
 
 

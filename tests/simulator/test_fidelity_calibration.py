@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.fidelity.calibration import COLD_AFTER_S, Calibration, ServedBatches, batches_of, fit
+from simulator.fidelity.calibration import COLD_AFTER_S, Calibration, ServedBatches, batches_of, factor_of, fit
 from simulator.fidelity.calibration_file import read_calibration, write_calibration
-from simulator.fidelity.comparison import Spread, compare
+from simulator.fidelity.comparison import LEAST_DRIFT, Spread, compare
+from simulator.fidelity.drift import drift_of_others, offsets
 from simulator.fidelity.prediction import predict
-from simulator.fidelity.server_logs import calibrate_job, compare_run, job_drift, read_job_log
+from simulator.fidelity.server_logs import (
+    calibrate_job,
+    calibrations_in_turn,
+    compare_run,
+    job_drift,
+    read_job_log,
+)
 from simulator.fidelity.setup import ServedStage, served_stage
 from simulator.latency_tables import mean_over_quantiles
 from tests.benchmarks.fidelity_keep import FOLDER
@@ -84,6 +91,50 @@ def test_a_job_is_calibrated_on_what_it_may_be() -> None:
     assert job_drift(log) > 0.03  # the sizes timed again at the end took 4 to 7 % less
     with pytest.raises(InputError, match="several"):
         calibrate_job(replace(read_job_log(FOLDER / "two_tower-fp32-graph-shared.json"), runs=log.runs))
+
+
+def test_a_machine_that_goes_cold_is_predicted_so() -> None:
+    cold = stage()
+    cold = cold.with_table(replace(cold.table, cold_s=5e-4, cold_after_s=COLD_AFTER_S))
+    first, second = (predict(arrivals("poisson", 60.0, 3000, seed), [cold], seed) for seed in (1, 2))
+    found = fit("p", stage(), [batches_of("first", first)], {})
+    assert found.cold_s == pytest.approx(5e-4, rel=0.1)
+    busy = predict(arrivals("poisson", 1200.0, 3000, 3), [cold], 3)
+    for log in (second, busy):
+        assert np.abs(compare(log, [found.mended(stage())], Spread(0.0, 3, 3)).error[:4]).max() < 0.02
+    only_factor = stage().scaled(factor_of(stage(), batches_of("first", first), 0.0))
+    assert compare(busy, [only_factor], Spread(0.0, 3, 3)).error[3] > 0.05
+
+
+def test_a_calibration_follows_the_machine_by_half() -> None:
+    first = fit("p", stage(), [batches(1.0, 1e-4, 0.0, 1)], {"log 1": "a"})
+    then = first.updated(stage(), batches(1.21, 1e-4, 0.0, 2), "b")
+    assert then.factor == pytest.approx(1.1, abs=0.003)
+    assert dict(then.fitted_on) == {"log 1": "a", "log 2": "b"}
+    assert (first.factor, then.cold_s) == (pytest.approx(1.0, abs=0.002), first.cold_s)
+
+
+def test_no_run_is_predicted_with_a_calibration_on_itself() -> None:
+    log = read_job_log(FOLDER / "sasrec-bf16-graph.json")
+    known = calibrate_job(log)
+    for run, calibration in calibrations_in_turn(log, known):
+        assert run.name not in calibration.fitted_on or not run.plan.held_out
+    assert known.factor != calibration.factor
+
+
+def test_drift_is_told_by_other_jobs_alone() -> None:
+    found = {name: offsets(read_job_log(FOLDER / f"{name}.json")) for name in ("sasrec-fp32-graph", "dlrm-bf16-graph")}
+    assert all(len(values) == 3 for values in found["sasrec-fp32-graph"].values())
+    calibrated = {name: values["calibrated"] for name, values in found.items()}
+    steady, drifts = (drift_of_others(calibrated, name) for name in ("dlrm-bf16-graph", "sasrec-fp32-graph"))
+    assert (
+        LEAST_DRIFT
+        <= steady
+        < drifts
+        == pytest.approx(float(np.sqrt(np.mean(np.square(calibrated["dlrm-bf16-graph"])))))
+    )
+    assert drift_of_others({"a": [0.5]}, "a") == LEAST_DRIFT
+    assert drift_of_others({"a": [0.5], "b": [0.03, -0.03], "c": [0.05]}, "a") == pytest.approx(np.sqrt(0.0017))
 
 
 def test_files_come_back_and_wrong_ones_are_refused(tmp_path: Path) -> None:
