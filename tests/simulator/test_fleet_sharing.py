@@ -124,7 +124,7 @@ def test_what_has_failed_slows_nobody_down() -> None:
 
 
 def test_batches_of_a_device_that_take_turns_run_one_after_another() -> None:
-    turns = replace(SHARED.tables[0].interference, takes_turns=True)
+    turns = Interference((2,), np.ones(1), np.full((1, 1), 2.0), takes_turns=True)
     plan = replace(SHARED, tables=(replace(ONE_SECOND, interference=turns),))
     _, done = run(plan, [0.0, 0.25, 2.5, 2.75, 3.0], 0, 0, device=3)
     assert done == [1.0, 2.0, 3.5, 4.5, 5.5]  # each as if alone, once those before it have ended
