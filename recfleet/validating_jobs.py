@@ -33,12 +33,12 @@ def validate_job(path: Path, name: str | None, uncertainty: Uncertainty, calibra
     InputError
         A file cannot be used, or there is no such run.
     """
-    from simulator.fidelity.comparison import LEAST_DRIFT, Spread
-    from simulator.fidelity.server_logs import compare_run, job_drift, read_job_log
+    from simulator.fidelity.comparison import CALIBRATED_DRIFT, SERVED_DRIFT, Spread
+    from simulator.fidelity.server_logs import compare_run, read_job_log
 
     log = read_job_log(path)
     run = _run_of(path, log, name)
-    drift = job_drift(log) if uncertainty.drift is None else uncertainty.drift
+    drift = SERVED_DRIFT if uncertainty.drift is None else uncertainty.drift
     applied: dict[str, Any] = {}
     if calibration is None:
         spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
@@ -46,7 +46,7 @@ def validate_job(path: Path, name: str | None, uncertainty: Uncertainty, calibra
     else:
         found = _calibration_of(calibration, log)
         if uncertainty.drift is None:
-            drift = max(LEAST_DRIFT, found.drift)
+            drift = max(CALIBRATED_DRIFT, found.drift)
         spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
         comparison = compare_run(log, run, spread, mend=found.mended)
         applied = {"calibration": str(calibration), "factor": found.factor, "in_sample": run.name in found.fitted_on}
