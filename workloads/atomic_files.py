@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +23,17 @@ def file_sha256(path: Path) -> str:
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`; OSErrors are the caller's."""
+    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`; OSErrors are the caller's.
+
+    A link is followed: the file that it points to is replaced. A FIFO or a device is not replaced: `write` is given the
+    path itself.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        write(path)
+        return
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from workloads.errors import InputError
 from workloads.interpolation import interpolate
 from workloads.profile import profile_from_document
 from workloads.server.log import RunLog
+from workloads.server.log_files import read_log
 from workloads.server.plan import JobPlan, RunPlan
 
 __all__ = ["JobLog", "JobRun", "calibrate_job", "calibrations_in_turn", "compare_run", "job_drift", "read_job_log"]
@@ -65,16 +65,9 @@ def read_job_log(path: Path) -> JobLog:
     Raises
     ------
     InputError
-        One of them is missing, or the first is no server's log.
+        One of them is missing, the first is no server's log, or the second is not the one that it was written for.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        with np.load(path.with_suffix(".npz")) as file:
-            arrays = dict(file)
-    except (OSError, ValueError) as error:
-        raise InputError(str(path), f"cannot be read ({error})", "give a JSON that workloads.server wrote") from None
-    if not isinstance(found, dict) or found.get("format") != "recfleet-server-log":
-        raise InputError(str(path), "is no server's log", "give a JSON that workloads.server wrote")
+    found, arrays = read_log(path)
     job = JobPlan.model_validate(found["job"])
     return JobLog(job, found, tuple(_runs(job, found, arrays)))
 

@@ -19,6 +19,7 @@ import numpy as np
 from simulator.fidelity.comparison import Spread
 from simulator.fidelity.server_logs import JobLog, JobRun, compare_run, read_job_log
 from simulator.fidelity.summary import METRICS
+from workloads.atomic_files import file_sha256
 from workloads.server.batching import Batches
 from workloads.server.log import RunLog, StageLog
 
@@ -60,11 +61,12 @@ def write_kept(log: JobLog, folder: Path) -> None:
     runs = kept_runs(log)
     facts: list[dict[str, Any]] = [run.facts | {"requests": len(run.log.arrival_s)} for run in runs]
     plan = log.found["job"] | {"runs": [run.plan.model_dump(mode="json") for run in runs]}
-    found = log.found | {"runs": facts, "job": plan}
     path = folder / f"{log.job.name}.json"
-    path.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
     arrays = {f"{run.name}.{name}": values for run in runs for name, values in run.log.arrays().items()}
     np.savez_compressed(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+    digest = file_sha256(path.with_suffix(".npz"))
+    found = log.found | {"runs": facts, "job": plan, "arrays_sha256": digest}
+    path.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def errors_of(log: JobLog, run: JobRun, seed: int = 0) -> dict[str, float]:

@@ -18,6 +18,7 @@ from workloads.profile import write_json
 from workloads.server.arrivals import arrivals
 from workloads.server.batching import BatchRule
 from workloads.server.log import RunLog, StageLog
+from workloads.server.log_files import read_log, write_log
 from workloads.server.plan import JobPlan
 
 ASSEMBLY = {"batch_sizes": [1, 8], "mean_s": [1e-4, 8e-4]}
@@ -82,6 +83,44 @@ def test_shared_replicas_and_funnels_are_laid_out(tmp_path: Path) -> None:
         (4, 0.0, False), (6, 1e-3, False),
     ]  # fmt: skip
     assert np.isfinite(compare_run(read, read.runs[0], Spread(0.01, 3, 1)).predicted).all()
+
+
+def test_the_two_files_of_a_log_belong_together(tmp_path: Path) -> None:
+    arrival_s = arrivals("poisson", 50.0, 100, 1)
+    one = serve_virtually(arrival_s, 1, BatchRule(4, 0.0), (1, 8), (0.002, 0.004))
+    log = RunLog(arrival_s, (1,), (StageLog((one,), np.zeros(100, np.uint8)),))
+    model = {"model": "dlrm", "device": "cpu"}
+    job = {"name": "one", "models": [model], "runs": [run_plan(max_batch=[4], max_wait_s=[0.0])]}
+    path = written(tmp_path, job, [small_document()], log)
+    found, arrays = read_log(path)  # an earlier version's, which does not say
+    write_log(found, arrays, path)
+    assert len(read_job_log(path).runs[0].log.arrival_s) == 100
+    old = path.read_bytes()
+    write_log(found, arrays | {"run001.gap_us": np.zeros(1, np.uint8)}, path)
+    read_log(path)
+    path.write_bytes(old)
+    with pytest.raises(InputError, match=r"one\.npz: is not the file that one\.json was written for"):
+        read_job_log(path)
+    path.with_suffix(".npz").write_bytes(path.with_suffix(".npz").read_bytes()[:50])
+    with pytest.raises(InputError, match=r"one\.json: cannot be read"):
+        read_job_log(path)
+
+
+def test_a_log_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    write_log({"runs": []}, {"a": np.zeros(3)}, path)
+
+    class Unwritable:
+        def __array__(self, *arguments: Any, **fields: Any) -> np.ndarray:
+            raise MemoryError("in the midst of the file")
+
+    with pytest.raises(MemoryError):
+        write_log({"runs": [1]}, {"a": np.zeros(3), "b": Unwritable()}, path)  # type: ignore[dict-item]
+    found, arrays = read_log(path)
+    assert (found["runs"], arrays["a"].tolist()) == ([], [0.0] * 3)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["one.json", "one.npz"]
+    with pytest.raises(InputError, match="cannot be written"):
+        write_log({}, {}, path / "below.json")
 
 
 @pytest.mark.parametrize("text", ["", "[]", json.dumps({"format": "other"})])

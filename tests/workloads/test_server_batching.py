@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,12 @@ from tests.oracle import router as oracle_router
 from tests.oracle.by_hand import ONE_SECOND, on, one_stage, two_stages
 from tests.oracle.model import OracleArrival, OracleStage
 from tests.oracle.simpy_oracle import simulate
-from tests.workloads.virtual_server import VirtualClock, serve_virtually
+from tests.workloads.virtual_server import VirtualClock, VirtualRunner, serve_virtually
 from workloads.server.arrivals import BURST_CV, arrivals
-from workloads.server.batching import Batches, BatchRule, expected_start_s
+from workloads.server.batching import Batches, BatchRule, expected_start_s, serve
 from workloads.server.log import RunLog, StageLog
 from workloads.server.routing import choose_least_outstanding, choose_round_robin, route
+from workloads.server.sources import ClockSource, Queue, QueueSource
 
 SIZES, MEAN_S = (1, 8, 64), (0.4, 1.0, 3.1)
 
@@ -123,6 +125,30 @@ def test_the_router_hands_over_when_due_and_stops_at_the_limit() -> None:
     assert lines[0].taken == [(0, 0.5), (2, 2.0)]
 
 
+def test_what_is_handed_over_after_the_clock_was_read_has_not_come_yet() -> None:
+    queue = Queue(multiprocessing.get_context("spawn"), 3)
+    source = QueueSource(queue, 1)
+    queue.push(0, 1.0)
+    queue.push(1, 2.5)
+    assert source.look(2.0) == 1
+    queue.close()
+    assert not source.is_over(1)
+    assert source.look(2.5) == 2
+    assert source.is_over(2)
+
+
+def test_the_limit_ends_a_server_that_is_a_thousand_times_too_slow() -> None:
+    arrival_s = np.cumsum(np.full(500, 1e-3))
+    limit_s = 2.0 * arrival_s[-1] + 1.0
+    clock = VirtualClock()
+    source = ClockSource(arrival_s, 1, np.arange(500))
+    batches = serve(source, BatchRule(1, 0.0), VirtualRunner(clock, SIZES, (1.0, 1.0, 1.0)), clock, limit_s)
+    assert batches.requests.sum() == 2  # those that began by then
+    assert clock.now() < limit_s + 1.0
+    stage = StageLog((batches,), np.zeros(500, np.uint8))
+    assert RunLog(arrival_s, (1,), (stage,)).answered().requests().arrival_s.tolist() == arrival_s[:2].tolist()
+
+
 @pytest.fixture(scope="module")
 def log() -> RunLog:
     arrival_s = arrivals("gamma", 5.0, 500, 1)
@@ -140,6 +166,25 @@ def test_a_log_survives_packing(log: RunLog) -> None:
         before, after = getattr(log.requests(), name), getattr(again.requests(), name)
         np.testing.assert_allclose(after, before, rtol=0, atol=0.51e-7)
     assert np.abs(again.lateness_s((BatchRule(6, 0.25),))).max() < 2e-7
+
+
+@given(first=st.integers(0, 60), second=st.integers(0, 60))
+def test_a_log_ends_where_an_answer_is_missing(log: RunLog, first: int, second: int) -> None:
+    """Some last batches of each replica are lost."""
+    stage = log.stages[0]
+    kept = [
+        Batches(*(values[: len(values) - lost] for values in vars(batches).values()))
+        for batches, lost in zip(stage.replicas, (first, second))
+    ]
+    answered = RunLog(log.arrival_s, (2,), (replace(stage, replicas=tuple(kept)),)).answered()
+    count = len(answered.arrival_s)
+    missing = [r + 2 * int(batches.requests.sum()) for r, batches in enumerate(kept)]  # replicas took turns
+    assert count == min(500, *missing)
+    assert answered.requests().start_s.tolist() == log.requests().start_s[:count].tolist()
+    assert answered.requests().done_s.tolist() == log.requests().done_s[:count].tolist()
+    assert (answered.requests().batch <= log.requests().batch[:count]).all()
+    again = RunLog.from_arrays(answered.arrays(), (2,))
+    assert again.requests().batch.tolist() == answered.requests().batch.tolist()
 
 
 def test_a_log_keeps_every_request_in_order_and_within_the_rule(log: RunLog) -> None:

@@ -16,24 +16,36 @@ import traceback
 from pathlib import Path
 
 from workloads.errors import InputError, RecfleetError
+from workloads.server.arrivals import arrivals
+from workloads.server.lifeline import asked_to_end, end_with_standard_input
 from workloads.server.plan import ServerPlan, read_plan
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out the plan; 0 where all was measured, 1 where something was not, 2 where nothing can be."""
+    """Carry out the plan; 0 where all was measured, 1 where something was not, 2 where nothing can be, 130 stopped."""
     options = _parser().parse_args(arguments)
     try:
-        plan = read_plan(options.plan)
-        if options.job:
-            return _one_job(plan, options)
-        from workloads.server.driver import run_plan
-
-        return int(run_plan(plan, options.out, _gpus(plan, options.gpus), options.budget_s, options.patterns) > 0)
+        with asked_to_end():
+            return _main(options)
+    except KeyboardInterrupt:
+        print(f"interrupted: runs that were finished are in {options.out}", file=sys.stderr)
+        return 130
     except RecfleetError as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _main(options: argparse.Namespace) -> int:
+    plan = read_plan(options.plan)
+    if options.job:
+        return _one_job(plan, options)
+    from workloads.server.driver import run_plan
+
+    _check(plan, options)
+    gpus = _gpus(plan, options.gpus)
+    return int(run_plan(plan, options.out, gpus, options.budget_s, options.patterns) > 0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--patterns", type=Path, default=None, help="npz of real arrival patterns")
     parser.add_argument("--job", default="", help=argparse.SUPPRESS)
     return parser
+
+
+def _check(plan: ServerPlan, options: argparse.Namespace) -> None:
+    """`InputError` for what would be found amiss only in the midst of measuring."""
+    if not options.budget_s > 0.0:
+        raise InputError("--budget-s", f"{options.budget_s:g} is not a positive number", "give seconds, as in 3600")
+    for kind in sorted({run.arrivals for job in plan.jobs for run in job.runs}):
+        arrivals(kind, rate_rps=1.0, requests=1, seed=0, patterns=options.patterns)
 
 
 def _gpus(plan: ServerPlan, asked: str) -> list[str]:
@@ -64,6 +84,7 @@ def _gpus(plan: ServerPlan, asked: str) -> list[str]:
 
 def _one_job(plan: ServerPlan, options: argparse.Namespace) -> int:
     """What the driver's processes do."""
+    end_with_standard_input()
     from workloads.server.job import run_job
 
     orders = json.loads(options.job)

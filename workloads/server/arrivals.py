@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -50,10 +51,14 @@ def arrivals(kind: str, rate_rps: float, requests: int, seed: int, patterns: Pat
 def _stretch(kind: str, requests: int, generator: np.random.Generator, patterns: Path | None) -> np.ndarray:
     if patterns is None or not patterns.is_file():
         raise InputError("--patterns", f"no file of patterns to take {kind!r} from", "make it: see docs/fidelity.md")
-    with np.load(patterns) as file:
-        if kind not in file.files:
-            raise InputError(str(patterns), f"it has no pattern {kind!r}", f"use one of {', '.join(file.files)}")
-        gaps = file[kind].astype(np.float64)
+    try:
+        with np.load(patterns) as file:
+            known = file.files
+            gaps = file[kind].astype(np.float64) if kind in known else np.zeros(0)
+    except (OSError, ValueError, AttributeError, BadZipFile) as error:
+        raise InputError(str(patterns), f"is no file of patterns ({error})", "make it: see docs/fidelity.md") from None
+    if kind not in known:
+        raise InputError(str(patterns), f"it has no pattern {kind!r}", f"use one of {', '.join(known)}")
     count = min(requests, len(gaps))
     first = int(generator.integers(0, len(gaps) - count + 1))
     return np.asarray(gaps[first : first + count])

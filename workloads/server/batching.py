@@ -80,14 +80,16 @@ class Batches:
     done_s: np.ndarray
 
 
-def serve(source: Source, rule: BatchRule, runner: BatchRunner, clock: Clock) -> Batches:
-    """Serve a source's requests until it is over."""
+def serve(source: Source, rule: BatchRule, runner: BatchRunner, clock: Clock, limit_s: float = float("inf")) -> Batches:
+    """Serve a source's requests until it is over; no batch begins after ``limit_s``, whoever still waits."""
     ready_s, total_units = source.ready_s, source.total_units
     now, look, max_batch, max_wait_s = clock.now, source.look, rule.max_batch, rule.max_wait_s
     rows: list[tuple[int, int, float, float, float]] = []
     head = units_before = 0
     while True:
         now_s = now()
+        if now_s > limit_s:
+            return _as_batches(rows)
         seen = look(now_s)
         if seen == head:
             if source.is_over(head):

@@ -1,4 +1,7 @@
-"""Many jobs at once: each in a process of its own, on GPUs and cores of its own, until the budget is spent."""
+"""Many jobs at once: each in a process of its own, on GPUs and cores of its own, until the budget is spent.
+
+No job outlives the driver: the driver ends them when it is interrupted, and they end by themselves when it is gone.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workloads.errors import InputError
+from workloads.server.lifeline import end_all
 from workloads.server.plan import JobPlan, ServerPlan, write_plan
 
 __all__ = ["run_plan"]
 
+_PROGRAM = (sys.executable, "-m", "workloads.server")
+"""Carries out a job."""
 _LEAST_S = 25.0
 """A job is not begun with less time left than this."""
 _GRACE_S = 40.0
@@ -28,6 +34,11 @@ class _Running:
     process: subprocess.Popen[bytes]
     gpus: list[str]
     cores: list[int]
+
+    def let_go(self) -> None:
+        """Close the pipe that tells a job of its driver's end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
 
 def run_plan(plan: ServerPlan, out: Path, gpus: list[str], budget_s: float, patterns: Path | None) -> int:
@@ -47,31 +58,34 @@ def run_plan(plan: ServerPlan, out: Path, gpus: list[str], budget_s: float, patt
     running: list[_Running] = []
     with tempfile.TemporaryDirectory(prefix="recfleet-server-") as folder:
         write_plan(plan, Path(folder) / "plan.json")
-        while waiting or running:
-            if time.perf_counter() > deadline_s + _GRACE_S:
-                for each in running:
-                    each.process.kill()
-            for each in [each for each in running if each.process.poll() is not None]:
-                running.remove(each)
-                free_gpus += each.gpus
-                failed += each.process.returncode != 0
-            on_cpu = any(not each.gpus for each in running)
-            for job in list(waiting):
-                if deadline_s - time.perf_counter() < min(_LEAST_S, budget_s / 2):
+        try:
+            while waiting or running:
+                if time.perf_counter() > deadline_s + _GRACE_S:
+                    end_all(each.process for each in running)
+                for each in [each for each in running if each.process.poll() is not None]:
+                    running.remove(each)
+                    each.let_go()
+                    free_gpus += each.gpus
+                    failed += each.process.returncode != 0
+                on_cpu = any(not each.gpus for each in running)
+                for job in list(waiting):
+                    if deadline_s - time.perf_counter() < min(_LEAST_S, budget_s / 2):
+                        break
+                    if job.gpus > len(free_gpus) or (job.gpus == 0 and on_cpu):
+                        continue
+                    taken = sorted(free_gpus)[: job.gpus]
+                    cores = sorted({core for gpu in taken for core in shares[gpu]} if taken else shares["cpu"])
+                    if not cores:
+                        continue
+                    free_gpus = [gpu for gpu in free_gpus if gpu not in taken]
+                    on_cpu = on_cpu or not taken
+                    waiting.remove(job)
+                    running.append(_begin(job, Path(folder), out, taken, cores, deadline_s, patterns))
+                if not running:
                     break
-                if job.gpus > len(free_gpus) or (job.gpus == 0 and on_cpu):
-                    continue
-                taken = sorted(free_gpus)[: job.gpus]
-                cores = sorted({core for gpu in taken for core in shares[gpu]} if taken else shares["cpu"])
-                if not cores:
-                    continue
-                free_gpus = [gpu for gpu in free_gpus if gpu not in taken]
-                on_cpu = on_cpu or not taken
-                waiting.remove(job)
-                running.append(_begin(job, Path(folder), out, taken, cores, deadline_s, patterns))
-            if not running:
-                break
-            time.sleep(0.2)
+                time.sleep(0.2)
+        finally:
+            end_all(each.process for each in running)
     for job in waiting:
         print(f"{job.name}: not begun", flush=True)
     return failed + len(waiting)
@@ -105,8 +119,10 @@ def _begin(
         "deadline_s": deadline_s,
         "weights": str(folder / job.name),
     }
-    command = [sys.executable, "-m", "workloads.server", str(folder / "plan.json"), "--out", str(out)]
+    command = [*_PROGRAM, str(folder / "plan.json"), "--out", str(out)]
     command += ["--job", json.dumps(orders)] + (["--patterns", str(patterns)] if patterns else [])
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
     print(f"{job.name}: begun on {'GPU ' + ', '.join(gpus) if gpus else 'the CPU'}, cores {cores}", flush=True)
-    return _Running(job, subprocess.Popen(command, env=environment), gpus, cores)
+    # In a session of its own, an interrupt from the terminal reaches the driver alone, which then ends its jobs.
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
+    return _Running(job, process, gpus, cores)

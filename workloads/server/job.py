@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from workloads.profile import write_json
 from workloads.server.arrivals import arrivals
 from workloads.server.batching import BatchRule
 from workloads.server.log import RunLog
+from workloads.server.log_files import write_log
 from workloads.server.plan import JobPlan, RunPlan
-from workloads.server.team import Team, team_of
+from workloads.server.team import Team, TeamError, team_of
 
 __all__ = ["run_job"]
 
@@ -37,8 +37,8 @@ def run_job(
 ) -> None:
     """Measure a job and write ``NAME.json`` and ``NAME.npz`` into ``out``.
 
-    Runs that would end after ``deadline_s`` (of `time.perf_counter`) are left out, and named in the file. What was
-    measured is written also where a later run fails.
+    Runs that would end after ``deadline_s`` (of `time.perf_counter`) are left out, and named in the file. Both files
+    are written after every run, so that what was measured stays, whatever comes of a later run.
     """
     record = _Record(job, out)
     with team_of(job, weights_folder, gpus, cores) as team:
@@ -62,8 +62,6 @@ class _Record:
         self.job, self.out, self.begun_s = job, out, time.perf_counter()
         self.arrays: dict[str, np.ndarray] = {}
         self.found: dict[str, Any] = {
-            "format": "recfleet-server-log",
-            "format_version": 1,
             "job": job.model_dump(mode="json"),
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "runs": [],
@@ -77,12 +75,11 @@ class _Record:
         facts["ended_s"] = round(self.since_begun_s(), 2)
         self.arrays |= {f"{name}.{key}": values for key, values in log.arrays().items()}
         self.found["runs"].append({"name": name, **facts})
+        self.write()
 
     def write(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(self.out / f"{self.job.name}.npz", **self.arrays)  # type: ignore[arg-type]
         self.found["took_s"] = round(self.since_begun_s(), 1)
-        write_json(self.found, self.out / f"{self.job.name}.json")
+        write_log(self.found, self.arrays, self.out / f"{self.job.name}.json")
 
 
 def _measure(
@@ -93,46 +90,63 @@ def _measure(
     patterns: Path | None,
     tell: Callable[[str], None],
 ) -> None:
-    """All runs, each after the saturation that its cap asks for."""
+    """All runs, each after the saturation that its cap asks for; then a few sizes again."""
     capacity_rps: dict[tuple[Any, ...], float] = {}
-    reserve_s = 2.0 * job.again_s + 2.0
+    until_s = deadline_s - 2.0 * job.again_s - 2.0
     for number, run in enumerate(job.runs):
-        if time.perf_counter() + run.seconds + _RUN_OVERHEAD_S + reserve_s > deadline_s:
+        needed_s = run.seconds + _RUN_OVERHEAD_S
+        key = (run.max_batch, run.router)
+        if key not in capacity_rps and time.perf_counter() + needed_s <= until_s:
+            tell(f"capacity at {list(run.max_batch)}")
+            capacity_rps[key] = _saturate(job, team, record, run, f"capacity{len(capacity_rps)}")
+        if time.perf_counter() + needed_s > until_s:
             record.found["left_out"].append(number)
             continue
-        rules = tuple(BatchRule(*pair) for pair in zip(run.max_batch, run.max_wait_s))
-        key = (run.max_batch, run.router)
-        if key not in capacity_rps:
-            name = f"capacity{len(capacity_rps)}"
-            tell(f"capacity at {list(run.max_batch)}")
-            count = _saturating_requests(record.found["profiles"], job, run)
-            log, facts = _replay(team, np.zeros(count), rules, run.router, 10 * _SATURATED_S)
-            capacity_rps[key] = _saturated_rps(log)
-            facts |= {"capacity_rps": capacity_rps[key], "max_batch": run.max_batch, "max_wait_s": run.max_wait_s}
-            record.add(name, log, facts)
         rate_rps = run.load * capacity_rps[key]
         count = max(1, min(run.most_requests, int(rate_rps * run.seconds)))
         arrival_s = arrivals(run.arrivals, rate_rps, count, run.seed, patterns)
-        log, facts = _replay(team, arrival_s, rules, run.router, _OVERTIME * float(arrival_s[-1]) + 1.0)
+        limit_s = min(_OVERTIME * float(arrival_s[-1]) + 1.0, until_s - time.perf_counter())
+        log, facts = _replay(team, arrival_s, run, limit_s)
         facts |= {"plan": run.model_dump(mode="json"), "rate_rps": rate_rps, "capacity_rps": capacity_rps[key]}
         facts |= {"cut_short": len(arrival_s) - len(log.arrival_s)}
-        record.add(f"run{number:03d}", log, facts)
-        done = log.requests()
-        latency_ms = 1e3 * np.quantile(done.done_s - done.arrival_s, [0.5, 0.99])
-        shown = f"{run.arrivals} {run.load:g} of {capacity_rps[key]:.0f}/s"
-        tell(f"{number + 1}/{len(job.runs)} {shown}: p50 {latency_ms[0]:.3f}, p99 {latency_ms[1]:.3f} ms")
+        if len(log.arrival_s) > 0:
+            record.add(f"run{number:03d}", log, facts)
+        else:
+            record.found["left_out"].append(number)
+        name = f"{number + 1}/{len(job.runs)} {run.arrivals} {run.load:g} of {capacity_rps[key]:.0f}/s"
+        tell(f"{name}: {_outcome(log, facts['cut_short'])}")
     tell("timing a few sizes again")
     record.found["again"] = team.facts("time_again", job.again_s)
 
 
-def _replay(
-    team: Team, arrival_s: np.ndarray, rules: tuple[BatchRule, ...], router: str, limit_s: float
-) -> tuple[RunLog, dict[str, Any]]:
+def _saturate(job: JobPlan, team: Team, record: _Record, run: RunPlan, name: str) -> float:
+    """Requests a second that the server manages with all of them there at once."""
+    count, promised_s = _saturating_requests(record.found["profiles"], job, run)
+    log, facts = _replay(team, np.zeros(count), run, 10.0 * promised_s)
+    capacity_rps = _saturated_rps(log, count)
+    record.add(
+        name, log, facts | {"capacity_rps": capacity_rps, "max_batch": run.max_batch} | {"max_wait_s": run.max_wait_s}
+    )
+    return capacity_rps
+
+
+def _outcome(log: RunLog, cut_short: int) -> str:
+    """What is told of a run."""
+    if len(log.arrival_s) == 0:
+        return "none was answered in time"
+    done = log.requests()
+    latency_ms = 1e3 * np.quantile(done.done_s - done.arrival_s, [0.5, 0.99])
+    told = f"p50 {latency_ms[0]:.3f}, p99 {latency_ms[1]:.3f} ms"
+    return told + (f"; overloaded, the last {cut_short} of {cut_short + len(done.done_s)} cut" if cut_short else "")
+
+
+def _replay(team: Team, arrival_s: np.ndarray, run: RunPlan, limit_s: float) -> tuple[RunLog, dict[str, Any]]:
     """One run, and what is said of it beside the log: the loop's own time, and the device before and after."""
+    rules = tuple(BatchRule(*pair) for pair in zip(run.max_batch, run.max_wait_s))
     team.facts("warm")
     before = team.facts("state")
     began_s = time.perf_counter()
-    log = team.serve(arrival_s, rules, router, limit_s)
+    log = team.serve(arrival_s, rules, run.router, limit_s)
     took_s = time.perf_counter() - began_s
     facts = {"took_s": round(took_s, 3), "requests": len(log.arrival_s), "before": before, "after": team.facts("state")}
     facts["late_s"] = _spread(log.lateness_s(rules))
@@ -149,20 +163,23 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {name: float(f"{number:.6g}") for name, number in numbers.items()}
 
 
-def _saturating_requests(profiles: list[dict[str, Any]], job: JobPlan, run: RunPlan) -> int:
-    """As many requests as the slowest stage serves in `_SATURATED_S`, and at least eight full batches."""
-    counts = []
+def _saturating_requests(profiles: list[dict[str, Any]], job: JobPlan, run: RunPlan) -> tuple[int, float]:
+    """As many requests as the slowest stage serves in `_SATURATED_S`, and at least eight full batches; in what time."""
+    counts, full_s = [], []
     for stage, document in enumerate(profiles):
         latency, units = document["latency"], job.models[stage].request_units
         mean_s = float(np.interp(run.max_batch[stage], latency["batch_sizes"], latency["mean_s"]))
         full = max(1, run.max_batch[stage] // units) * job.replicas
         counts.append(full * max(8.0, _SATURATED_S / mean_s))
-    return int(min([*counts, _MOST_SATURATED]))
+        full_s.append(8.0 * mean_s)
+    return int(min([*counts, _MOST_SATURATED])), max([*full_s, _SATURATED_S])
 
 
-def _saturated_rps(log: RunLog) -> float:
+def _saturated_rps(log: RunLog, asked: int) -> float:
     """Requests a second between the first fifth of the answers and the last tenth."""
     done_s = np.sort(log.requests().done_s)
     first, last = len(done_s) // 5, len(done_s) * 9 // 10
+    if len(done_s) == 0 or done_s[first] == done_s[last]:
+        raise TeamError(f"capacity cannot be measured: {len(done_s)} of {asked} requests were answered in time")
     served = np.searchsorted(done_s, done_s[[first, last]], "right")  # whole batches: from the end of one to another's
     return float((served[1] - served[0]) / (done_s[last] - done_s[first]))

@@ -12,7 +12,6 @@ from workloads.server.batching import Batches, BatchRule, expected_start_s
 __all__ = ["RequestLog", "RunLog", "StageLog"]
 
 _TICKS_PER_S = 1e7
-_ARRIVAL_TICKS = 10
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,24 @@ class RunLog:
         _, done_s, batch = self.stages[-1].by_request()
         return RequestLog(self.arrival_s, start_s, done_s, batch)
 
+    def first(self, count: int) -> RunLog:
+        """The first requests alone, of every stage; a batch that held later ones, too, counts without them."""
+        stages = []
+        for stage in self.stages:
+            replica = stage.replica[:count]
+            kept = (_first(each, int((replica == number).sum())) for number, each in enumerate(stage.replicas))
+            stages.append(StageLog(tuple(kept), replica))
+        return RunLog(self.arrival_s[:count], self.request_units, tuple(stages))
+
+    def answered(self) -> RunLog:
+        """The run up to the first request that some stage did not answer: what is whole of one that was cut short."""
+        count = len(self.arrival_s)
+        for stage in self.stages:
+            for number, batches in enumerate(stage.replicas):
+                unanswered = np.flatnonzero(stage.replica == number)[int(batches.requests.sum()) :]
+                count = min([count, *unanswered[:1].tolist()])
+        return self.first(count)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The run as small integers: ticks of 0.1 us, arrivals in whole microseconds."""
         packed = {"gap_us": _small(np.diff(np.rint(self.arrival_s * 1e6).astype(np.int64), prepend=0))}
@@ -97,6 +114,15 @@ class RunLog:
             due_s = expected_start_s(ready_s, np.arange(1, len(ready_s) + 1) * units, batches, rule)
             late.append(batches.start_s - due_s)
         return np.concatenate(late)
+
+
+def _first(batches: Batches, requests: int) -> Batches:
+    """The batches of a replica's first requests."""
+    before = np.cumsum(batches.requests) - batches.requests
+    count = int(np.searchsorted(before, requests))
+    kept = np.minimum(batches.requests, requests - before)[:count]
+    units = batches.units[:count] // batches.requests[:count] * kept
+    return Batches(kept, units, *(times[:count] for times in (batches.start_s, batches.staged_s, batches.done_s)))
 
 
 def _ticks(times_s: np.ndarray) -> np.ndarray:

@@ -133,13 +133,17 @@ class ServedModel:
     def run(self) -> None:
         self.runner.run()
 
-    def serve(self, source: Source, rule: BatchRule, origin_s: float | None = None) -> Batches:
-        """Serve a source by the wall clock, which starts at ``origin_s`` of `time.perf_counter`, or in a moment."""
+    def serve(self, source: Source, rule: BatchRule, origin_s: float | None, limit_s: float) -> Batches:
+        """Serve a source by the wall clock, which starts at ``origin_s`` of `time.perf_counter`, or in a moment.
+
+        ``limit_s`` of that clock ends it in any case.
+        """
         with without_collector():
             now_s = time.perf_counter()
             if origin_s is not None and now_s > origin_s:
                 raise RuntimeError(f"was not ready when the run began, {now_s - origin_s:.3f} s ago")
-            return serve(source, rule, self, WallClock(now_s + _LEAD_S if origin_s is None else origin_s))
+            clock = WallClock(now_s + _LEAD_S if origin_s is None else origin_s)
+            return serve(source, rule, self, clock, limit_s)
 
     def assembly(self) -> dict[str, Any]:
         """What a profile leaves out: seconds to copy a batch's inputs to where transfer begins, by size."""

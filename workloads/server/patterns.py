@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workloads.atomic_files import replace_file
 from workloads.errors import InputError, RecfleetError
 
 __all__ = ["main", "write_patterns"]
@@ -25,21 +26,39 @@ _SOURCES = {
 
 
 def write_patterns(data: Path, out: Path) -> None:
-    """Read the logs in a folder and write ``gap[request]`` of each, float32."""
+    """Read the logs in a folder and write ``gap[request]`` of each, float32.
+
+    Raises
+    ------
+    InputError
+        A log is missing or is not what it should be, or the file cannot be written.
+    """
     import pandas as pd
 
     gaps = {}
     for name, (file, column, first, last) in _SOURCES.items():
         if not (data / file).is_file():
             raise InputError(str(data / file), "there is no such file", "give the folder of real traces")
-        times = pd.read_parquet(data / file, columns=[column])[column]
+        try:
+            times = pd.read_parquet(data / file, columns=[column])[column]
+        except (OSError, ValueError, KeyError) as error:
+            problem = f"cannot be read ({str(error).splitlines()[0]})"
+            raise InputError(str(data / file), problem, "give the folder of real traces") from None
         gap_s = np.diff(np.sort(times.to_numpy("datetime64[us]")).astype(np.int64))[first:last] / 1e6
         gaps[name] = (gap_s / gap_s.mean()).astype(np.float32)
-    np.savez_compressed(out, **gaps)
+
+    def write(path: Path) -> None:
+        with path.open("wb") as target:
+            np.savez_compressed(target, **gaps)
+
+    try:
+        replace_file(out, write)
+    except OSError as error:
+        raise InputError(f"--out {out}", f"cannot be written ({error.strerror})", "give a path that can") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where the file was written, 2 where the logs are not there."""
+    """0 where the file was written, 2 where it cannot be or the logs are not there."""
     parser = argparse.ArgumentParser(prog="python -m workloads.server.patterns", description=__doc__)
     parser.add_argument("data", type=Path, help="folder of real traces")
     parser.add_argument("--out", type=Path, required=True, help="npz file to write")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workloads.errors import InputError
 
-__all__ = ["JobPlan", "ModelPlan", "RunPlan", "ServerPlan", "read_plan", "write_plan"]
+__all__ = ["MOST_REPLICAS", "JobPlan", "ModelPlan", "RunPlan", "ServerPlan", "read_plan", "write_plan"]
+
+MOST_REPLICAS = 16
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelPlan(_Strict):
@@ -50,8 +52,8 @@ class RunPlan(_Strict):
 
     arrivals: str
     load: float = Field(gt=0.0, le=2.0)
-    max_batch: tuple[int, ...]
-    max_wait_s: tuple[float, ...]
+    max_batch: tuple[Annotated[int, Field(ge=1)], ...]
+    max_wait_s: tuple[Annotated[float, Field(ge=0.0)], ...]
     seconds: float = Field(gt=0.0)
     most_requests: int = Field(default=100_000, ge=1)
     seed: int = Field(default=1, ge=0)
@@ -81,13 +83,13 @@ class JobPlan(_Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     models: tuple[ModelPlan, ...] = Field(min_length=1)
-    replicas: int = Field(default=1, ge=1, le=16)
+    replicas: int = Field(default=1, ge=1, le=MOST_REPLICAS)
     gpus: int = Field(default=0, ge=0)
     router_process: bool = True
     profile_s: float = Field(default=4.0, gt=0.0)
     interference_s: float = Field(default=0.0, ge=0.0)
     again_s: float = Field(default=1.0, gt=0.0)
-    runs: tuple[RunPlan, ...]
+    runs: tuple[RunPlan, ...] = Field(min_length=1)
 
     @property
     def processes(self) -> int:

@@ -8,13 +8,14 @@ used to calibrate: all else is held out.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workloads.errors import RecfleetError
-from workloads.server.plan import JobPlan, ModelPlan, RunPlan, ServerPlan, write_plan
+from workloads.errors import InputError, RecfleetError
+from workloads.server.plan import MOST_REPLICAS, JobPlan, ModelPlan, RunPlan, ServerPlan, write_plan
 
 __all__ = ["cpu_plan", "h200_plan", "main", "smoke_plan", "tiny_plan"]
 
@@ -22,6 +23,7 @@ LOADS = (0.3, 0.6, 0.8, 0.9)
 CALIBRATING_LOADS = (0.3, 0.6)
 PATTERN = "impressions"
 BURSTY_PATTERN = "code_assistant"
+_LEAST_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -208,18 +210,10 @@ def _scaled(plan: ServerPlan, scale: float) -> ServerPlan:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a plan, and say how long it takes at least; 2 where the file cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m workloads.server.planning", description=__doc__)
-    parser.add_argument("which", choices=("h200", "cpu", "smoke", "tiny"))
-    parser.add_argument("--gpus", type=int, default=1, help="GPUs of the machine")
-    parser.add_argument("--scale", type=float, default=1.0, help="take so much of the time of each run")
-    parser.add_argument("--cores", type=int, default=2, help="cores of a machine without")
-    parser.add_argument("--out", type=Path, required=True, help="file to write")
-    options = parser.parse_args(arguments)
-    plans = {"h200": lambda: h200_plan(options.gpus), "cpu": lambda: cpu_plan(options.cores)}
-    plans |= {"smoke": lambda: smoke_plan(options.gpus), "tiny": tiny_plan}
-    plan = _scaled(plans[options.which](), options.scale)
+    """Write a plan, and say how long it takes at least; 2 where an option cannot be, or the file not be written."""
+    options = _parser().parse_args(arguments)
     try:
+        plan = _plan(options)
         write_plan(plan, options.out)
     except RecfleetError as error:
         print(error, file=sys.stderr)
@@ -229,6 +223,31 @@ def main(arguments: list[str] | None = None) -> int:
         f"{len(plan.jobs)} jobs, {sum(len(job.runs) for job in plan.jobs)} runs, {serving_s:.0f} s of serving at most"
     )
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m workloads.server.planning", description=__doc__)
+    parser.add_argument("which", choices=("h200", "cpu", "smoke", "tiny"))
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs of the machine")
+    parser.add_argument("--scale", type=float, default=1.0, help="take so much of the time of each run")
+    parser.add_argument("--cores", type=int, default=2, help="cores of a machine without")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    return parser
+
+
+def _plan(options: argparse.Namespace) -> ServerPlan:
+    """What the options ask for; `InputError` where one is out of its range."""
+    cores, gpus, scale = options.cores, options.gpus, options.scale
+    if not 1 <= cores <= MOST_REPLICAS:
+        problem = f"{cores} is not from 1 to {MOST_REPLICAS}, the most processes of a job"
+        raise InputError("--cores", problem, f"give at most {MOST_REPLICAS}; each process then has several cores")
+    if gpus < 1:
+        raise InputError("--gpus", f"{gpus} is no number of GPUs", "give 1 or more, or take the plan cpu")
+    if not (math.isfinite(scale) and scale >= _LEAST_SCALE):
+        raise InputError("--scale", f"{scale:g} is not a number from {_LEAST_SCALE:g} up", "give a part, as in 0.5")
+    plans = {"h200": lambda: h200_plan(gpus), "cpu": lambda: cpu_plan(cores)}
+    plans |= {"smoke": lambda: smoke_plan(gpus), "tiny": tiny_plan}
+    return _scaled(plans[options.which](), scale)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,6 @@ class ClockSource:
         Their numbers in the run, in the same order.
     sink
         Queue of the next stage; None where this one answers.
-    limit_s
-        Requests due later are not served.
     """
 
     def __init__(
@@ -37,14 +35,12 @@ class ClockSource:
         units: int | np.ndarray,
         ids: np.ndarray,
         sink: Queue | None = None,
-        limit_s: float = np.inf,
     ) -> None:
-        due_s = ready_s[ready_s <= limit_s]
-        self.ready_s: list[float] = due_s.tolist()
-        self.total_units: list[int] = np.cumsum(np.broadcast_to(units, len(ready_s)))[: len(due_s)].tolist()
+        self.ready_s: list[float] = ready_s.tolist()
+        self.total_units: list[int] = np.cumsum(np.broadcast_to(units, len(ready_s))).tolist()
         self._ids: list[int] = ids.tolist()
         self._sink = sink
-        self._seen, self._count = 0, len(due_s)
+        self._seen, self._count = 0, len(ready_s)
 
     def look(self, now_s: float) -> int:
         ready_s, seen, count = self.ready_s, self._seen, self._count
@@ -112,11 +108,6 @@ class Queue:
         """Handed over and not completed."""
         return self._counts[_TAIL] - self._counts[_COMPLETED]
 
-    def handed_over(self) -> tuple[np.ndarray, np.ndarray]:
-        """``ids[place]`` and ``ready_s[place]`` of all that was handed over."""
-        tail = self._counts[_TAIL]
-        return np.array(self._ids[:tail]), np.array(self._ready_s[:tail])
-
 
 class QueueSource:
     """Requests from a queue, as the process that serves them sees it."""
@@ -129,8 +120,9 @@ class QueueSource:
 
     def look(self, now_s: float) -> int:
         seen, tail = len(self.ready_s), self._counts[_TAIL]
-        while seen < tail:
-            self.ready_s.append(self._queue_ready_s[seen])
+        # What was handed over after ``now_s`` was read has not come by then: its batch would begin before it.
+        while seen < tail and (ready_s := self._queue_ready_s[seen]) <= now_s:
+            self.ready_s.append(ready_s)
             seen += 1
             self.total_units.append(seen * self._units)
         return seen

@@ -30,6 +30,8 @@ __all__ = ["Team", "TeamError", "team_of"]
 _MOST_REQUESTS = 400_000
 _LEAD_S = 0.25
 _PATIENCE_S = 300.0
+_LONGEST_S = 86_400.0
+_CLOSING_S = 5.0
 
 
 class TeamError(RuntimeError):
@@ -46,7 +48,7 @@ class Team(Protocol):
         """Make every process ready; seconds of that, ``[process]``."""
 
     def serve(self, arrival_s: np.ndarray, rules: tuple[BatchRule, ...], router: str, limit_s: float) -> RunLog:
-        """Replay arrivals; those due after the limit are left out."""
+        """Replay arrivals; no batch begins ``limit_s`` after the start, and the log ends where answers are missing."""
 
     def facts(self, method: str, *arguments: Any) -> list[Any]:
         """What every process's `Member` answers."""
@@ -101,14 +103,14 @@ class Member:
         arrival_s: np.ndarray | None,
         ids: np.ndarray,
         rule: BatchRule,
+        limit_s: float,
         origin_s: float | None = None,
-        limit_s: float = np.inf,
     ) -> Batches:
         """Requests due by the clock, or from the inbox where there are none."""
         if arrival_s is not None:
-            return self.model.serve(ClockSource(arrival_s, self.units, ids, self.outbox, limit_s), rule, origin_s)
+            return self.model.serve(ClockSource(arrival_s, self.units, ids, self.outbox), rule, origin_s, limit_s)
         assert self.inbox is not None
-        return self.model.serve(QueueSource(self.inbox, self.units, self.outbox), rule, origin_s)
+        return self.model.serve(QueueSource(self.inbox, self.units, self.outbox), rule, origin_s, limit_s)
 
 
 class _Alone:
@@ -127,10 +129,9 @@ class _Alone:
         return [getattr(self.member, method)(*arguments)]
 
     def serve(self, arrival_s: np.ndarray, rules: tuple[BatchRule, ...], router: str, limit_s: float) -> RunLog:
-        batches = self.member.serve(arrival_s, np.arange(len(arrival_s)), rules[0], limit_s=limit_s)
-        served = int(batches.requests.sum())
-        stage = StageLog((batches,), np.zeros(served, np.uint8))
-        return RunLog(arrival_s[:served], (self.member.units,), (stage,))
+        batches = self.member.serve(arrival_s, np.arange(len(arrival_s)), rules[0], limit_s)
+        stage = StageLog((batches,), np.zeros(len(arrival_s), np.uint8))
+        return RunLog(arrival_s, (self.member.units,), (stage,)).answered()
 
 
 @contextmanager
@@ -191,7 +192,7 @@ class _Together:
         for number, stage in enumerate(self.stages):
             share = ids[number::replicas] if stage == 0 and not routes else ids[:0]
             due_s = arrival_s[share] if stage == 0 and not routes else None
-            self._order(number, "serve", due_s, share, rules[stage])
+            self._order(number, "serve", due_s, share, rules[stage], limit_s)
         for number in range(len(self.stages)):
             self._answer(number)  # it is ready
         origin_s = time.perf_counter() + _LEAD_S
@@ -202,17 +203,17 @@ class _Together:
                 chosen = route(arrival_s, self.inboxes[:replicas], router, WallClock(origin_s), limit_s)
         else:
             chosen = (ids % replicas).tolist()
-        batches = []
+        batches, longest_s = [], _PATIENCE_S + min(limit_s, _LONGEST_S)
         for number, stage in enumerate(self.stages):
             if number % replicas == 0:  # all that fill this stage's inboxes have answered
                 for inbox in self.inboxes[stage * replicas : (stage + 1) * replicas]:
                     inbox.close()
-            batches.append(self._answer(number))
-        served = len(chosen)
+            batches.append(self._answer(number, longest_s))
+        handed_over = len(chosen)
         logs = [StageLog(tuple(batches[:replicas]), np.array(chosen, np.uint8))]
-        logs += [StageLog((each,), np.zeros(served, np.uint8)) for each in batches[replicas:]]
+        logs += [StageLog((each,), np.zeros(handed_over, np.uint8)) for each in batches[replicas:]]
         units = tuple(model.request_units for model in self.job.models)
-        return RunLog(arrival_s[:served], units, tuple(logs))
+        return RunLog(arrival_s[:handed_over], units, tuple(logs)).answered()
 
     def _order(self, number: int, method: str, *arguments: Any) -> None:
         self.pipes[number].send((method, arguments))
@@ -221,9 +222,9 @@ class _Together:
         self._order(number, method, *arguments)
         return self._answer(number)
 
-    def _answer(self, number: int) -> Any:
+    def _answer(self, number: int, patience_s: float = _PATIENCE_S) -> Any:
         try:
-            if not self.pipes[number].poll(_PATIENCE_S):
+            if not self.pipes[number].poll(patience_s):
                 raise TeamError(f"process {number} did not answer in time")
             failed, answer = self.pipes[number].recv()
         except (EOFError, OSError):
@@ -234,10 +235,12 @@ class _Together:
         return answer
 
     def close(self) -> None:
-        for pipe, process in zip(self.pipes, self.processes):
+        for pipe in self.pipes:
             with contextlib.suppress(OSError):
                 pipe.send(None)
-            process.join(10.0)
+        patient_until_s = time.perf_counter() + _CLOSING_S
+        for process in self.processes:
+            process.join(max(0.0, patient_until_s - time.perf_counter()))
             if process.is_alive():
                 process.kill()
                 process.join()
@@ -286,8 +289,8 @@ def _work(
             if method == "serve":
                 with without_collector():
                     pipe.send((False, None))
-                    due_s, ids, rule = arguments
-                    answer = member.serve(due_s, ids, rule, pipe.recv())
+                    due_s, ids, rule, limit_s = arguments
+                    answer = member.serve(due_s, ids, rule, limit_s, origin_s=pipe.recv())
             else:
                 answer = getattr(member, method)(*arguments)
             pipe.send((False, answer))
