@@ -21,7 +21,7 @@ _real_work = team._work
 
 
 class FakeModel(model.ServedModel):
-    """Takes ``config["latency_s"]`` for every batch; refuses to load where ``config["broken"]`` says why."""
+    """Takes ``latency_s`` of its config for every batch and ``load_s`` to load, or refuses where ``broken`` says why."""
 
     def __init__(self, plan: ModelPlan, sizes: tuple[int, ...], folder: Path) -> None:
         self.plan, self.sizes, self.folder = plan, sizes, folder
@@ -34,7 +34,9 @@ class FakeModel(model.ServedModel):
     def load(self) -> dict[str, Any]:
         if "broken" in (self.plan.config or {}):
             raise ValueError(self.plan.config["broken"])  # type: ignore[index]
-        return {"ready_s": 0.0}
+        load_s = (self.plan.config or {}).get("load_s", 0.0)
+        time.sleep(load_s)
+        return {"ready_s": load_s}
 
     def close(self) -> None:
         pass

@@ -207,9 +207,9 @@ def test_the_driver_carries_out_a_plan(tmp_path: Path, capfd: pytest.CaptureFixt
 def test_a_job_past_the_deadline_is_ended_and_others_are_not_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Batches of ten minutes: the job sees no deadline, and is asked to end."""
+    """A model that takes ten minutes to load keeps its job from seeing the deadline: it is asked to end."""
     monkeypatch.setattr(driver, "_GRACE_S", 2.0)
-    stuck = job_of((600.0,))
+    stuck = job_of(models=[{"model": "fake", "device": "cpu", "config": {"load_s": 600.0}}])
     begun_s = time.perf_counter()
     assert run_plan(plan_of(stuck, job_of(name="later")), tmp_path / "out", [], 1.0, None) == 2
     assert time.perf_counter() - begun_s < 300.0
