@@ -138,7 +138,12 @@ def _ranking(comparison: Comparison) -> None:
         Column("policy", [f"{row.policy} *" if row.clairvoyant else row.policy for row in rows], right=False),
         Column("objectives", ["held" if row.holds else "missed" for row in rows], right=False),
         *(
-            Column(_heading(c.heading, c.unit), [row.cells[i].mean for row in rows], rank=1 + _RANKS.index(c.metric))
+            Column(
+                _heading(c.heading, c.unit),
+                [row.cells[i].mean for row in rows],
+                rank=1 + _RANKS.index(c.metric),
+                name=f"{c.heading} ({c.unit})",
+            )
             for i, c in enumerate(COLUMNS)
             if c.metric in _RANKS
         ),

@@ -47,6 +47,8 @@ class Column:
         The order in which columns find room, from 1 up; a column of rank 0 is always there.
     fold
         Width beyond which cells go on in a further line where a terminal is narrow, at a hyphen or space; 0: never.
+    name
+        What it is called where it is left out; the words of its header unless given.
     """
 
     header: str
@@ -54,6 +56,7 @@ class Column:
     right: bool = True
     rank: int = 0
     fold: int = 0
+    name: str = ""
 
     def folded(self) -> Column:
         """The column with its cells in as many lines as they need."""
@@ -63,8 +66,8 @@ class Column:
 
     @property
     def title(self) -> str:
-        """The header on one line."""
-        return self.header.replace("-\n", "-").replace("\n", " ").strip()
+        """The name, or the header on one line."""
+        return self.name or self.header.replace("-\n", "-").replace("\n", " ").strip()
 
     @property
     def width(self) -> int:
