@@ -154,6 +154,19 @@ def test_compare_ends_in_a_verdict(fake: Callable[..., int], tmp_path: Path, cap
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_a_narrow_terminal_cuts_no_line_and_no_word(
+    fake: Callable[..., int], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert fake("--policies", "static_peak,hpa,mip") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80 and not line.startswith("report: ")] == []
+    assert any(line.startswith("no room for: ") and "(they are in the report)" in line for line in lines)
+    told = " ".join(" ".join(lines).split())
+    assert "is the cheapest policy that holds every service's objective" in told
+    assert not any("…" in line for line in lines)
+
+
 def test_quiet_prints_the_verdict_only(fake: Callable[..., int], capsys: Any) -> None:
     assert fake("--quiet") == 0
     captured = capsys.readouterr()
