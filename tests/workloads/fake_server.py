@@ -21,7 +21,7 @@ _real_work = team._work
 
 
 class FakeModel(model.ServedModel):
-    """Takes ``latency_s`` of its config for every batch and ``load_s`` to load, or refuses where ``broken`` says why."""
+    """Takes ``latency_s`` of its config for every batch, ``load_s`` to load, or refuses where ``broken`` says why."""
 
     def __init__(self, plan: ModelPlan, sizes: tuple[int, ...], folder: Path) -> None:
         self.plan, self.sizes, self.folder = plan, sizes, folder
