@@ -39,6 +39,9 @@ def calibrate(
         raise InputError(f"--out {out}", "is no file that can be written", "give a file in a folder that exists")
     if (server_log is None) == (log is None):
         raise InputError("calibrate", "takes --log with --profile, or --server-log", "give one of the two")
+    if server_log is not None and (profile is not None or max_batch is not None):
+        given = "--profile" if profile is not None else "--max-batch"
+        raise InputError(given, "belongs to --log: a server's log holds its own", "leave it out")
     from simulator.fidelity.calibration_file import write_calibration
 
     found = _of_job(server_log) if server_log is not None else _of_logs(profile, log or [], max_batch)
@@ -55,9 +58,9 @@ def _of_job(path: Path) -> Calibration:
 
 def _of_logs(profile_name: str | None, paths: list[Path], max_batch: int | None) -> Calibration:
     from simulator.fidelity.calibration import batches_of, fit
-    from simulator.fidelity.calibration_file import fingerprint
     from simulator.fidelity.log_file import read_log
     from simulator.fidelity.setup import served_stage
+    from workloads.atomic_files import file_sha256
     from workloads.profile import load_profile
 
     if profile_name is None or max_batch is None:
@@ -66,7 +69,7 @@ def _of_logs(profile_name: str | None, paths: list[Path], max_batch: int | None)
     known = load_profile(profile_name)
     stage = served_stage(known, max_batch, 0.0)
     logs = [batches_of(path.name, read_log(path, max_batch).log) for path in paths]
-    return fit(known.name, stage, logs, {str(path): fingerprint(path) for path in paths})
+    return fit(known.name, stage, logs, {str(path): file_sha256(path) for path in paths})
 
 
 def _tell(found: Calibration) -> None:

@@ -36,7 +36,7 @@ def validate(
     ] = None,
     max_batch: Annotated[int | None, typer.Option(help="Most units of a batch, in the profile's unit.")] = None,
     max_wait_ms: Annotated[float | None, typer.Option(help="Longest wait of a batch's first request.")] = None,
-    replicas: Annotated[int, typer.Option(min=1, help="Of a log: how many replicas served it.")] = 1,
+    replicas: Annotated[int, typer.Option(min=1, max=256, help="Of a log: how many replicas served it.")] = 1,
     router: Annotated[str, typer.Option(help="Of several: least_outstanding or round_robin.")] = "least_outstanding",
     shared: Annotated[bool, typer.Option("--shared", help="The replicas share one device.")] = False,
     model: Annotated[str | None, typer.Option(help="Live: serve this model of the zoo here and now.")] = None,

@@ -87,15 +87,19 @@ def _calibrated(
     """Stage and spread with a calibration applied, and what is told of it."""
     from dataclasses import replace
 
-    from simulator.fidelity.calibration_file import fingerprint, read_calibration
+    from simulator.fidelity.calibration_file import read_calibration
     from simulator.fidelity.comparison import CALIBRATED_DRIFT
+    from workloads.atomic_files import file_sha256
 
     found = read_calibration(path)
     if found.name != profile:
         raise InputError(f"--calibration {path}", f"is of {found.name}, not of {profile}", "give one of this profile")
+    if found.assembly:
+        problem = "was fitted beside a server's own assembly of batches"
+        raise InputError(f"--calibration {path}", problem, "use it with --server-log, or fit one on a log")
     if uncertainty.drift is None:
         spread = replace(spread, drift=max(CALIBRATED_DRIFT, found.drift))
-    told = {"calibration": str(path), "factor": found.factor, "in_sample": fingerprint(log) in found.fitted_on.values()}
+    told = {"calibration": str(path), "factor": found.factor, "in_sample": file_sha256(log) in found.fitted_on.values()}
     return found.mended(stage), spread, told
 
 

@@ -68,6 +68,8 @@ def _calibration_of(path: Path, log: JobLog) -> Calibration:
     found = read_calibration(path)
     if found.name != log.job.name:
         raise InputError(f"--calibration {path}", f"is of {found.name}, not of {log.job.name}", "give one of this job")
+    if not found.assembly:
+        raise InputError(f"--calibration {path}", "was fitted on a log, not on a job", "fit one with --server-log")
     return found
 
 

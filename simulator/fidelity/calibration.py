@@ -28,9 +28,12 @@ COLD_AFTER_S = 1e-3
 """Time in which an idle machine goes cold."""
 
 _OUTLIER = 3.0
-"""Batches that took more than so many times their profile are left out, and counted."""
+"""Batches that took more than so many times what is usual over their profile are left out, and counted."""
 
 _LEAST_BATCHES = 50
+
+_LEAST_TOLD = 20.0
+"""So many batches on a warm machine and as many on a cold one tell the two apart."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Calibration:
         How many were used, and how many took too long to be.
     fitted_on
         Names of the logs: predictions of these are no test of it.
+    assembly
+        Whether it lies beside the measured assembly of batches, as of a server's job, or holds it.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Calibration:
     batches: int
     left_out: int
     fitted_on: Mapping[str, str]
+    assembly: bool = False
 
     def updated(self, stage: ServedStage, log: ServedBatches, fingerprint: str) -> Calibration:
         """The calibration after one more log: half way to that log's own factor, so that old logs fade.
@@ -116,20 +122,22 @@ def fit(name: str, stage: ServedStage, logs: Sequence[ServedBatches], fingerprin
         There are too few batches.
     """
     profile_s = [interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), log.units) for log in logs]
-    kept = [log.took_s < _OUTLIER * expected_s for log, expected_s in zip(logs, profile_s)]
+    kept = [_usual(log.took_s, expected_s) for log, expected_s in zip(logs, profile_s)]
     ratio = [log.took_s[keep] / expected_s[keep] for log, keep, expected_s in zip(logs, kept, profile_s)]
     cold = [
         -np.expm1(-log.idle_s[keep] / COLD_AFTER_S) / expected_s[keep]
         for log, keep, expected_s in zip(logs, kept, profile_s)
     ]
-    count = sum(map(len, ratio))
+    count, left_out = sum(map(len, ratio)), sum(int((~keep).sum()) for keep in kept)
     if count < _LEAST_BATCHES:
-        raise InputError(name, f"{count} batches are too few to calibrate on", f"give logs of {_LEAST_BATCHES} or more")
-    factor, cold_s = _factor_and_cold(np.concatenate(ratio), np.concatenate(cold))
+        many = f"{count} batches" + (f", beside {left_out} that took unusually long," if left_out else "")
+        raise InputError(name, f"{many} are too few to calibrate on", f"give logs of {_LEAST_BATCHES} or more")
+    idle_s = np.concatenate([log.idle_s[keep] for log, keep in zip(logs, kept)])
+    factor, cold_s = _factor_and_cold(np.concatenate(ratio), np.concatenate(cold), idle_s)
     left = [own - factor - cold_s * own_cold for own, own_cold in zip(ratio, cold)]
     return Calibration(
         name, factor, cold_s, _drift([float(own.mean()) / factor for own in left]), _correlation(left), count,
-        sum(int((~keep).sum()) for keep in kept), dict(fingerprints),
+        left_out, dict(fingerprints),
     )  # fmt: skip
 
 
@@ -137,14 +145,24 @@ def factor_of(stage: ServedStage, log: ServedBatches, cold_s: float) -> float:
     """How many times the stage's latency a log's batches took, less what idle time made them take longer."""
     expected_s = interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), log.units)
     cold = -np.expm1(-log.idle_s / COLD_AFTER_S) * cold_s
-    keep = log.took_s < _OUTLIER * expected_s
+    keep = _usual(log.took_s, expected_s)
     return float(((log.took_s - cold) / expected_s)[keep].mean())
 
 
-def _factor_and_cold(ratio: np.ndarray, cold: np.ndarray) -> tuple[float, float]:
-    """Least squares with ``cold_s`` from 0 up."""
-    (factor, cold_s), *_ = np.linalg.lstsq(np.column_stack([np.ones_like(ratio), cold]), ratio, rcond=None)
-    return (float(factor), float(cold_s)) if cold_s > 0.0 else (float(ratio.mean()), 0.0)
+def _usual(took_s: np.ndarray, expected_s: np.ndarray) -> np.ndarray:
+    """Which batches took no more than `_OUTLIER` times the usual over the profile, by the median."""
+    ratio = took_s / expected_s
+    return np.asarray(ratio < _OUTLIER * np.median(ratio))
+
+
+def _factor_and_cold(ratio: np.ndarray, cold: np.ndarray, idle_s: np.ndarray) -> tuple[float, float]:
+    """Least squares with ``cold_s`` from 0 up; 0 also where nearly all batches met a warm machine, or a cold one."""
+    warm = float(np.exp(-idle_s / COLD_AFTER_S).sum())
+    if min(warm, len(ratio) - warm) >= _LEAST_TOLD:
+        (factor, cold_s), *_ = np.linalg.lstsq(np.column_stack([np.ones_like(ratio), cold]), ratio, rcond=None)
+        if factor > 0.0 and cold_s > 0.0:
+            return float(factor), float(cold_s)
+    return float(ratio.mean()), 0.0
 
 
 def _drift(factors: Sequence[float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from simulator.fidelity.calibration import Calibration
 from workloads.errors import InputError
 from workloads.profile import write_json
 
-__all__ = ["fingerprint", "read_calibration", "write_calibration"]
+__all__ = ["read_calibration", "write_calibration"]
 
 
 class _Document(BaseModel):
@@ -30,11 +29,7 @@ class _Document(BaseModel):
     batches: int = Field(ge=1)
     left_out: int = Field(ge=0)
     fitted_on: dict[str, str]
-
-
-def fingerprint(path: Path) -> str:
-    """What a log's file is known by."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    assembly: bool = False
 
 
 def write_calibration(calibration: Calibration, path: Path) -> None:

@@ -63,6 +63,8 @@ def read_log(path: Path, max_batch: int, replicas: int = 1) -> LoggedRequests:
     order = np.argsort(arrival_s, kind="stable")
     log = RequestLog(arrival_s[order], start_s[order], done_s[order], batch[order].astype(np.int64))
     _check_overlap(path, log, replicas)
+    if replicas == 1:
+        _check_batches(path, log, alone[order])
     return LoggedRequests(log, None if items is None else items[order].astype(np.int64))
 
 
@@ -80,6 +82,9 @@ def write_log(path: Path, log: RequestLog, items: int = 1) -> None:
 
 
 def _numbers(path: Path, frame: pd.DataFrame, name: str) -> np.ndarray:
+    if frame[name].dtype.kind in "mM":
+        problem = "holds dates or durations"
+        raise InputError(f"{path} {name}", problem, "give seconds from the log's beginning")
     try:
         values = frame[name].to_numpy(np.float64)
     except (TypeError, ValueError):
@@ -98,7 +103,7 @@ def _refuse(path: Path, name: str, wrong: np.ndarray, values: np.ndarray, proble
 def _check_overlap(path: Path, log: RequestLog, replicas: int) -> None:
     """No more batches at once than there are replicas; requests begun at the same time are one batch."""
     begun_s, batch = np.unique(log.start_s, return_inverse=True)
-    ended_s = np.zeros(len(begun_s))
+    ended_s = np.full(len(begun_s), -np.inf)
     np.maximum.at(ended_s, batch, log.done_s)
     over_by_then = np.searchsorted(np.sort(ended_s), begun_s + _TOLERANCE_S, side="right")
     running = np.arange(1, len(begun_s) + 1) - over_by_then
@@ -107,3 +112,20 @@ def _check_overlap(path: Path, log: RequestLog, replicas: int) -> None:
         many = "one replica has one batch" if replicas == 1 else f"{replicas} replicas have {replicas} batches"
         problem = f"{running.max()} batches are under way at once after {late_s:.6f} s, and {many} at a time"
         raise InputError(f"{path} start_s", problem, "give the number of replicas that served it by --replicas")
+
+
+def _check_batches(path: Path, log: RequestLog, items: np.ndarray) -> None:
+    """Of one replica, requests begun at the same time are a batch, of as many units as requests or as items.
+
+    The log may cut off its first and last batch.
+    """
+    begun_s, first, of_request = np.unique(log.start_s, return_index=True, return_inverse=True)
+    stated, inner = log.batch[first], slice(1, -1)
+    requests, units = np.bincount(of_request), np.bincount(of_request, weights=items)
+    wrong = [(stated != counted)[inner] for counted in (requests, units)]
+    if not all(one.any() for one in wrong):
+        return
+    one = int(np.flatnonzero(wrong[1])[0]) + 1
+    problem = f"is {stated[one]} at {begun_s[one]:.6f} s, where {requests[one]} requests of {units[one]:g} items began"
+    fix = "give the units of the whole batch, a log of all requests, and items where a request has several"
+    raise InputError(f"{path} batch", problem, fix)

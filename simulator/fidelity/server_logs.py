@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,21 @@ class JobLog:
             made.append(with_assembly(stage, found["assembly"][s * job.replicas]) if assembly else stage)
         return made
 
-    def items(self) -> int:
-        """Items of a request, where a stage counts them."""
-        return max(model.request_units for model in self.job.models)
+    def items(self, stages: Sequence[ServedStage]) -> int:
+        """Items of a request, where stages count them.
+
+        Raises
+        ------
+        InputError
+            Two stages count different numbers: the data plane knows one number of a request.
+        """
+        units = {
+            model.request_units for model, stage in zip(self.job.models, stages, strict=True) if stage.counts_items
+        }  # fmt: skip
+        if len(units) > 1:
+            problem = f"its stages take {' and '.join(map(str, sorted(units)))} items of a request"
+            raise InputError(self.job.name, problem, "predict jobs whose stages take the same number")
+        return units.pop() if units else 1
 
 
 def read_job_log(path: Path) -> JobLog:
@@ -68,8 +80,12 @@ def read_job_log(path: Path) -> JobLog:
         One of them is missing, the first is no server's log, or the second is not the one that it was written for.
     """
     found, arrays = read_log(path)
-    job = JobPlan.model_validate(found["job"])
-    return JobLog(job, found, tuple(_runs(job, found, arrays)))
+    try:
+        job = JobPlan.model_validate(found["job"])
+        return JobLog(job, found, tuple(_runs(job, found, arrays)))
+    except (KeyError, TypeError, ValueError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise InputError(str(path), f"is no whole server's log ({what})", "give the files as written") from None
 
 
 def _runs(job: JobPlan, found: dict[str, Any], arrays: dict[str, np.ndarray]) -> Iterator[JobRun]:
@@ -105,7 +121,7 @@ def compare_run(
     spread = spread or Spread(job_drift(log))
     stages = [mend(stage) for stage in log.stages(run.plan, assembly)]
     requests = run.log.requests()
-    items = np.full(len(requests.arrival_s), log.items()) if any(stage.counts_items for stage in stages) else None
+    items = np.full(len(requests.arrival_s), log.items(stages)) if any(stage.counts_items for stage in stages) else None
     return compare(requests, stages, spread, items)
 
 
@@ -149,4 +165,5 @@ def calibrate_job(log: JobLog, assembly: bool = True) -> Calibration:
         raise InputError(log.job.name, "was served by several replicas or stages", "calibrate on one replica's log")
     stage = log.stages(runs[0].plan, assembly)[0]
     logs = [batches_of(run.name, run.log.requests()) for run in runs]
-    return fit(log.job.name, stage, logs, {run.name: f"{log.job.name} of {log.found.get('date', '')}" for run in runs})
+    known_by = {run.name: f"{log.job.name} of {log.found.get('date', '')}" for run in runs}
+    return replace(fit(log.job.name, stage, logs, known_by), assembly=assembly)

@@ -214,12 +214,20 @@ def test_a_damaged_log_is_refused_in_words_or_still_sound(
         (lambda f: f.assign(start_s=f.arrival_s, done_s=f.arrival_s + 1.0), "--replicas"),
         (lambda f: f.iloc[:0], "no row"),
         (lambda f: f.assign(items=0), "items"),
+        (lambda f: f.assign(batch=1), "batch: is 1 at"),
+        (lambda f: f.assign(arrival_s=pd.to_timedelta(f.arrival_s, unit="s")), "dates or durations"),
     ],
 )
 def test_logs_that_cannot_be_are_refused(frame: pd.DataFrame, tmp_path: Path, change: Any, words: str) -> None:
     change(frame).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(InputError, match=words):
         read_log(tmp_path / "log.parquet", 8)
+
+
+def test_a_log_may_begin_before_its_zero(frame: pd.DataFrame, tmp_path: Path) -> None:
+    times = ["arrival_s", "start_s", "done_s"]
+    frame.assign(**{name: frame[name] - 1000.0 for name in times}).to_parquet(tmp_path / "log.parquet")
+    assert read_log(tmp_path / "log.parquet", 8).log.arrival_s[0] < 0.0
 
 
 def test_two_replicas_may_overlap(tmp_path: Path) -> None:

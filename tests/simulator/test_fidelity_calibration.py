@@ -76,6 +76,25 @@ def test_a_slower_server_is_predicted_after_calibration_on_another_log() -> None
     assert abs(after) < 0.02 < abs(before)
 
 
+def test_what_an_idle_machine_costs_is_not_told_from_idle_machines_alone() -> None:
+    """Every batch but the first after a long idle time: one odd batch must not decide."""
+    units = np.ones(400, dtype=np.int64)
+    alone_s = float(mean_over_quantiles(stage().table)[0])
+    took_s = alone_s * (1.0 + 0.01 * np.random.default_rng(1).standard_normal(400))
+    for first in (0.7, 1.8):
+        log = ServedBatches(
+            "log", units, np.concatenate([[first * alone_s], took_s[1:]]), np.r_[0.0, np.full(399, 0.02)]
+        )
+        found = fit("p", stage(), [log], {})
+        assert (found.factor, found.cold_s) == (pytest.approx(1.0, abs=0.005), 0.0)
+
+
+def test_a_machine_that_is_simply_slow_is_not_cut_off() -> None:
+    for slow in (3.2, 8.0):
+        found = fit("p", stage(), [batches(slow, 0.0, 0.0, 1)], {})
+        assert (found.factor, found.left_out) == (pytest.approx(slow, rel=0.01), 0)
+
+
 def test_a_job_is_calibrated_on_what_it_may_be() -> None:
     log = read_job_log(FOLDER / "sasrec-bf16-graph.json")
     found = calibrate_job(log)

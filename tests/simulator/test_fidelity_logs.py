@@ -11,6 +11,7 @@ import pytest
 
 from simulator.fidelity.comparison import Spread
 from simulator.fidelity.server_logs import compare_run, read_job_log
+from tests.benchmarks.fidelity_keep import FOLDER
 from tests.workloads.profile_documents import full_document, small_document
 from tests.workloads.virtual_server import serve_virtually
 from workloads.errors import InputError
@@ -129,3 +130,36 @@ def test_what_is_no_log_is_refused(text: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.zeros(1))
     with pytest.raises(InputError, match=r"a\.json"):
         read_job_log(tmp_path / "a.json")
+
+
+def test_damaged_files_are_told_in_one_line(tmp_path: Path) -> None:
+    whole = json.loads((FOLDER / "sasrec-bf16-graph.json").read_text())
+    arrays = (FOLDER / "sasrec-bf16-graph.npz").read_bytes()
+    for document, data in (
+        ({"format": "recfleet-server-log"}, arrays),
+        (whole | {"job": {"name": "x"}}, arrays),
+        (whole, arrays[: len(arrays) // 2]),
+        (whole | {"runs": [whole["runs"][-1] | {"name": "run999"}]}, arrays),
+    ):
+        write_json(document, tmp_path / "log.json")
+        (tmp_path / "log.npz").write_bytes(data)
+        with pytest.raises(InputError, match=r"log\.json"):
+            read_job_log(tmp_path / "log.json")
+
+
+def test_stages_that_take_other_numbers_of_items_are_refused(tmp_path: Path) -> None:
+    arrival_s = arrivals("poisson", 50.0, 100, 1)
+    stages = tuple(
+        StageLog(
+            (serve_virtually(arrival_s, units, BatchRule(8, 0.0), (1, 8), (0.002, 0.004)),), np.zeros(100, np.uint8)
+        )
+        for units in (2, 1)
+    )
+    job = {
+        "name": "funnel",
+        "models": [{"model": "dlrm", "device": "cpu", "request_units": units} for units in (2, 1)],
+        "runs": [run_plan(max_batch=[8, 8], max_wait_s=[0.0, 0.0])],
+    }  # fmt: skip
+    read = read_job_log(written(tmp_path, job, [small_document(), small_document()], RunLog(arrival_s, (2, 1), stages)))
+    with pytest.raises(InputError, match="1 and 2 items"):
+        compare_run(read, read.runs[0], Spread(0.0, 1, 1))
