@@ -15,6 +15,7 @@ from ortools.math_opt.python import mathopt
 from optimizer.fleet.mip import SolverTroubleError
 from optimizer.fleet.packing import packing_cuts
 from optimizer.horizon.problem import HorizonProblem
+from optimizer.horizon.sparse import SparseModel
 
 __all__ = ["HorizonAnswer", "HorizonLimits", "HorizonModel"]
 
@@ -65,8 +66,7 @@ class HorizonModel:
 
     def __init__(self, problem: HorizonProblem, limits: HorizonLimits) -> None:
         self._problem, self._limits = problem, limits
-        self._model = mathopt.Model(name="horizon")
-        self._cost: list[mathopt.LinearTerm] = []
+        self._model = SparseModel()
         now = problem.now
         rate = np.where(problem.throughput_rps > 0.0, problem.throughput_rps, np.inf)
         enough = np.ceil(problem.required_rps[now.variant_stage][:, None, :] / rate - 1e-9).max(axis=2)
@@ -75,6 +75,8 @@ class HorizonModel:
         fits = np.isfinite(now.share).all(axis=2) & (now.throughput_rps > 0.0)
         self._most = np.where(fits, np.maximum(limit, now.replicas_now), 0)
         self.pairs: list[Pair] = [(int(v), int(n)) for v, n in np.argwhere(self._most > 0)]
+        delays = {int(problem.delay[pair]) for pair in self.pairs}
+        self._last_start = {delay: problem.grid.last_start_for(delay) for delay in delays}
         self._rows = [self._capacity_rows(n) for n in range(len(now.node_count))]
         self._x = [self._replicas(whole=block < limits.whole_replicas) for block in range(len(problem.grid.starts))]
         self._count_starts()
@@ -82,11 +84,9 @@ class HorizonModel:
             self._serve(block)
             self._fit_nodes(block)
             self._keep_accuracy(block)
-        self._model.minimize(mathopt.fast_sum(self._cost))
 
-    def _replicas(self, *, whole: bool) -> dict[Pair, mathopt.Variable]:
-        make = self._model.add_integer_variable if whole else self._model.add_variable
-        return {pair: make(lb=0.0, ub=float(self._most[pair])) for pair in self.pairs}
+    def _replicas(self, *, whole: bool) -> dict[Pair, int]:
+        return {pair: self._model.variable(float(self._most[pair]), whole=whole) for pair in self.pairs}
 
     def _count_starts(self) -> None:
         """Priced growth from block to block."""
@@ -95,18 +95,12 @@ class HorizonModel:
             if price <= 0.0:
                 continue
             for block, x in enumerate(self._x):
-                started = self._model.add_variable(lb=0.0)
+                started = self._model.variable()
                 if block == 0:
-                    self._row([(1.0, started), (-1.0, x[pair])], -float(self._problem.now.replicas_now[pair]))
+                    self._model.row([(1.0, started), (-1.0, x[pair])], -float(self._problem.now.replicas_now[pair]))
                 else:
-                    self._row([(1.0, started), (-1.0, x[pair]), (1.0, self._x[block - 1][pair])])
-                self._cost.append(price * started)
-
-    def _row(self, terms: list[tuple[float, mathopt.Variable]], at_least: float = 0.0) -> None:
-        """One row, coefficient by coefficient: half the time that MathOpt takes for an expression."""
-        row = self._model.add_linear_constraint(lb=at_least)
-        for coefficient, variable in terms:
-            row.set_coefficient(variable, coefficient)
+                    self._model.row([(1.0, started), (-1.0, x[pair]), (1.0, self._x[block - 1][pair])])
+                self._model.cost(price, started)
 
     def _serve(self, block: int) -> None:
         """Demand of each stage served by ready replicas or left, and at least one replica where there is demand."""
@@ -119,14 +113,14 @@ class HorizonModel:
         for stage in wanted:
             of_stage = [p for p in self.pairs if now.variant_stage[p[0]] == stage]
             ready = {p: self._ready(p, block) for p in of_stage}
-            absent = self._model.add_variable(lb=0.0, ub=1.0)
-            self._cost.append(now.absent_usd_per_hour * hours * absent)
+            absent = self._model.variable(1.0)
+            self._model.cost(now.absent_usd_per_hour * hours, absent)
             ask = float(required[stage])
             served = [(min(float(problem.throughput_rps[*p, block]) / ask, 1.0), g) for p, g in ready.items()]
-            self._row([*served, (largest / ask, unserved[int(stage)])], 1.0)
-            self._row([*((1.0, g) for g in ready.values()), (1.0, absent)], 1.0)
+            self._model.row([*served, (largest / ask, unserved[int(stage)])], 1.0)
+            self._model.row([*((1.0, g) for g in ready.values()), (1.0, absent)], 1.0)
 
-    def _unserved(self, block: int, stages: np.ndarray, price: float) -> dict[int, mathopt.Variable]:
+    def _unserved(self, block: int, stages: np.ndarray, price: float) -> dict[int, int]:
         """Priced demand left over, by stage: one number a service, for a request is of use only if all stages serve.
 
         In blocks that starts may come too late for, each stage has its own, at its part of the price: the slowest
@@ -134,36 +128,36 @@ class HorizonModel:
         """
         service, weight = self._problem.now.stage_service, self._problem.now.weight
         together = self._problem.grid.starts[block] >= self._problem.delay[self._most > 0].max(initial=0)
-        made: dict[int, mathopt.Variable] = {}
+        made: dict[int, int] = {}
         for one in np.unique(service[stages]):
             members = [int(s) for s in stages if service[s] == one]
             groups = [members] if together else [[s] for s in members]
             for group in groups:
-                left = self._model.add_variable(lb=0.0)
-                self._cost.append(float(weight[one]) * price / len(groups) * left)
+                left = self._model.variable()
+                self._model.cost(float(weight[one]) * price / len(groups), left)
                 made |= dict.fromkeys(group, left)
         return made
 
-    def _ready(self, pair: Pair, block: int) -> mathopt.Variable:
+    def _ready(self, pair: Pair, block: int) -> int:
         problem = self._problem
-        first = int(problem.grid.last_start_for(int(problem.delay[pair]))[block])
+        first = int(self._last_start[int(problem.delay[pair])][block])
         highest = float(problem.at_hand(pair, block)) if first < 0 else float(self._most[pair])
-        ready = self._model.add_variable(lb=0.0, ub=highest)
+        ready = self._model.variable(highest)
         for since in range(max(first, 0), block + 1):
-            self._row([(1.0, self._x[since][pair]), (-1.0, ready)])
+            self._model.row([(1.0, self._x[since][pair]), (-1.0, ready)])
         return ready
 
     def _fit_nodes(self, block: int) -> None:
         """Capacity rows in fractions of a node, and the cuts of whole replicas on whole nodes."""
         now, x, hours = self._problem.now, self._x[block], float(self._problem.hours[block])
-        make = self._model.add_integer_variable if block < self._limits.whole_blocks else self._model.add_variable
+        whole = block < self._limits.whole_blocks
         for n, count in enumerate(now.node_count):
             if not self._rows[n]:
                 continue
-            node = make(lb=0.0, ub=float(count))
-            self._cost.append(float(now.price_usd_per_hour[n]) * hours * node)
+            node = self._model.variable(float(count), whole=whole)
+            self._model.cost(float(now.price_usd_per_hour[n]) * hours, node)
             for row in self._rows[n]:
-                self._row([(1.0, node), *((-claim, x[pair]) for pair, claim in row)])
+                self._model.row([(1.0, node), *((-claim, x[pair]) for pair, claim in row)])
 
     def _capacity_rows(self, n: int) -> list[list[tuple[Pair, float]]]:
         """Part of a node of type ``n`` that a replica of each pair claims: resources and cuts that no other implies."""
@@ -179,10 +173,11 @@ class HorizonModel:
         for stage in now.floored_stages:
             assert now.floor_credit is not None
             of_stage = [p for p in self.pairs if now.variant_stage[p[0]] == stage]
-            self._row([(float(now.floor_credit[p] / now.credit_scale[stage]), x[p]) for p in of_stage])
+            self._model.row([(float(now.floor_credit[p] / now.credit_scale[stage]), x[p]) for p in of_stage])
         if now.lost_usd_per_hour is not None:
             hours = float(self._problem.hours[block])
-            self._cost += [float(now.lost_usd_per_hour[p]) * hours * variable for p, variable in x.items()]
+            for p, variable in x.items():
+                self._model.cost(float(now.lost_usd_per_hour[p]) * hours, variable)
 
     def solve(self) -> HorizonAnswer:
         """One thread, a fixed seed, work limits.
@@ -201,11 +196,12 @@ class HorizonModel:
             heuristics=mathopt.Emphasis.LOW,
             cuts=mathopt.Emphasis.OFF,
         )
-        result = mathopt.solve(self._model, mathopt.SolverType.GSCIP, params=limits)
+        model = self._model.built()
+        result = mathopt.solve(model, mathopt.SolverType.GSCIP, params=limits)
         if not result.has_primal_feasible_solution():
             raise SolverTroubleError(f"SCIP found no solution ({result.termination.reason.name.lower()})")
-        value = result.variable_values()
+        value = result.variable_values([model.get_variable(variable) for variable in self._x[0].values()])
         replicas = np.zeros(self._problem.now.throughput_rps.shape, dtype=np.int64)
-        for pair, variable in self._x[0].items():
-            replicas[pair] = round(value[variable])
+        for pair, amount in zip(self._x[0], value):
+            replicas[pair] = round(amount)
         return HorizonAnswer(replicas, result.objective_value(), float(result.termination.objective_bounds.dual_bound))
