@@ -14,7 +14,7 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from recfleet.plan_result import CapacityPlan, CertificateView
+    from recfleet.plan_result import CandidateView, CapacityPlan, CertificateView
 
 __all__ = ["plan"]
 
@@ -149,12 +149,16 @@ def _candidates(console: Console, plan: CapacityPlan) -> None:
         policy = "static" if row.kind == "static" else row.label
         state = "held" if row.holds else f"missed ({row.note or row.worst_service})"
         table.add_row(
-            escape(policy), escape(nodes_text(row.nodes)), f"{row.cost_usd:,.2f}", f"{100 * row.margin:+.2f}",
+            escape(policy), escape(nodes_text(row.nodes)), f"{row.cost_usd:,.2f}", _margin(row),
             str(row.seeds), escape(state), style="bold green" if is_chosen else "" if row.holds else "dim",
         )  # fmt: skip
     console.print(table)
     hidden = len(plan.candidates) - _MOST_ROWS
     console.print(f"and {hidden} more in candidates.csv\n" if hidden > 0 else "")
+
+
+def _margin(row: CandidateView) -> str:
+    return "stopped" if row.stopped_at_s is not None else f"{100 * row.margin:+.2f}"
 
 
 def _fleet(console: Console, plan: CapacityPlan) -> None:

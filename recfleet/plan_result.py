@@ -32,6 +32,9 @@ class CandidateView:
         How many were.
     note
         Why it is where it is.
+    stopped_at_s
+        When the worst run was ended because it had missed an objective for certain; the margin is then NaN. None where
+        all runs went on to their end.
     """
 
     label: str
@@ -44,6 +47,7 @@ class CandidateView:
     holds: bool
     seeds: int
     note: str = ""
+    stopped_at_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,9 @@ class LoadPoint:
     ----------
     attained
         By service, the least over seeds.
+    stopped_at_s
+        When the worst run was ended because it had missed an objective for certain: there is then no cost, margin and
+        attainment (NaN), just the verdict. None where all runs went on to their end.
     """
 
     load: float
@@ -156,6 +163,7 @@ class LoadPoint:
     margin: float
     attained: dict[str, float]
     holds: bool
+    stopped_at_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -189,8 +197,8 @@ class BindingView:
     stages
         From the same duals: ``(stage, share)``.
     simulated
-        In the intervals that missed an objective at the breaking load: ``(resource, used / provisioned)``, of
-        those that work, the busiest first.
+        In the intervals that missed an objective at the breaking load, until an error budget was spent:
+        ``(resource, used / provisioned)``, of those that work, the busiest first.
     service, stage
         The service that misses first, and its stage with the longest mean wait; empty where nothing broke.
     """

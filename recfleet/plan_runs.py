@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from recfleet.digest import digest, source_digest
 from recfleet.jobs import Job, PolicySpec, bound_of, build_policy, spec_digest
+from recfleet.plan_stop import BudgetWatch
 from recfleet.pool import JobPool
 from recfleet.run_record import RunRecord
 from simulator.measured import Measured
 from simulator.policy import FleetFacts, PolicyContext
 
 if TYPE_CHECKING:
+    from simulator.result import RunResult
     from simulator.scenario import Scenario
 
 __all__ = [
@@ -28,6 +33,7 @@ __all__ = [
     "Question",
     "Simulations",
     "Trial",
+    "UnaskedError",
     "simulate_plan_job",
     "trial_of",
 ]
@@ -68,7 +74,8 @@ class Loss:
 class Question:
     """How does a policy do at ``load`` times the planned demand on ``nodes[node_type]`` nodes?
 
-    ``stands``: all these nodes are paid for throughout, whether they are open or not.
+    ``stands``: all these nodes are paid for throughout, whether they are open or not. ``verdict_only``: nothing but
+    whether objectives hold is asked, so that the run may end when one is missed for certain (`recfleet.plan_stop`).
     """
 
     spec: PolicySpec
@@ -78,6 +85,7 @@ class Question:
     load: float = 1.0
     loss: Loss | None = None
     stands: bool = False
+    verdict_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class PlanJob(Job):
     nodes: tuple[int, ...] = ()
     load: float = 1.0
     loss: Loss | None = None
+    verdict_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,10 @@ class Trial:
 
     Attributes
     ----------
+    stopped_at_s
+        When the run was ended because an objective was missed for certain; None for a whole run. Of a run that was
+        ended only the verdict counts: cost (unless all nodes stand), bound, attainment and margin are NaN, and the
+        rest is of the time until then.
     attainment
         ``[service]`` requests within the objective over requests; NaN without any.
     margin
@@ -131,6 +144,13 @@ class Trial:
     replicas_lost: int
     unplaced: int
     arrived: tuple[int, ...]
+    stopped_at_s: float | None = None
+    duration_s: float = 1.0
+
+    @property
+    def rank(self) -> float:
+        """Orders trials from the worst: those that were stopped first, the earliest before all; then by margin."""
+        return self.margin if self.stopped_at_s is None else self.stopped_at_s / self.duration_s - 2.0
 
 
 def simulate_plan_job(world: PlanWorld, job: Any, progress: Callable[[float], None]) -> RunRecord:
@@ -140,32 +160,74 @@ def simulate_plan_job(world: PlanWorld, job: Any, progress: Callable[[float], No
 
     began = time.perf_counter()
     nodes = np.array(job.nodes, dtype=np.int64)
-    scenario = _scenario_of(world.scenario, job, nodes)
-    context = context_with_nodes(_context(world, scenario, job), nodes)
+    loaded = _loaded(world.scenario, job.load)
+    scenario = _scenario_of(loaded, job, nodes)
+    known = _context(world, loaded, job)
+    context = context_with_nodes(known, nodes)
     policy = build_policy(job.spec, context, job.base)
-    result = simulate(scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress)
+    stop = _watch(world, loaded, job.seed) if job.verdict_only else None
+    result = simulate(
+        scenario, policy, seed=job.seed, policy_name=job.label, context=context, progress=progress, stop=stop
+    )
+    if stop is not None and result.duration_s < loaded.duration_s:
+        spent = world.facts.services[stop.first_spent(_counts(result))]
+        return RunRecord(result, math.nan, "stopped", False, time.perf_counter() - began, spent)
     bound_usd, status = bound_of(replace(result, facts=world.facts))  # of the whole cluster, not of the plan's nodes
     return RunRecord(result, bound_usd, status, False, time.perf_counter() - began)
 
 
-def _scenario_of(planned: Scenario, job: PlanJob, nodes: np.ndarray) -> Scenario:
-    from optimizer.planner.loads import at_load, with_nodes
+_LOADED: WeakKeyDictionary[Scenario, dict[float, Scenario]] = WeakKeyDictionary()
+
+
+def _loaded(planned: Scenario, load: float) -> Scenario:
+    """The planned scenario at a load; one object for all that is asked about it, for its requests are counted once."""
+    from optimizer.planner.loads import at_load
+
+    known = _LOADED.setdefault(planned, {1.0: planned})
+    return known[load] if load in known else known.setdefault(load, at_load(planned, load))
+
+
+def _watch(world: PlanWorld, loaded: Scenario, seed: int) -> BudgetWatch:
+    from simulator.facts import arrivals_per_slot
+
+    return BudgetWatch(arrivals_per_slot(loaded, seed).sum(axis=1), world.facts.slo_quantile)
+
+
+def _counts(result: RunResult) -> np.ndarray:
+    """What a run counted, as `BudgetWatch` reads it."""
+    names = ("completed", "slo_met", "rejected", "failed")
+    counts = np.zeros(len(result.arrived), [(name, np.int64) for name in names])
+    for name in names:
+        counts[name] = getattr(result, name)
+    return counts
+
+
+def _scenario_of(loaded: Scenario, job: PlanJob, nodes: np.ndarray) -> Scenario:
+    from optimizer.planner.loads import with_nodes
     from simulator.life.plan import Outage
 
-    scenario = with_nodes(at_load(planned, job.load), nodes)
+    scenario = with_nodes(loaded, nodes)
     if job.loss is None:
         return scenario
     node = int(nodes[: job.loss.node_type].sum()) + job.loss.number
-    for_good = Outage(job.loss.at_s, planned.duration_s + 1.0, "node", (node,))
+    for_good = Outage(job.loss.at_s, loaded.duration_s + 1.0, "node", (node,))
     return replace(scenario, life=replace(scenario.life, outages=(*scenario.life.outages, for_good)))
 
 
-def _context(world: PlanWorld, scenario: Scenario, job: PlanJob) -> PolicyContext:
+def _context(world: PlanWorld, loaded: Scenario, job: PlanJob) -> PolicyContext:
     """Rates are the truth at the load; the peak that a policy is told is the planned one."""
     from simulator.facts import prepare
 
-    context = prepare(scenario, job.seed, world.facts)
+    context = prepare(loaded, job.seed, world.facts)
     return context if job.load == 1.0 else replace(context, peak_rps=context.peak_rps / job.load)
+
+
+class UnaskedError(Exception):
+    """Questions that only simulations can answer, met where none may run."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        super().__init__(f"{len(questions)} questions")
+        self.questions = list(questions)
 
 
 class Simulations:
@@ -175,6 +237,9 @@ class Simulations:
         self._pool, self._world, self._base = pool, world, base
         self._common = digest(world.scenario, world.facts, source_digest())
         self._known: dict[str, tuple[Trial, RunRecord]] = {}
+        self._trials: list[Trial] = []
+        self._beside: Callable[[], object] | None = None
+        self._only_known = False
         self.asked = 0
 
     def ask(self, questions: Sequence[Question]) -> list[Trial]:
@@ -183,28 +248,73 @@ class Simulations:
 
     def trials(self) -> list[Trial]:
         """All so far, in the order in which they were asked for."""
-        return [trial for trial, _ in self._known.values()]
+        return list(self._trials)
 
     def record(self, question: Question) -> RunRecord:
         """The whole run that answers a question."""
         return self._answers([question])[0][1]
 
+    @contextmanager
+    def beside(self, search: Callable[[], object]) -> Iterator[None]:
+        """Meanwhile, what ``search`` would ask next runs in the same batches as what is asked.
+
+        ``search`` must come to the same questions whenever it is called with the same answers; it is called again
+        afterwards, and then finds its first answers known. Batches do not depend on the number of workers.
+        """
+        self._beside = search
+        try:
+            yield
+        finally:
+            self._beside = None
+
     def _answers(self, questions: Sequence[Question]) -> list[tuple[Trial, RunRecord]]:
-        keys = [self._key(q) for q in questions]
-        new = {key: q for key, q in zip(keys, questions) if key not in self._known}
+        new = self._new(questions)
+        if new and self._only_known:
+            raise UnaskedError(list(new.values()))
+        if new:
+            self._run(new | self._new(self._next_beside()))
+        return [self._known[self._key_known(q)] for q in questions]
+
+    def _new(self, questions: Sequence[Question]) -> dict[str, Question]:
+        return {self._key(q): q for q in questions if self._key_known(q) not in self._known}
+
+    def _next_beside(self) -> list[Question]:
+        """What the search that runs beside would ask next."""
+        if self._beside is None:
+            return []
+        self._only_known = True
+        try:
+            self._beside()
+        except UnaskedError as unasked:
+            return unasked.questions
+        finally:
+            self._only_known = False
+        return []
+
+    def _run(self, new: dict[str, Question]) -> None:
         jobs = [
-            PlanJob(i, q.spec, self._base, _called(q, self._world.facts), q.seed, key, q.nodes, q.load, q.loss)
+            PlanJob(
+                i, q.spec, self._base, _called(q, self._world.facts), q.seed, key, q.nodes, q.load, q.loss,
+                q.verdict_only,
+            )
             for i, (key, q) in enumerate(new.items())
-        ]
-        if jobs:
-            self.asked += len(jobs)
-            for (key, q), record in zip(new.items(), self._pool.run(jobs)):
-                self._known[key] = trial_of(q, record), record
-        return [self._known[key] for key in keys]
+        ]  # fmt: skip
+        self.asked += len(jobs)
+        for (key, q), record in zip(new.items(), self._pool.run(jobs)):
+            trial = trial_of(q, record)
+            self._trials.append(trial)
+            self._known[key] = trial, record
+            if trial.stopped_at_s is None:  # then it is the whole run, too
+                self._known[self._key(replace(q, verdict_only=False))] = trial, record
+
+    def _key_known(self, question: Question) -> str:
+        """Of the whole run where that is known, for it says all that a verdict does."""
+        whole = self._key(replace(question, verdict_only=False))
+        return whole if whole in self._known else self._key(question)
 
     def _key(self, question: Question) -> str:
-        spec = spec_digest(question.spec, self._base)
-        return digest(self._common, spec, question.nodes, question.seed, float(question.load), question.loss)[:32]
+        q, spec = question, spec_digest(question.spec, self._base)
+        return digest(self._common, spec, q.nodes, q.seed, float(q.load), q.loss, q.verdict_only)[:32]
 
 
 def _called(question: Question, facts: FleetFacts) -> str:
@@ -222,23 +332,25 @@ def trial_of(question: Question, record: RunRecord) -> Trial:
     """Reduce a run to what plans look at."""
     measured, result = Measured(record.result, record.bound_usd), record.result
     facts, intervals = result.facts, result.intervals
-    attainment = measured.service_attainment
+    stopped = bool(record.stopped_by)
+    attainment = np.full(len(facts.services), np.nan) if stopped else measured.service_attainment
     margins = np.where(np.isnan(attainment), np.inf, attainment - facts.slo_quantile)
     floors = measured.accuracy_margin
     out = np.asarray(measured.violations.any(axis=1))
     chosen = out if out.any() else ~out
     provisioned = intervals.provisioned[chosen].sum(axis=0)
     used = intervals.used[chosen].sum(axis=0)
-    worst = int(margins.argmin())
+    worst = facts.services.index(record.stopped_by) if stopped else int(margins.argmin())
     waits = result.stage_wait_s / np.maximum(facts.by_stage(result.served_requests.sum(axis=1)), 1.0)
     waits = np.where(facts.stage_service == worst, waits, -1.0)
+    cost_usd = math.nan if stopped else measured.cost_usd
     return Trial(
         question=question,
-        cost_usd=_paid(facts, question) if question.stands else measured.cost_usd,
+        cost_usd=_paid(facts, question) if question.stands else cost_usd,
         bound_usd=record.bound_usd,
         attainment=tuple(attainment.tolist()),
-        margin=float(margins.min(initial=np.inf)),
-        holds=bool((margins >= 0.0).all() and not (floors < -ROUNDING).any()),
+        margin=math.nan if stopped else float(margins.min(initial=np.inf)),
+        holds=not stopped and bool((margins >= 0.0).all() and not (floors < -ROUNDING).any()),
         worst_service=facts.services[worst],
         open_most=tuple(intervals.open_nodes.max(axis=0).tolist()),
         busiest=tuple(np.divide(used, provisioned, out=np.zeros_like(used), where=provisioned > 0).tolist()),
@@ -247,4 +359,6 @@ def trial_of(question: Question, record: RunRecord) -> Trial:
         replicas_lost=result.replicas_lost,
         unplaced=max((d.unplaced for d in result.decisions), default=0),
         arrived=tuple(int(n) for n in result.arrived),
+        stopped_at_s=result.duration_s if stopped else None,
+        duration_s=facts.duration_s,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from recfleet.jobs import PolicySpec, label_of
 from recfleet.plan_losses import losses_of_autoscaled, losses_of_static
+from recfleet.plan_progress import Reports
 from recfleet.plan_runs import Loss, Question, Simulations, Trial
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class PlanSearch:
         survive: bool,
         weakest: float,
         static_usd_per_hour: float = 0.0,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._sims, self._facts, self._seeds, self._survive = simulations, facts, tuple(seeds), survive
         self._peak_rps, self._weakest, self._static_usd_per_hour = peak_rps, weakest, static_usd_per_hour
@@ -101,21 +103,31 @@ class PlanSearch:
         self.tried: dict[str, tuple[Candidate, list[Trial], str]] = {}
         self.losses: dict[str, list[Trial]] = {}
         self.strongest: StaticFleet | None = None
+        self._proposed: dict[float, list[StaticFleet]] = {}
+        self._reports = Reports(facts, say)
 
     # --- what is asked -----------------------------------------------------------------------------------
 
     def question(
-        self, candidate: Candidate, seed: int | None = None, load: float = 1.0, loss: Loss | None = None
+        self,
+        candidate: Candidate,
+        seed: int | None = None,
+        load: float = 1.0,
+        loss: Loss | None = None,
+        *,
+        verdict_only: bool = False,
     ) -> Question:
         """About a candidate; the first seed if none is given."""
         seed = self._seeds[0] if seed is None else seed
-        return Question(candidate.spec, candidate.label, candidate.nodes, seed, load, loss, candidate.fleet is not None)
+        stands = candidate.fleet is not None
+        return Question(candidate.spec, candidate.label, candidate.nodes, seed, load, loss, stands, verdict_only)
 
     def _first(self, candidates: Sequence[Candidate]) -> list[Trial]:
-        """Each candidate on the first seed."""
-        trials = self._sims.ask([self.question(c) for c in candidates])
+        """Each candidate on the first seed; of a static one, whose cost is known, just whether it holds."""
+        trials = self._sims.ask([self.question(c, verdict_only=c.fleet is not None) for c in candidates])
         for candidate, trial in zip(candidates, trials):
             self._note(candidate, [trial], "")
+            self._reports.tried(candidate.label, trial)
         return trials
 
     def _note(self, candidate: Candidate, trials: Sequence[Trial], note: str) -> None:
@@ -139,6 +151,11 @@ class PlanSearch:
 
     def _propose(self, strongest: float) -> list[StaticFleet]:
         """Fleets of all mixes, without those for which another is as cheap and as strong."""
+        if strongest not in self._proposed:
+            self._proposed[strongest] = self._solved(strongest)
+        return self._proposed[strongest]
+
+    def _solved(self, strongest: float) -> list[StaticFleet]:
         from optimizer.planner.static_fleet import frontier, mixes
 
         found = [
@@ -194,7 +211,7 @@ class PlanSearch:
             losses = losses_of_autoscaled(record)
         else:
             losses = losses_of_static(self._facts, candidate.fleet, record, every=every)
-        trials = self._sims.ask([self.question(candidate, loss=loss) for loss in losses])
+        trials = self._sims.ask([self.question(candidate, loss=loss, verdict_only=True) for loss in losses])
         self.losses[candidate.label] = trials
         if not all(t.holds for t in trials):
             self._note(candidate, self.tried[candidate.label][1], "does not survive the loss of a node")
@@ -276,23 +293,30 @@ class PlanSearch:
         trials = self._sims.ask([self.question(candidate, seed) for seed in self._seeds])
         holds = all(t.holds for t in trials)
         self._note(candidate, trials, "" if holds else "does not hold on every seed")
+        self._reports.confirmed(candidate.label, candidate.nodes, trials)
         return holds and (not self._survive or all(t.holds for t in self._lose(candidate, every=True)))
 
-    def strength_of(self, candidate: Candidate) -> float:
-        """What a candidate's nodes serve of the peak within the latency budgets, as planned."""
-        from optimizer.planner.static_fleet import planning_problem
+    def strengths_of(self, candidate: Candidate) -> tuple[float, float]:
+        """What a candidate's nodes serve of the peak as planned: within the latency budgets, and at the best throughput
+        of every replica, whatever the latency."""
+        from optimizer.planner.static_fleet import planning_problem, strength
         from optimizer.planner.strongest import binding_resources
 
+        best = replace(self._facts, throughput_rps=self._facts.best_at_cap_rps)
         if candidate.fleet is not None:
-            return candidate.fleet.strength
-        problem = planning_problem(self._facts, self._peak_rps, np.array(candidate.nodes))
-        standing = self._facts.served_rps(self._facts.min_replicas)
-        return binding_resources(problem, problem.node_count, self._peak_rps, standing).strength
+            return candidate.fleet.strength, strength(best, candidate.fleet.replicas, self._peak_rps)
+        found = []
+        for facts in (self._facts, best):
+            problem = planning_problem(facts, self._peak_rps, np.array(candidate.nodes))
+            standing = facts.served_rps(facts.min_replicas)
+            found.append(binding_resources(problem, problem.node_count, self._peak_rps, standing).strength)
+        return found[0], found[1]
 
     # --- the load at which it breaks ------------------------------------------------------------------------
 
     def at_loads(self, candidate: Candidate, loads: Sequence[float], seeds: Sequence[int]) -> list[list[Trial]]:
-        """Trials of a candidate, ``[load][seed]``."""
-        questions = [self.question(candidate, seed, load) for load in loads for seed in seeds]
+        """Trials of a candidate, ``[load][seed]``; where it does not hold, no more than that is asked."""
+        questions = [self.question(candidate, seed, load, verdict_only=True) for load in loads for seed in seeds]
         trials = self._sims.ask(questions)
+        self._reports.loaded(trials)
         return [trials[i * len(seeds) : (i + 1) * len(seeds)] for i in range(len(loads))]

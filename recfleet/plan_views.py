@@ -104,7 +104,7 @@ def _by_type(facts: FleetFacts, nodes: Sequence[int]) -> dict[str, int]:
 def _candidates(search: PlanSearch, facts: FleetFacts, chosen: Candidate | None) -> tuple[CandidateView, ...]:
     rows = []
     for candidate, trials, note in search.tried.values():
-        worst = min(trials, key=lambda t: t.margin)
+        worst = min(trials, key=lambda t: t.rank)
         lost = search.losses.get(candidate.label, [])
         rows.append(
             CandidateView(
@@ -118,6 +118,7 @@ def _candidates(search: PlanSearch, facts: FleetFacts, chosen: Candidate | None)
                 holds=all(t.holds for t in trials) and all(t.holds for t in lost),
                 seeds=len(trials),
                 note=note,
+                stopped_at_s=worst.stopped_at_s,
             )
         )
     best = "" if chosen is None else chosen.label
@@ -241,9 +242,10 @@ def _loads(found: Findings, search: PlanSearch, chosen: Candidate, sims: Simulat
                 load=load,
                 seeds=len(trials),
                 cost_usd=float(np.mean([t.cost_usd for t in trials])),
-                margin=min(t.margin for t in trials),
+                margin=min(trials, key=lambda t: t.rank).margin,
                 attained=dict(zip(found.facts.services, attained.tolist())),
                 holds=all(t.holds for t in trials),
+                stopped_at_s=min(trials, key=lambda t: t.rank).stopped_at_s,
             )
         )
     return tuple(points)
@@ -265,7 +267,7 @@ def _binding(found: Findings, sims: Simulations, chosen: Candidate, bracket: Bra
     broken: Trial | None = None
     if bracket is not None and bracket.breaks is not None:
         asked = (t for t in sims.trials() if t.question.load == bracket.breaks and _of(t, chosen))
-        broken = min(asked, key=lambda t: t.margin)
+        broken = min(asked, key=lambda t: t.rank)
     busy = [] if broken is None else [pair for pair in zip(RESOURCES, broken.busiest) if pair[0] in BUSY]
     return BindingView(
         planned=tuple(sorted(pairs, key=lambda p: (-p[2], p[0], p[1]))),
@@ -319,12 +321,12 @@ def _shortfall(found: Findings, search: PlanSearch, sims: Simulations) -> Shortf
         extra = np.maximum(fleet.nodes - facts.node_count, 0)
         more = _by_type(facts, extra.tolist())
         candidate = search.static_candidate(fleet)
-        trial = sims.ask([search.question(candidate)])[0]
+        trial = sims.ask([search.question(candidate, verdict_only=True)])[0]
         confirmed = trial.holds
         if confirmed:
             break
         needed = max(needed, fleet.strength) * 1.1
-    closest = max(search.tried.values(), key=lambda item: min(t.margin for t in item[1]), default=None)
+    closest = max(search.tried.values(), key=lambda item: min(t.rank for t in item[1]), default=None)
     return ShortfallView(
         strength=max(strength, 0.0) or binding.strength,
         node_type=facts.node_types[int(n)],

@@ -136,7 +136,17 @@ def _binds(plan: CapacityPlan) -> Iterator[str]:
             f"; in simulation {binding.service} misses first, its waits longest at {binding.stage}, "
             f"with {RESOURCE_WORDS[name]} {100 * busy:.0f} % used meanwhile"
         )
+        text += _until(plan)
     yield text + "."
+
+
+def _until(plan: CapacityPlan) -> str:
+    """When the run at the breaking load was ended, if it was."""
+    limit = plan.breaking
+    broken = next((p for p in plan.loads if limit is not None and p.load == limit.breaks), None)
+    if broken is None or broken.stopped_at_s is None:
+        return ""
+    return f" (that run was stopped after {span_text(broken.stopped_at_s)}, its error budget spent)"
 
 
 def _none(plan: CapacityPlan) -> Iterator[str]:

@@ -180,16 +180,17 @@ def _plan(
     cached = any(service.level_names for service in scenario.services)
     bound = None if cached else static_bound(facts, least)
     usd_per_hour = 0.0 if bound is None else bound.integer_usd_per_hour
-    search = PlanSearch(sims, facts, stage_peak, seeds, survive, _weakest(facts, peak_rps, least), usd_per_hour)
-    listener.note("autoscaled policies on the whole cluster")
-    scaling = search.autoscaled(specs)
-    listener.note("static fleets of the MIP, the cheapest that holds")
+    weakest = _weakest(facts, peak_rps, least)
+    search = PlanSearch(sims, facts, stage_peak, seeds, survive, weakest, usd_per_hour, listener.note)
+    listener.note(f"1 of 3: {len(specs)} autoscaled policies and the MIP's static fleets, on seed {seeds[0]}")
+    with sims.beside(search.static):
+        scaling = search.autoscaled(specs)
     static = search.static()
-    listener.note("confirming the cheapest on every seed")
+    listener.note("2 of 3: confirming the cheapest that held")
     chosen = search.choose(static, scaling)
     bracket = None
     if chosen is not None:
-        listener.note("loading the plan until it breaks")
+        listener.note(f"3 of 3: loading the plan until it breaks, to {100 * tolerance:g} %")
         bracket = break_plan(search, chosen, seeds, tolerance)
     findings = Findings(scenario, world, growth, survive, seeds, tolerance, peak_rps, stage_peak, bound)
     return view(findings, search, sims, chosen, bracket)
@@ -221,13 +222,19 @@ def _weakest(facts: FleetFacts, peak_rps: np.ndarray, least: np.ndarray) -> floa
 
 
 def break_plan(search: PlanSearch, chosen: Candidate, seeds: Sequence[int], tolerance: float) -> Bracket:
-    """The loads between which the plan breaks."""
+    """The loads between which the plan breaks.
+
+    The first guess lies in the middle (by factors) between what its nodes serve within the latency budgets of single
+    replicas and what they serve at best: replicas that share a queue hold an objective at loads between the two.
+    """
     from optimizer.planner.search import breaking_load
 
     def margins(loads: Sequence[float], some: Sequence[int]) -> list[list[float]]:
         return [
-            [t.margin if t.holds else min(t.margin, -TINY) for t in row] for row in search.at_loads(chosen, loads, some)
+            [t.rank if t.holds else min(t.rank, -TINY) for t in row] for row in search.at_loads(chosen, loads, some)
         ]
 
-    guess = min(max(1.0 + tolerance, search.strength_of(chosen)), MOST_LOAD)
+    within_budgets, at_best = search.strengths_of(chosen)
+    between = math.sqrt(max(within_budgets, 1.0) * max(within_budgets, at_best, 1.0))
+    guess = min(max(1.0 + tolerance, between), MOST_LOAD)
     return breaking_load(margins, seeds, guess=guess, tolerance=tolerance, most=MOST_LOAD)

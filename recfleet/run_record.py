@@ -32,6 +32,8 @@ class RunRecord:
         The policy saw the future: a yardstick, not something to deploy.
     wall_s
         Seconds the run took; kept out of every table that is compared byte by byte.
+    stopped_by
+        The service whose spent error budget ended the run early, where just a verdict was asked for; else empty.
     """
 
     result: RunResult
@@ -39,6 +41,7 @@ class RunRecord:
     bound_status: str
     clairvoyant: bool
     wall_s: float
+    stopped_by: str = ""
 
     @property
     def policy(self) -> str:

@@ -27,7 +27,11 @@ from simulator.scenario import Scenario
 from simulator.trace_columns import columns_needed
 from workloads.errors import InputError, RecfleetError
 
-__all__ = ["MOST_REPLICAS", "check_allocation", "prepare", "simulate"]
+__all__ = ["MOST_REPLICAS", "Stop", "check_allocation", "prepare", "simulate"]
+
+Stop = Callable[[np.ndarray], bool]
+"""Asked after each control interval whether the run may end there. It sees the services' counts so far, a structured
+array ``[service]`` with ``arrived``, ``completed``, ``rejected``, ``failed`` and ``slo_met``."""
 
 MOST_REPLICAS = 1_000_000
 """Of one variant on one node type; a policy that asks for more has a bug."""
@@ -42,6 +46,7 @@ def simulate(
     context: PolicyContext | None = None,
     progress: Callable[[float], None] | None = None,
     requests: RecordPlan | None = None,
+    stop: Stop | None = None,
 ) -> RunResult:
     """Replay the scenario's trace of a seed under a policy.
 
@@ -55,6 +60,9 @@ def simulate(
         Called with the fraction of the trace that has been replayed.
     requests
         Which requests to keep one by one, in the result's ``sample``.
+    stop
+        Where it says yes, the run ends with the interval: the result's ``duration_s`` is then less than the facts', its
+        counts are those up to there, and requests in flight have no outcome.
 
     Raises
     ------
@@ -62,7 +70,7 @@ def simulate(
         If the policy returns something that is not an allocation, or fails.
     """
     context = context or prepare(scenario, seed)
-    run = _Run(scenario, policy, seed, policy_name, context, progress or (lambda fraction: None), requests)
+    run = _Run(scenario, policy, seed, policy_name, context, progress or (lambda fraction: None), requests, stop)
     return run.result()
 
 
@@ -116,8 +124,10 @@ class _Run:
         context: PolicyContext,
         progress: Callable[[float], None],
         requests: RecordPlan | None,
+        stop: Stop | None,
     ) -> None:
-        self._kept = requests
+        self._kept, self._stop = requests, stop
+        self._stopped_at_s: float | None = None
         self._scenario, self._policy, self._seed, self._name = scenario, policy, seed, policy_name
         self._context, self._progress = context, progress
         self._facts = context.facts
@@ -152,13 +162,14 @@ class _Run:
         """Run to the end of the trace, then serve what is in flight."""
         self._env.run(until=self._env.process(self._control_loop()))
         served = {name: self._readings.by_run(name) for name in ("requests", "batches", "extrapolated")}
-        monitored = self._monitor.series(np.diff(self._ends_s, prepend=0.0))
-        self._fleet.finish()
+        monitored = self._monitor.series(np.diff(self._ends_s[: len(self._decisions)], prepend=0.0))
+        if self._stopped_at_s is None:
+            self._fleet.finish()
         state = self._fleet.state
         services = {
             name: state.services[name].copy() for name in ("arrived", "completed", "rejected", "failed", "slo_met")
         }
-        if self._fleet.in_flight().any():
+        if self._stopped_at_s is None and self._fleet.in_flight().any():
             raise RecfleetError(
                 f"{self._where()}: {self._fleet.in_flight()} requests have no outcome (a bug: report it)"
             )
@@ -178,7 +189,7 @@ class _Run:
             stage_wait_s=state.stages["wait_s"].copy(),
             stage_compute_s=state.stages["compute_s"].copy(),
             cold_starts=self._actuator.cold_starts,
-            duration_s=self._scenario.duration_s,
+            duration_s=self._scenario.duration_s if self._stopped_at_s is None else self._stopped_at_s,
             storage_bytes_loaded=self._actuator.store.loaded_bytes,
             storage_bytes_by_purpose=self._actuator.store.moved_bytes.copy(),
             replicas_lost=int(self._actuator.lost.sum()),
@@ -197,6 +208,10 @@ class _Run:
             self._monitor.take()
             self._drift.take(end_s)
             self._progress(end_s / self._scenario.duration_s)
+            is_last = slot == len(self._ends_s) - 1
+            if self._stop is not None and not is_last and self._stop(self._fleet.state.services):
+                self._stopped_at_s = end_s
+                return
             start_s = end_s
 
     def _decide(self, slot: int, now_s: float) -> None:

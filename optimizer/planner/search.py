@@ -63,10 +63,10 @@ def breaking_load(
 ) -> Bracket:
     """Where loads, as factors of one that holds on every seed, begin not to hold on every seed.
 
-    One seed is asked about ``width`` loads at once: ``guess`` and above, then in steps up or down until one holds and
-    one does not (or ``most`` holds), then between those until ``breaks / holds - 1 <= tolerance``. Steps are such that
-    a guess less than a step too low takes two rounds. Then the other seeds are asked at the load that holds. If one
-    says no, the search goes on below with the one that says so loudest.
+    One seed is asked about ``width`` loads at once: around ``guess``, then in steps up or down until one holds and one
+    does not (or ``most`` holds), then between those until ``breaks / holds - 1 <= tolerance``. Steps are such that a
+    guess which is off by less than half a step takes two rounds. Then the other seeds are asked at the load that holds.
+    If one says no, the search goes on below with the one that says so loudest.
     """
     seed: int = seeds[0]
     high: float | None = None
@@ -90,7 +90,7 @@ def _narrow(
     asked: Answers, low: float, high: float | None, guess: float, tolerance: float, most: float, width: int
 ) -> Bracket:
     step = (1.0 + tolerance) ** (width + 1)  # what one round of ``width`` divides finely enough
-    loads = [guess * step**k for k in range(width)]
+    loads = [guess * step ** (k - 0.5 * (width - 1)) for k in range(width)]
     while high is None or high / low - 1.0 > tolerance * (1.0 + ROUNDING):
         top = most * (1.0 + 1e-12) if high is None else high
         loads = [load for load in loads if low < load < top]

@@ -50,8 +50,9 @@ def _costs(axes: Any, plan: CapacityPlan) -> None:
         )  # fmt: skip
     if plan.loads:
         name = "the plan, simulated" if plan.chosen is None else f"the plan, simulated ({plan.chosen.kind})"
-        axes.plot([p.load for p in plan.loads], [p.cost_usd for p in plan.loads], "-", color=PALETTE[0], label=name)
-        for point in plan.loads:
+        whole = [p for p in plan.loads if p.stopped_at_s is None]
+        axes.plot([p.load for p in whole], [p.cost_usd for p in whole], "-", color=PALETTE[0], label=name)
+        for point in whole:
             face = PALETTE[0] if point.holds else "white"
             axes.plot(point.load, point.cost_usd, "o", color=PALETTE[0], markerfacecolor=face, zorder=3)
     axes.legend(loc="upper left", fontsize=8.5)
@@ -63,9 +64,12 @@ def _budgets(axes: Any, plan: CapacityPlan) -> None:
     asked = {} if plan.chosen is None else {s.service: s.asked for s in plan.chosen.services}
     top = 3.0
     for i, (service, quantile) in enumerate(asked.items()):
-        points = [(p.load, _spent(p.attained[service], quantile)) for p in plan.loads]
+        points = [(p.load, _spent(p.attained[service], quantile)) for p in plan.loads if p.stopped_at_s is None]
         top = max(top, *(y for _, y in points)) if points else top
         axes.plot(*zip(*points), "o-", color=PALETTE[(i + 1) % len(PALETTE)], label=service, markersize=4)
+    stopped = [p.load for p in plan.loads if p.stopped_at_s is not None]
+    if stopped:
+        axes.plot(stopped, [1.0] * len(stopped), "^", color=INK, markersize=6, label="more than 1x: stopped", zorder=4)
     axes.set_ylim(_LEAST / 1.5, min(top * 1.8, _MOST))
     axes.text(0.005, 0.06, "objectives held", color=MUTED, transform=axes.transAxes)
     axes.legend(loc="upper left", fontsize=8.5)
@@ -102,6 +106,8 @@ def _caption(plan: CapacityPlan) -> str:
         f"(up to {seeds}), empty ones do not. The error budget is the share of requests that may miss the objective. "
         "The dashed line is the least that serving all requests can cost, whatever the policy."
     )
+    if any(p.stopped_at_s is not None for p in plan.loads):
+        text += " Triangles stand for runs that were stopped when a service had spent its budget: more is not known."
     if plan.frontier:
         text += " The grey steps cover the peak within latency budgets, as planned; simulation decides what holds."
     return text

@@ -301,7 +301,19 @@ CHOSEN = {
     "label", "kind", "policy", "nodes", "replicas", "batches", "cost_usd", "cost_half_width_usd", "usd_per_hour",
     "services", "losses",
 }  # fmt: skip
-CANDIDATE = {"label", "kind", "mix", "nodes", "cost_usd", "margin", "worst_service", "holds", "seeds", "note"}
+CANDIDATE = {
+    "label",
+    "kind",
+    "mix",
+    "nodes",
+    "cost_usd",
+    "margin",
+    "worst_service",
+    "holds",
+    "seeds",
+    "note",
+    "stopped_at_s",
+}
 CERTIFICATE = {
     "fluid_usd", "static_fluid_usd", "static_integer_usd", "static_found_usd", "optimum_lower_usd", "optimum_upper_usd",
     "optimum_status", "condition_met", "why_below", "plan_usd", "gap", "condition",

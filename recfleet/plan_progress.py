@@ -1,0 +1,70 @@
+"""What a capacity plan tells while it is made: a line a finding, and the best so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from recfleet.plan_words import nodes_text
+
+if TYPE_CHECKING:
+    from recfleet.plan_runs import Trial
+    from simulator.policy import FleetFacts
+
+__all__ = ["Reports", "found_text"]
+
+
+def found_text(trial: Trial) -> str:
+    """What a trial said, in words."""
+    if trial.stopped_at_s is not None:
+        share = trial.stopped_at_s / trial.duration_s
+        return f"misses: {trial.worst_service} had spent its error budget after {share:.0%} of the run, stopped there"
+    if trial.holds:
+        return f"holds, {100.0 * trial.margin:.2g} points to spare"
+    if trial.margin >= 0.0:
+        return "misses an accuracy floor"
+    return f"misses: {trial.worst_service} by {-100.0 * trial.margin:.2g} points"
+
+
+class Reports:
+    """Tells each finding once."""
+
+    def __init__(self, facts: FleetFacts, say: Callable[[str], None]) -> None:
+        self._facts, self._say = facts, say
+        self._told: set[tuple[object, ...]] = set()
+        self._best: tuple[float, str] | None = None
+
+    def tried(self, label: str, trial: Trial) -> None:
+        """A candidate on one seed."""
+        if self._is_new("tried", label, trial.question.nodes):
+            if trial.holds and (self._best is None or trial.cost_usd < self._best[0]):
+                self._best = trial.cost_usd, label
+            cost = "" if trial.stopped_at_s is not None else f"{trial.cost_usd:,.2f} USD, "
+            self._say(f"  {label}: {cost}{found_text(trial)}{self._best_text(label)}")
+
+    def _best_text(self, label: str) -> str:
+        if self._best is None:
+            return "; none holds so far"
+        cost, best = self._best
+        return "; the cheapest so far" if best == label else f"; cheapest so far: {best}, {cost:,.2f} USD"
+
+    def confirmed(self, label: str, nodes: Sequence[int], trials: Sequence[Trial]) -> None:
+        """A candidate on every seed."""
+        if self._is_new("confirmed", label, tuple(nodes)):
+            held = [t for t in trials if t.holds]
+            cost = sum(t.cost_usd for t in trials) / len(trials)
+            there = nodes_text({t: int(n) for t, n in zip(self._facts.node_types, nodes) if n})
+            many = f"{len(trials)} seeds" if len(trials) > 1 else "one seed"
+            self._say(f"  {label} on {there}: holds on {len(held)} of {many}, {cost:,.2f} USD")
+
+    def loaded(self, trials: Sequence[Trial]) -> None:
+        """The plan at other loads."""
+        for trial in trials:
+            q = trial.question
+            if self._is_new("loaded", q.label, q.nodes, q.load, q.seed):
+                self._say(f"  {q.load:.3g} times the load, seed {q.seed}: {found_text(trial)}")
+
+    def _is_new(self, *finding: object) -> bool:
+        new = finding not in self._told
+        self._told.add(finding)
+        return new
