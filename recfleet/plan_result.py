@@ -153,8 +153,9 @@ class LoadPoint:
     attained
         By service, the least over seeds.
     stopped_at_s
-        When the worst run was ended because it had missed an objective for certain: there is then no cost, margin and
-        attainment (NaN), just the verdict. None where all runs went on to their end.
+        When the worst run was ended because it had missed an objective for certain: there is then no margin, no
+        attainment and, unless all nodes stand, no cost (NaN), just the verdict. None where all runs went on to their
+        end.
     """
 
     load: float
