@@ -9,9 +9,10 @@ from recfleet.plan_words import nodes_text
 
 if TYPE_CHECKING:
     from recfleet.plan_runs import Trial
+    from recfleet.progress import Listener
     from simulator.policy import FleetFacts
 
-__all__ = ["Reports", "found_text"]
+__all__ = ["Numbered", "Reports", "found_text"]
 
 
 def found_text(trial: Trial) -> str:
@@ -24,6 +25,19 @@ def found_text(trial: Trial) -> str:
     if trial.margin >= 0.0:
         return "misses an accuracy floor"
     return f"misses: {trial.worst_service} by {-100.0 * trial.margin:.2g} points"
+
+
+class Numbered:
+    """A listener that hears which simulation of how many in the batch each is."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.note, self.advance, self.finish = listener.note, listener.advance, listener.finish
+
+    def begin(self, labels: list[str]) -> None:
+        """With numbers, where there are several."""
+        several = len(labels) > 1
+        self._listener.begin([f"{i} of {len(labels)}: {text}" if several else text for i, text in enumerate(labels, 1)])
 
 
 class Reports:

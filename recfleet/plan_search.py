@@ -24,6 +24,8 @@ STRONGEST, BEYOND = 1.6, 4.0
 MOST_SPARE = 3
 START = 3
 """The search begins at this part of the way from the cheapest fleet to the first that is strong enough by plan."""
+LOST_AT_ONCE = 4
+"""Losses of nodes are simulated so many at a time, the worst first, until a plan does not survive one."""
 PLANNERS = ("rolling_horizon", "mip")
 AUTOSCALERS = ("hpa", "kpa", "ray_serve", "keda")
 
@@ -211,7 +213,11 @@ class PlanSearch:
             losses = losses_of_autoscaled(record)
         else:
             losses = losses_of_static(self._facts, candidate.fleet, record, every=every)
-        trials = self._sims.ask([self.question(candidate, loss=loss, verdict_only=True) for loss in losses])
+        trials: list[Trial] = []
+        for i in range(0, len(losses), LOST_AT_ONCE):
+            if all(t.holds for t in trials):  # or the rest, which is no worse, changes nothing
+                some = [self.question(candidate, loss=loss, verdict_only=True) for loss in losses[i : i + LOST_AT_ONCE]]
+                trials += self._sims.ask(some)
         self.losses[candidate.label] = trials
         if not all(t.holds for t in trials):
             self._note(candidate, self.tried[candidate.label][1], "does not survive the loss of a node")

@@ -14,6 +14,7 @@ import numpy as np
 from recfleet.comparing import announce_compilation
 from recfleet.jobs import PolicySpec, check_labels
 from recfleet.output import open_workspace
+from recfleet.plan_progress import Numbered
 from recfleet.plan_result import CapacityPlan
 from recfleet.plan_runs import PlanRunner, PlanWorld, Simulations, simulate_plan_job
 from recfleet.plan_search import Candidate, PlanSearch, autoscaled_specs
@@ -104,7 +105,7 @@ def plan(
         listener.note("computing what each replica can serve within its latency budget")
         world = _world(scenario, growth, survive)
         survives = world.facts.headroom_after_loss is not None
-        with open_pool(world, folder, count, runner, listener) as pool:
+        with open_pool(world, folder, count, runner, Numbered(listener)) as pool:
             sims = Simulations(pool, world, base)
             return _plan(scenario, world, sims, growth, survives, seed_list, specs, tolerance, listener)
 
