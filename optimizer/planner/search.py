@@ -66,12 +66,14 @@ def breaking_load(
     One seed is asked about ``width`` loads at once: around ``guess``, then in steps up or down until one holds and one
     does not (or ``most`` holds), then between those until ``breaks / holds - 1 <= tolerance``. Steps are such that a
     guess which is off by less than half a step takes two rounds. Then the other seeds are asked at the load that holds.
-    If one says no, the search goes on below with the one that says so loudest.
+    If one says no, the search goes on just below with the one that says so loudest: seeds break at similar loads.
     """
     seed: int = seeds[0]
     high: float | None = None
+    step = (1.0 + tolerance) ** (width + 1)  # what one round of ``width`` divides finely enough
+    loads = [guess * step ** (k - 0.5 * (width - 1)) for k in range(width)]
     while True:
-        found = _narrow(partial(_one, margins, seed), 1.0, high, guess, tolerance, most, width)
+        found = _narrow(partial(_one, margins, seed), 1.0, high, loads, tolerance, most)
         others = [s for s in seeds if s != seed]
         if found.holds == 1.0 or not others:
             return found
@@ -80,6 +82,7 @@ def breaking_load(
         if said[worst] >= 0.0:
             return found
         seed, high = others[worst], found.holds
+        loads = [high / (1.0 + tolerance) ** (width - k) for k in range(width)]
 
 
 def _one(margins: Margins, seed: int, loads: Sequence[float]) -> list[bool]:
@@ -87,10 +90,11 @@ def _one(margins: Margins, seed: int, loads: Sequence[float]) -> list[bool]:
 
 
 def _narrow(
-    asked: Answers, low: float, high: float | None, guess: float, tolerance: float, most: float, width: int
+    asked: Answers, low: float, high: float | None, loads: list[float], tolerance: float, most: float
 ) -> Bracket:
-    step = (1.0 + tolerance) ** (width + 1)  # what one round of ``width`` divides finely enough
-    loads = [guess * step ** (k - 0.5 * (width - 1)) for k in range(width)]
+    """From the first ``loads`` on, as many at once."""
+    width = len(loads)
+    step = (1.0 + tolerance) ** (width + 1)
     while high is None or high / low - 1.0 > tolerance * (1.0 + ROUNDING):
         top = most * (1.0 + 1e-12) if high is None else high
         loads = [load for load in loads if low < load < top]
