@@ -83,8 +83,8 @@ def plan(
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     out = out or Path("out") / f"{scenario.stem}-plan"
     check_target(out)
-    if json_file is not None and not json_file.parent.is_dir():
-        raise InputError(f"--json {json_file}", "its folder does not exist", "create it, or give another file")
+    if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        raise InputError(f"--json {json_file}", "is no file in a folder that exists", "create it, or give another file")
     names = policy_names(policies)
     if names == ["static"]:
         names = []
@@ -117,10 +117,10 @@ def plan(
 def _command(
     scenario: Path, growth: float, survive: str | None, seeds: int, names: list[str] | None, tolerance: float, out: Path
 ) -> str:
-    parts = ["recfleet", "plan", str(scenario), "--growth", f"{growth:g}", "--seeds", str(seeds)]
+    parts = ["recfleet", "plan", str(scenario), "--growth", repr(growth), "--seeds", str(seeds)]
     parts += [] if survive is None else ["--survive", survive]
     parts += [] if names is None else ["--policies", ",".join(names) or "static"]
-    return shlex.join([*parts, "--tolerance", f"{tolerance:g}", "--out", str(out)])
+    return shlex.join([*parts, "--tolerance", repr(tolerance), "--out", str(out)])
 
 
 def show(console: Console, plan: CapacityPlan) -> None:

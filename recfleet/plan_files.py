@@ -63,6 +63,7 @@ def plan_yaml(plan: CapacityPlan) -> str:
         "nodes": chosen.nodes,
         "replicas": chosen.replicas,
         "batches": chosen.batches,
+        "planning": chosen.planning,
         "policies": [chosen.policy],
     }
     what = "what stands." if chosen.kind == "static" else "the most ready at once; the policy scales below."
@@ -70,8 +71,8 @@ def plan_yaml(plan: CapacityPlan) -> str:
         f"# Capacity plan of {plan.scenario} at {plan.growth:g} times its demand, for {plan.duration_s:g} s.",
         "# nodes: what to have of each type (cluster.node_types[].count).",
         f"# replicas: {what}",
-        "# batches: the scenario's caps for the variants in use.",
-        "# policies: paste into a scenario file in place of its own.",
+        "# batches: caps of the variants in use.",
+        "# planning, policies: paste into the scenario file in place of its own keys; they belong together.",
     ]  # fmt: skip
     return "\n".join(head) + "\n" + yaml.safe_dump(plain(parts), sort_keys=False, allow_unicode=True)
 

@@ -84,7 +84,10 @@ class ChosenPlan:
     replicas
         By variant and node type: what stands, or the most that were ready at once in any of the seeds.
     batches
-        By variant in use: ``max_batch`` and ``max_wait_ms``, the scenario's.
+        By variant in use: ``max_batch`` and ``max_wait_ms``, the scenario's, or the largest cap chosen for a node type
+        in use.
+    planning
+        What the scenario's ``planning`` must say for the policy to plan as it did here.
     cost_usd, cost_half_width_usd
         Of the run: mean over seeds, and half of its 95 % interval (NaN with one seed).
     """
@@ -95,6 +98,7 @@ class ChosenPlan:
     nodes: dict[str, int]
     replicas: dict[str, dict[str, int]]
     batches: dict[str, dict[str, float]]
+    planning: dict[str, Any]
     cost_usd: float
     cost_half_width_usd: float
     usd_per_hour: float

@@ -122,8 +122,6 @@ class Trial:
         ``[resource]`` used over provisioned in the intervals that missed an objective (over the whole run if none did).
     waiting_stage
         Of the worst service, the stage at which a request waited longest in the mean.
-    minutes_out
-        Length of these intervals.
     replicas_lost
         That failed.
     unplaced
@@ -140,7 +138,6 @@ class Trial:
     open_most: tuple[int, ...]
     busiest: tuple[float, ...]
     waiting_stage: str
-    minutes_out: float
     replicas_lost: int
     unplaced: int
     arrived: tuple[int, ...]
@@ -234,7 +231,7 @@ class Simulations:
     """Asks questions in batches, each question once."""
 
     def __init__(self, pool: JobPool, world: PlanWorld, base: Path | None) -> None:
-        self._pool, self._world, self._base = pool, world, base
+        self._pool, self._world, self.base = pool, world, base
         self._common = digest(world.scenario, world.facts, source_digest())
         self._known: dict[str, tuple[Trial, RunRecord]] = {}
         self._trials: list[Trial] = []
@@ -294,7 +291,7 @@ class Simulations:
     def _run(self, new: dict[str, Question]) -> None:
         jobs = [
             PlanJob(
-                i, q.spec, self._base, _called(q, self._world.facts), q.seed, key, q.nodes, q.load, q.loss,
+                i, q.spec, self.base, _called(q, self._world.facts), q.seed, key, q.nodes, q.load, q.loss,
                 q.verdict_only,
             )
             for i, (key, q) in enumerate(new.items())
@@ -313,7 +310,7 @@ class Simulations:
         return whole if whole in self._known else self._key(question)
 
     def _key(self, question: Question) -> str:
-        q, spec = question, spec_digest(question.spec, self._base)
+        q, spec = question, spec_digest(question.spec, self.base)
         return digest(self._common, spec, q.nodes, q.seed, float(q.load), q.loss, q.verdict_only)[:32]
 
 
@@ -355,7 +352,6 @@ def trial_of(question: Question, record: RunRecord) -> Trial:
         open_most=tuple(intervals.open_nodes.max(axis=0).tolist()),
         busiest=tuple(np.divide(used, provisioned, out=np.zeros_like(used), where=provisioned > 0).tolist()),
         waiting_stage=facts.stages[int(waits.argmax())],
-        minutes_out=float(intervals.length_s[out].sum()) / 60.0,
         replicas_lost=result.replicas_lost,
         unplaced=max((d.unplaced for d in result.decisions), default=0),
         arrived=tuple(int(n) for n in result.arrived),

@@ -81,7 +81,7 @@ class PlanSearch:
 
     Attributes
     ----------
-    trials
+    tried
         By candidate label, every trial at the planned load, in order.
     fleets
         Static fleets that were proposed, by rising cost and strength; those cheaper than ``static_usd_per_hour``, which

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from optimizer.planner.search import Bracket
     from simulator.scenario import Scenario
 
-__all__ = ["Findings", "view"]
+__all__ = ["Findings", "policy_view", "view"]
 
 FLUID_LOADS = 25
 NEGLIGIBLE = 1e-3
@@ -139,10 +141,13 @@ def _chosen(found: Findings, search: PlanSearch, sims: Simulations, chosen: Cand
     return ChosenPlan(
         label=chosen.label,
         kind=chosen.kind,
-        policy=_policy(chosen.spec),
+        policy=policy_view(chosen.spec, sims.base, found.scenario.path.parent),
         nodes=_by_type(facts, chosen.nodes),
         replicas=replicas_by_name(facts, replicas),
         batches=_batches(found.scenario, facts, replicas),
+        planning={"survive": "none"}
+        if facts.headroom_after_loss is None
+        else {"survive": "node", "headroom_after_loss": float(facts.headroom_after_loss)},
         cost_usd=cost.mean,
         cost_half_width_usd=cost.half_width,
         usd_per_hour=cost.mean / found.hours,
@@ -154,8 +159,23 @@ def _chosen(found: Findings, search: PlanSearch, sims: Simulations, chosen: Cand
     )
 
 
-def _policy(spec: Any) -> dict[str, Any]:
-    return dict(spec) if isinstance(spec, dict) else {"name": str(spec)}
+def policy_view(spec: Any, base: Path | None, folder: Path) -> dict[str, Any]:
+    """A specification as a scenario in ``folder`` reads it; without a ``base``, files were named from here."""
+    named = dict(spec) if isinstance(spec, dict) else {"name": str(spec)}
+    return named if base is not None else {key: _from_folder(value, folder) for key, value in named.items()}
+
+
+def _from_folder(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _from_folder(one, folder) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_from_folder(one, folder) for one in value]
+    if not isinstance(value, str):
+        return value
+    file, colon, name = value.rpartition(":") if ".py:" in value else (value, "", "")
+    if not file.endswith((".py", ".yaml", ".yml")) or not Path(file).is_file():
+        return value
+    return f"{Path(os.path.relpath(file, folder)).as_posix()}{colon}{name}"
 
 
 def _loss(facts: FleetFacts, trial: Trial) -> LossView:
@@ -166,9 +186,11 @@ def _loss(facts: FleetFacts, trial: Trial) -> LossView:
 
 
 def _batches(scenario: Scenario, facts: FleetFacts, replicas: np.ndarray) -> dict[str, dict[str, float]]:
+    """Batching of the variants in use; a chosen cap differs by node type, and is then the largest of those in use."""
+    cap = np.where(replicas > 0, facts.batch_cap, 0).max(axis=1)
     variants = [v for service in scenario.services for stage in service.stages for v in stage.variants]
     return {
-        name: {"max_batch": variants[v].max_batch, "max_wait_ms": 1e3 * variants[v].max_wait_s}
+        name: {"max_batch": int(cap[v]) or variants[v].max_batch, "max_wait_ms": 1e3 * variants[v].max_wait_s}
         for v, name in enumerate(facts.variants)
         if replicas[v].any()
     }

@@ -104,10 +104,14 @@ def _survives(plan: CapacityPlan) -> Iterator[str]:
     if plan.survive != "node" or plan.chosen is None:
         return
     losses = plan.chosen.losses
+    if not losses:
+        return
     worst = min(losses, key=lambda loss: loss.margin)
+    static = plan.chosen.kind == "static"
+    which = "of all nodes that differ, those that hold most" if static else "of each type the first, the longest open"
     yield (
-        f"It holds after losing any one node: of {len(losses)} losses simulated, each at its worst moment and for "
-        f"good, {worst.node} leaves the least margin, {100 * worst.margin:+.2g} points."
+        f"It holds after each of {len(losses)} losses of one node that were simulated ({which}), at its worst moment "
+        f"and for good: {worst.node} leaves the least margin, {100 * worst.margin:+.2g} points."
     )
 
 

@@ -14,8 +14,9 @@ import yaml
 
 import recfleet as rf
 from recfleet import cli
-from recfleet.plan_files import plan_document
+from recfleet.plan_files import plan_document, plan_yaml
 from recfleet.plan_runs import simulate_plan_job
+from recfleet.plan_views import policy_view
 from recfleet.planning import plan
 from recfleet.run_record import RunRecord
 from simulator.scenario import Scenario
@@ -142,6 +143,9 @@ def test_a_plan_that_survives_does_so_whichever_node_fails(tmp_path: Path) -> No
     assert found.chosen.cost_usd > plain.chosen.cost_usd
     assert found.chosen.losses
     assert all(loss.holds and loss.replicas_lost > 0 for loss in found.chosen.losses)
+    assert found.chosen.planning == {"survive": "node", "headroom_after_loss": 0.0}
+    assert plain.chosen.planning == {"survive": "none"}
+    assert yaml.safe_load(plan_yaml(found))["planning"] == found.chosen.planning
 
     def margin_without(node: int, chosen: Any) -> float:
         failing = path.read_text().replace("count: 8", f"count: {chosen.nodes['box']}")
@@ -266,6 +270,17 @@ def test_the_files_can_be_applied(tmp_path: Path, capsys: Any) -> None:
     assert set(applied["batches"]) == set(applied["replicas"])
 
 
+def test_files_of_a_policy_are_named_from_the_scenarios_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "hpa.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    spec = {"name": "mine.py:Mine", "manifest": "hpa.yaml", "label": "other.yaml", "headroom": 0.1}
+    named = {"name": "../mine.py:Mine", "manifest": "../hpa.yaml", "label": "other.yaml", "headroom": 0.1}
+    assert policy_view(spec, None, tmp_path / "scenarios") == named
+    assert policy_view(spec, tmp_path, tmp_path / "scenarios") == spec
+    assert policy_view("mip", None, tmp_path) == {"name": "mip"}
+
+
 def test_an_autoscaled_plan_is_held_against_whole_fleets(tmp_path: Path) -> None:
     """A day with a short peak, for which scaling pays."""
     text = queue_text(8.0, 3600.0, 8).replace(
@@ -298,8 +313,8 @@ KEYS = {
     "frontier", "fluid_curve", "simulations", "assumptions",
 }  # fmt: skip
 CHOSEN = {
-    "label", "kind", "policy", "nodes", "replicas", "batches", "cost_usd", "cost_half_width_usd", "usd_per_hour",
-    "services", "losses",
+    "label", "kind", "policy", "nodes", "replicas", "batches", "planning", "cost_usd", "cost_half_width_usd",
+    "usd_per_hour", "services", "losses",
 }  # fmt: skip
 CANDIDATE = {
     "label",
