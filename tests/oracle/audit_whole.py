@@ -140,7 +140,10 @@ def check_tasks(world: OracleWorld, finished: Finished) -> Iterator[str]:
 
 
 def check_replicas(world: OracleWorld, finished: Finished) -> Iterator[str]:
-    """One batch at a time, none over its cap, in order of class; and none waits while it could start."""
+    """One batch at a time, none over its cap, in order of class; and none waits while it could start.
+
+    A task that is ready at the very instant at which a batch begins may have come after it was formed.
+    """
     of_replica: dict[int, list[Stay]] = defaultdict(list)
     for stay in finished.stays:
         of_replica[id(stay.replica)].append(stay)
@@ -170,7 +173,7 @@ def check_replicas(world: OracleWorld, finished: Finished) -> Iterator[str]:
                 yield f"{name}: takes {batch[0].end_s - start_s}, at least {fastest}"
             lowest = max(stay.task.request.priority for stay in batch)
             for stay in stays:
-                if stay.ready_s <= start_s and (math.isnan(stay.over_s) or stay.over_s > start_s) and stay not in batch:
+                if stay.ready_s < start_s and (math.isnan(stay.over_s) or stay.over_s > start_s) and stay not in batch:
                     waits = math.isnan(stay.start_s) or stay.start_s > start_s
                     if waits and stay.task.request.priority < lowest:
                         yield f"{name}: takes class {lowest} before {stay.task.request.priority}"

@@ -125,6 +125,7 @@ def test_policies_and_schemas(capsys: Any) -> None:
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """``recfleet compare`` of a scenario that needs no simulator; returns the exit code."""
     scenario: Any = FakeScenario(intervals=24)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr("simulator.scenario.load_scenario", lambda path: scenario)
     monkeypatch.setattr("recfleet.report.write_page", write_verdict)
 
