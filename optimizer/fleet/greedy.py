@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.fleet.packing import Packing, Room, first_fit, per_node
+from optimizer.fleet.packing import FirstFits, Packing, Room, first_fit, nodes_at_least, per_node
 from optimizer.fleet.priorities import by_priority
 from optimizer.fleet.problem import FleetPlan, FleetProblem, InvalidPlanError, validate_plan
 from optimizer.fleet.repair import within_budget
@@ -73,47 +73,47 @@ def _one_pass(problem: FleetProblem, start: np.ndarray | None, *, whole_node: bo
 
 def _fill(problem: FleetProblem, room: Room, replicas: np.ndarray, *, whole_node: bool) -> None:
     """Add replicas until demand is covered, nothing fits, or serving costs more than the penalty."""
-    pairs = [(int(v), int(n)) for v, n in np.argwhere((problem.throughput_rps > 0.0) & (problem.most > 0))]
-    dominant = np.maximum(problem.share.max(axis=2), 1e-12)
-    copies = per_node(problem.share)
-    lost = np.zeros(replicas.shape) if problem.lost_usd_per_hour is None else problem.lost_usd_per_hour
-    is_limited, types = np.isfinite(problem.budget_usd_per_hour), np.arange(len(problem.node_count))
+    v, n = np.nonzero((problem.throughput_rps > 0.0) & (problem.most > 0))
+    if len(v) == 0:
+        return
+    stage, rate = problem.variant_stage[v], problem.throughput_rps[v, n]
+    service = problem.stage_service[stage]
+    heavy = problem.weight[service]
+    dominant = np.maximum(problem.share.max(axis=2), 1e-12)[v, n]
+    copies = per_node(problem.share)[v, n]
+    lost = np.zeros(len(v)) if problem.lost_usd_per_hour is None else problem.lost_usd_per_hour[v, n]
+    price, types = problem.price_usd_per_hour[n], np.arange(len(problem.node_count))
+    is_limited = np.isfinite(problem.budget_usd_per_hour)
+    first = FirstFits(room, problem.share)
     while True:
         allowed = _allowed(problem, replicas)
-        left = problem.required_rps - problem.served_rps(replicas)
-        absent = (problem.required_rps > 0.0) & (problem.stage_replicas(replicas) == 0)
-        choice: tuple[float, float, int, int, bool] | None = None
-        for v, n in pairs:
-            stage = problem.variant_stage[v]
-            if left[stage] <= 1e-9 or allowed[v, n] <= 0 or not room.fits(v, n).any():
-                continue
-            rate = float(problem.throughput_rps[v, n])
-            gain = min(rate, left[stage])
-            heavy = float(problem.weight[problem.stage_service[stage]])
-            if room.fits(v, n, open_only=True).any():
-                candidate = (lost[v, n] / (heavy * gain), dominant[v, n] / (heavy * gain), v, n, True)
-            else:
-                price = float(problem.price_usd_per_hour[n])
-                if is_limited and not problem.keeps_budget(room.open_nodes() + (types == n)):
-                    continue
-                served = min(left[stage], rate * copies[v, n])
-                worth = problem.unserved_usd_per_hour_rps[problem.stage_service[stage]] * served
-                if price > worth + problem.absent_usd_per_hour * absent[stage]:
-                    continue
-                part = 1.0 if whole_node else min(1.0, dominant[v, n] * np.ceil(served / rate))
-                usd = price * part / served + lost[v, n] / gain
-                candidate = (usd / heavy, dominant[v, n] / (heavy * gain), v, n, False)
-            choice = candidate if choice is None or candidate < choice else choice
-        if choice is None:
+        short = problem.required_rps - problem.served_rps(replicas)
+        left = short[stage]
+        absent = ((problem.required_rps > 0.0) & (problem.stage_replicas(replicas) == 0))[stage]
+        may = (left > 1e-9) & (allowed[v, n] > 0) & first.anywhere[v, n]
+        in_open = may & first.in_open[v, n]
+        gain = np.where(may, np.minimum(rate, left), 1.0)
+        served = np.where(may, np.minimum(left, rate * copies), 1.0)
+        worth = problem.unserved_usd_per_hour_rps[service] * served + problem.absent_usd_per_hour * absent
+        opens = may & ~in_open & (price <= worth)
+        if is_limited and opens.any():
+            open_nodes = room.open_nodes()
+            opens &= np.array([problem.keeps_budget(open_nodes + (types == one)) for one in types])[n]
+        part = 1.0 if whole_node else np.minimum(1.0, dominant * np.ceil(served / rate))
+        opening = (price * part / served + lost / gain) / heavy
+        usd = np.where(in_open, lost / (heavy * gain), np.where(opens, opening, np.inf))
+        cheapest = np.flatnonzero((usd == usd.min()) & (in_open | opens))
+        if len(cheapest) == 0:
             return
-        _, _, v, n, in_open = choice
-        wanted = int(np.ceil(left[problem.variant_stage[v]] / problem.throughput_rps[v, n] - 1e-9))
-        wanted = min(wanted, int(allowed[v, n]))
-        wanted = max(1, wanted) if in_open else max(1, min(wanted, int(copies[v, n])))
-        taken = room.take(v, n, wanted, open_only=in_open)
+        one = int(cheapest[np.argmin((dominant / (heavy * gain))[cheapest])])
+        wanted = int(np.ceil(left[one] / rate[one] - 1e-9))
+        wanted = min(wanted, int(allowed[v[one], n[one]]))
+        wanted = max(1, wanted) if in_open[one] else max(1, min(wanted, int(copies[one])))
+        taken = room.take(int(v[one]), int(n[one]), wanted, open_only=bool(in_open[one]))
         if taken == 0:
             return
-        replicas[v, n] += taken
+        first.look_again(int(n[one]))
+        replicas[v[one], n[one]] += taken
 
 
 def _allowed(problem: FleetProblem, replicas: np.ndarray) -> np.ndarray:
@@ -141,6 +141,10 @@ def _trim(problem: FleetProblem, replicas: np.ndarray) -> None:
         while replicas[v, n] > 0:
             replicas[v, n] -= 1
             fewer = nodes.copy()
+            fewer[n] = nodes_at_least(problem.share[:, n], replicas[:, n])
+            if problem.objective_usd_per_hour(replicas, fewer) > value + 1e-9:
+                replicas[v, n] += 1
+                break
             packing = first_fit(problem.share[:, n], replicas[:, n], int(problem.node_count[n]))
             fewer[n] = packing.nodes
             lower = problem.objective_usd_per_hour(replicas, fewer)

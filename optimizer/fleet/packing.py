@@ -13,7 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FIT_TOLERANCE", "Packing", "Room", "first_fit", "orders", "packing_cuts", "per_node", "seated", "shares"]
+__all__ = [
+    "FIT_TOLERANCE",
+    "FirstFits",
+    "Packing",
+    "Room",
+    "first_fit",
+    "nodes_at_least",
+    "orders",
+    "packing_cuts",
+    "per_node",
+    "seated",
+    "shares",
+]
 
 FIT_TOLERANCE = 1e-9
 """Relative slack in capacity comparisons, for need and capacity that are decimal fractions."""
@@ -108,7 +120,7 @@ def first_fit(share: np.ndarray, replicas: np.ndarray, node_count: int) -> Packi
         found = Packing(int(room.open_nodes()[0]), placed, order)
         if best is None or (-found.complete, found.nodes) < (-best.complete, best.nodes):
             best = found
-        if best.complete == replicas.sum() and best.nodes <= _lower_bound(share, replicas):
+        if best.complete == replicas.sum() and best.nodes <= nodes_at_least(share, replicas):
             break
     return best if best is not None else Packing(0, np.zeros(len(replicas), dtype=np.int64))
 
@@ -132,7 +144,7 @@ def orders(share: np.ndarray, replicas: np.ndarray) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(found))
 
 
-def _lower_bound(share: np.ndarray, replicas: np.ndarray) -> int:
+def nodes_at_least(share: np.ndarray, replicas: np.ndarray) -> int:
     """Nodes below which no placement exists: the fullest resource over one node."""
     used = share.T @ replicas
     return int(np.ceil(used.max(initial=0.0) - FIT_TOLERANCE * max(1.0, used.max(initial=0.0))))
@@ -189,6 +201,42 @@ class Room:
     def open_nodes(self) -> np.ndarray:
         """``[node_type]`` nodes that hold something."""
         return np.array([int(u.sum()) for u in self._used], dtype=np.int64)
+
+
+class FirstFits:
+    """Which replicas find room while a `Room` fills, without looking at nodes again that were too full before.
+
+    Nodes open in order and only fill, so the first node that takes a variant moves to later ones only.
+
+    Attributes
+    ----------
+    anywhere, in_open
+        ``[variant, node_type]`` whether a further copy fits on some node, or on one that holds something.
+    """
+
+    def __init__(self, room: Room, share: np.ndarray) -> None:
+        self._room, self._share = room, share
+        self._first = np.zeros(share.shape[:2], dtype=np.int64)
+        self.anywhere = np.zeros(share.shape[:2], dtype=bool)
+        self.in_open = np.zeros(share.shape[:2], dtype=bool)
+        for node_type in range(share.shape[1]):
+            self.look_again(node_type)
+
+    def look_again(self, node_type: int) -> None:
+        """After nodes of the type were filled."""
+        left, first = self._room.left(node_type), self._first[:, node_type]
+        finite = np.isfinite(self._share[:, node_type]).all(axis=1)
+        first[~finite] = len(left)
+        looking = np.flatnonzero(first < len(left))
+        while len(looking):
+            claim = self._share[looking, node_type]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                copies = np.where(claim > 0.0, (left[first[looking]] + FIT_TOLERANCE) / claim, np.inf).min(axis=1)
+            looking = looking[np.floor(copies) < 1.0]
+            first[looking] += 1
+            looking = looking[first[looking] < len(left)]
+        self.anywhere[:, node_type] = first < len(left)
+        self.in_open[:, node_type] = first < int(self._room.open_nodes()[node_type])
 
 
 def packing_cuts(share: np.ndarray, most_order: int = MAX_CUT_ORDER) -> np.ndarray:
