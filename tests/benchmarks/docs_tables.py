@@ -14,7 +14,16 @@ from pathlib import Path
 from tests.benchmarks.cache_rates import cache_table, popularity_table, read_caches, reuse_table
 from tests.benchmarks.cold_start_table import fresh_table, logged_table, read_fresh, read_logged, reading_table
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
-from tests.benchmarks.fidelity_docs import JUDGED, arrivals_table, goals_table, job_table, read_fidelity, runs_table
+from tests.benchmarks.fidelity_docs import (
+    CPU,
+    JUDGED,
+    arrivals_table,
+    goals_table,
+    job_table,
+    read_fidelity,
+    runs_table,
+)
+from tests.benchmarks.fleet_sizes import kept_table as fleet_sizes_table
 from tests.benchmarks.forecast_table import forecast_tables, read_backtests
 from tests.benchmarks.link_times import band_table, link_table, read_links
 from tests.benchmarks.placement_real import read_real, real_tables
@@ -35,6 +44,8 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("fidelity.md", "goals"): lambda: goals_table(read_fidelity()),
     ("fidelity.md", "second goals"): lambda: goals_table(read_fidelity(JUDGED)),
     ("fidelity.md", "second jobs"): lambda: job_table(read_fidelity(JUDGED)),
+    ("fidelity.md", "CPU jobs"): lambda: job_table(read_fidelity(CPU)),
+    ("fidelity.md", "CPU runs"): lambda: runs_table(read_fidelity(CPU)),
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
     ("fidelity.md", "arrivals"): lambda: arrivals_table(read_fidelity()),
     ("fidelity.md", "runs"): lambda: runs_table(read_fidelity()),
@@ -50,6 +61,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("policy-comparison.md", "goals"): lambda: goal_table(read_sweep()),
     ("policy-comparison.md", "sweep"): lambda: comparison_tables(read_sweep()),
     ("placement.md", "real"): lambda: real_tables(read_real()),
+    ("fleet-solver.md", "sizes"): fleet_sizes_table,
     ("placement.md", "sizes"): lambda: size_tables(read_sizes()),
     ("profile-format.md", "catalogue"): catalogue_table,
 }

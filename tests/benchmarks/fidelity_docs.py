@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["JUDGED", "RESULTS", "arrivals_table", "goals_table", "job_table", "read_fidelity", "runs_table"]
+__all__ = ["CPU", "JUDGED", "RESULTS", "arrivals_table", "goals_table", "job_table", "read_fidelity", "runs_table"]
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "fidelity" / "h200.json"
 JUDGED = RESULTS.with_name("h200-second.json")
 """Measured after what was chosen on `RESULTS`."""
+CPU = RESULTS.with_name("cpu.json")
 SHOWN = ("p50_ms", "p95_ms", "p99_ms", "mean_ms")
 VARIANT_NAMES = {
     "profile": "the profile alone",

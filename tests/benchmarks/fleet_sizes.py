@@ -25,7 +25,9 @@ import typer
 from tests.benchmarks.fleet_instances import SIZES, fleet_instance
 from tests.benchmarks.machine import describe
 
-__all__ = ["SOLVERS", "fleet_table", "measure_cells", "short_table"]
+__all__ = ["RESULTS", "SOLVERS", "fleet_table", "kept_table", "measure_cells", "short_table"]
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "fleet" / "sizes.jsonl"
 
 GRACE_S = 10.0
 """Placement and the start of Python are not the solver's time, but must end."""
@@ -52,6 +54,11 @@ def main(
     print(fleet_table(cells))
     versions = {name: version(name) for name in ("ortools", "pulp", "numpy")}
     print(f"\n{describe() | versions}; measured in {time.perf_counter() - began:.0f} s")
+
+
+def kept_table() -> str:
+    """The table of the kept solves."""
+    return fleet_table([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()])
 
 
 def short_table(folder: Path) -> str:
