@@ -59,7 +59,9 @@ def profiles(
         else:
             print_profile(found, wide)
         return
-    wanted = _filtered(_all(folder), model, device, precision)
+    every = _all(folder)
+    _check_priced(price or [], every)
+    wanted = _filtered(every, model, device, precision)
     if not wanted:
         raise InputError("profiles", "none is left by these filters", "loosen them; without any, all are listed")
     rows = [facts_of(profile, table, _limit(within_ms)) for profile in wanted]
@@ -80,6 +82,16 @@ def _priced(costs: _Costs) -> _Costs:
             "--costs", "no batch here has a price", "price the devices with --price, or loosen --within-ms"
         )
     return costs
+
+
+def _check_priced(price: list[str], every: list[ModelProfile]) -> None:
+    from optimizer.options import suggestion
+
+    known = ["cpu", *dict.fromkeys(profile.device for profile in every)]
+    for text in price:
+        device = text.partition("=")[0]
+        if device not in known:
+            raise InputError(f"--price {text}", f"no profile is of {device!r}", suggestion(device, known, "devices"))
 
 
 def _limit(within_ms: float | None) -> float:

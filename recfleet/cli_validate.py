@@ -57,7 +57,7 @@ def validate(
     replicates: Annotated[int, typer.Option(min=20, help="Predictions behind the intervals.")] = 100,
     drift: Annotated[
         float | None,
-        typer.Option(help="Relative difference between runs (1 s.d.); at least 0.045, calibrated 0.04."),
+        typer.Option(help="Relative difference between runs (1 s.d.); by default 0.045 or more, calibrated 0.04."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the predictions' draws.")] = 0,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write measured, predicted, error, low, high.")] = None,

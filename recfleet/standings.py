@@ -35,6 +35,8 @@ class Standing:
         How it stands against the scenario's accuracy floors; None where there is none.
     costs
         ``cost_usd`` by seed, in the order of the seeds.
+    missed
+        Services whose mean attainment lies below the quantile asked for, the worst first: name, attainment, quantile.
     """
 
     policy: str
@@ -48,6 +50,7 @@ class Standing:
     out_minutes: Estimate
     costs: tuple[float, ...]
     floor: FloorStanding | None = None
+    missed: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -96,6 +99,11 @@ def _standing(runs: Sequence[RunRecord]) -> Standing:
         out_minutes=estimate([_out_minutes(m) for m in measured]),
         costs=costs,
         floor=worst_floor(measured),
+        missed=tuple(
+            (facts.services[s], float(facts.slo_quantile[s]) + means[s], float(facts.slo_quantile[s]))
+            for s in sorted(range(len(means)), key=lambda s: means[s])
+            if means[s] < 0.0
+        ),
     )
 
 

@@ -118,6 +118,7 @@ def _none_holds(closest: Standing, table: Sequence[Standing], any_deployable: bo
         f"{seers[0].policy}, which sees the future, holds them for {usd(seers[0].cost_usd)}: "
         "the cluster suffices, the policies react too late or plan too little."
         if seers
-        else "More headroom, a larger cluster or a looser objective would be needed."
+        else "Other policies, more headroom, a larger cluster or a looser objective may help; recfleet plan looks "
+        "for a fleet and a policy that hold."
     )
     return Verdict(None, closest.policy, (first, hint, *optimum.brief, *doubts(closest)), optimum.details)

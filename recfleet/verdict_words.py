@@ -76,7 +76,9 @@ def against_today(winner: Standing, table: Sequence[Standing]) -> list[str]:
 def _missed(standing: Standing) -> str:
     if standing.floor and standing.margin.mean >= 0.0:
         return f"{standing.floor.stage}'s accuracy floor"
-    return f"{standing.worst_service}'s objective"
+    services = [name for name, _, _ in standing.missed] or [standing.worst_service]
+    whose = _listed([name + "'s" for name in services])
+    return f"{whose} objective{'s' if len(services) > 1 else ''}"
 
 
 def long_out(winner: Standing, holding: Sequence[Standing]) -> list[str]:

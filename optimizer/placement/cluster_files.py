@@ -72,6 +72,9 @@ def read_nodes(path: Path) -> pd.DataFrame:
         The file cannot be read, lacks a column, or has a row that cannot be used; the row is named.
     """
     table = _read(path, ("node",), _NODE_COLUMNS)
+    if "gpu_memory_gib" in table:
+        bare = (table["gpu_count"].astype(str).isin(("0", "0.0"))) & table["gpu_memory_gib"].isna()
+        table.loc[bare, "gpu_memory_gib"] = 0.0
     _check_numbers(path, table, _NODE_COLUMNS, {"cpu_milli": 1.0, "price": 1e-9})
     _check_whole(path, table, "gpu_count", 64)
     _check_unique(path, table, "node")

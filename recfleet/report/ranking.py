@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from recfleet.comparison import Comparison
     from recfleet.standings import Standing
 
-__all__ = ["COLUMNS", "Cell", "RankedRow", "ranked_rows", "ranking_html"]
+__all__ = ["COLUMNS", "Cell", "RankedRow", "ranked_rows", "ranking_html", "ranking_misses"]
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,32 @@ def ranked_rows(comparison: Comparison) -> list[RankedRow]:
                 winner=standing.policy == comparison.verdict.winner,
                 clairvoyant=standing.clairvoyant,
                 holds=standing.holds,
-                misses=_misses(standing),
+                misses=ranking_misses(standing),
                 cells=cells,
             )
         )
     return rows
 
 
-def _misses(standing: Standing) -> str:
+def ranking_misses(standing: Standing) -> str:
     if standing.holds:
         return ""
-    attained = 100 * (standing.asked + standing.margin.mean)
-    latency = f"{standing.worst_service} {attained:.2f} % of {100 * standing.asked:g} %"
+    services = standing.missed or ((standing.worst_service, standing.attained, standing.asked),)
+    latency = ", ".join(
+        f"{name} {_short_of(attained, asked)} of {100 * asked:g} %" for name, attained, asked in services
+    )
     if standing.floor is None or standing.floor.kept:
         return latency
     return standing.floor.miss if standing.margin.mean >= 0.0 else f"{latency}; {standing.floor.miss}"
+
+
+def _short_of(attained: float, asked: float) -> str:
+    """Percent, with as many decimals as it takes to be told from what is asked for; two at least."""
+    for decimals in (2, 3, 4, 5):
+        text = f"{100 * attained:.{decimals}f}"
+        if float(text) < 100 * asked:
+            break
+    return f"{text} %"
 
 
 def _cell(value: Estimate, factor: float, decimals: int) -> Cell:

@@ -180,3 +180,14 @@ def test_the_real_cluster_reduced() -> None:
     assert ours.gap is not None
     assert ours.gap <= 0.02
     assert ours.nodes_used < 0.95 * best_fit.nodes_used
+
+
+def test_memory_of_no_gpus_may_be_left_empty(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.csv"
+    head, *rows = NODES.strip().splitlines()
+    memory = ["16", "16", "24", ""]
+    path.write_text("\n".join([f"{head},gpu_memory_gib", *(f"{row},{gib}" for row, gib in zip(rows, memory))]) + "\n")
+    assert read_nodes(path)["gpu_memory_gib"].tolist() == [16.0, 16.0, 24.0, 0.0]
+    path.write_text(path.read_text().replace(",24", ","))
+    with pytest.raises(InputError, match="row 3 column gpu_memory_gib"):
+        read_nodes(path)

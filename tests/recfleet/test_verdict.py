@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recfleet.optimum_words import excess
+from recfleet.report.ranking import ranking_misses
 from recfleet.run_record import RunRecord
 from recfleet.standings import standings
 from recfleet.verdict import judge
@@ -33,7 +34,9 @@ def test_the_cheapest_that_holds_wins() -> None:
     assert "mip is the cheapest policy that holds every service's objective: 50.00 USD for " in verdict.headline
     assert "; worst service: feed, 99.5 % of requests within 50 ms, 99 % asked." in verdict.headline
     assert "50 % less than static peak (static_peak: 100.00 USD, worst service 99.9 %)" in verdict.lines[1]
-    against = "37.5 % less than the Kubernetes HPA (hpa: 80.00 USD, worst service 97 %, misses feed's objective)"
+    against = (
+        "37.5 % less than the Kubernetes HPA (hpa: 80.00 USD, worst service 97 %, misses feed's and shop's objectives)"
+    )
     assert against in verdict.lines[1]
     assert "5.00 times the lower bound of 10.00 USD" in verdict.text
 
@@ -199,3 +202,22 @@ def test_an_excess_of_hundreds_of_percent_is_no_power_of_ten() -> None:
     assert [excess(share) for share in (0.00019, 0.077, 0.994, 3.02, 21.0)] == [
         "0.019 %", "7.7 %", "99 %", "302 %", "2,100 %",
     ]  # fmt: skip
+
+
+def test_every_service_that_misses_is_named_the_worst_first() -> None:
+    low = run("hpa", 80, 0.97)
+    met = low.result.slo_met.copy()
+    met[1] = round(0.5 * low.result.arrived[1])
+    both = replaced(low, slo_met=met)
+    names, asked = low.result.facts.services, 100 * low.result.facts.slo_quantile
+    (standing,) = standings([both])
+    assert standing.missed[0][0] == names[1]
+    shown = ranking_misses(standing)
+    assert shown.startswith(f"{names[1]} 50.00 % of {asked[1]:g} %, ")
+    assert f"{names[0]} 97.00 % of {asked[0]:g} %" in shown
+    assert f"misses {names[1]}'s" in judge([run("static_peak", 100, 0.999), both, run("mip", 50, 0.995)]).lines[1]
+
+
+def test_a_miss_by_little_is_not_rounded_away() -> None:
+    shown = ranking_misses(next(s for s in standings([run("hpa", 80, 0.98998)])))
+    assert "98.998 % of 99 %" in shown

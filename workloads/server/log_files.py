@@ -53,6 +53,9 @@ def read_log(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         Logs of earlier versions do not say which that is.
     """
     beside = path.with_suffix(".npz")
+    for one in (path, beside):
+        if not one.is_file():
+            raise InputError(str(one), "there is no such file", "give NAME.json of a job, with NAME.npz beside it")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         with np.load(beside) as file:
