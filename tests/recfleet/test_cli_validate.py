@@ -107,7 +107,7 @@ def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: 
         (["--server-log", "JOB", "--max-batch", "8"], "says itself what served it"),
         (["--server-log", "JOB", "--replicas", "2"], "says itself what served it"),
         (["--server-log", "JOB", "--run", "run999"], "give one of run000, run001, run003, run006, run013"),
-        (["--server-log", "P"], "cannot be read"),
+        (["--server-log", "P"], "no such file"),
         (["--log", "LOG", "--run", "run000"], "is of a --server-log"),
         (["--log", "LOG", "--model", "dlrm"], "takes --log with --profile"),
         (["--log", "LOG"], "needs --profile"),
