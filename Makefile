@@ -21,6 +21,8 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.fleet_sizes
+	$(BIN)/python -m tests.benchmarks.placement_sizes --results build/placement_sizes.json
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from tests.benchmarks.figures import FULL, QUICK, measure, show
-from tests.benchmarks.fleet_sizes import short_table
 
 
 def main(
@@ -27,11 +26,6 @@ def main(
         lambda what: progress.print(f"[dim]measuring {what} ...[/dim]"),
     )
     show(figures, console)
-    if not quick:
-        console.print(
-            "The allocation problem by SCIP and by decomposition (all solvers: tests.benchmarks.fleet_sizes):"
-        )
-        console.print(short_table(out.parent), soft_wrap=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console.print(f"Written to {out}")

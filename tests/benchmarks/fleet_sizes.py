@@ -3,7 +3,7 @@
 Each solve runs in a process of its own and is ended `GRACE_S` after its time. Each is one JSON line of `--out`; what is
 there already is not run again. All solvers but ours and CP-SAT's whole amounts get the same model (`CountedModel`), one
 thread each, and their answers are placed first fit: values are those of placed plans. The gap is ``(value - bound) /
-value``, once with the solver's own bound and once with the best that any solver proved. About 12 minutes on a quiet
+value``, once with the solver's own bound and once with the best that any solver proved. About five minutes on a quiet
 machine; ``--quick`` leaves out all but ours and SCIP, and the largest size.
 """
 
@@ -25,7 +25,7 @@ import typer
 from tests.benchmarks.fleet_instances import SIZES, fleet_instance
 from tests.benchmarks.machine import describe
 
-__all__ = ["RESULTS", "SOLVERS", "fleet_table", "kept_table", "measure_cells", "short_table"]
+__all__ = ["RESULTS", "SOLVERS", "fleet_table", "kept_table", "measure_cells"]
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "fleet" / "sizes.jsonl"
 
@@ -59,13 +59,6 @@ def main(
 def kept_table() -> str:
     """The table of the kept solves."""
     return fleet_table([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()])
-
-
-def short_table(folder: Path) -> str:
-    """Ours and SCIP without the largest size, measured anew; a minute."""
-    out = folder / "fleet_sizes_short.jsonl"
-    out.unlink(missing_ok=True)
-    return fleet_table(measure_cells(out, SIZES[:-1], ("scip", "columns")))
 
 
 def measure_cells(

@@ -193,12 +193,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--kept", type=Path, default=Path("build/placement_sizes.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     instances = [(nodes, seed) for nodes in SIZES for seed in (SEEDS[:1] if given.quick else SEEDS)]
     results = [_kept_or_measured(given.kept, nodes, seed, solvers=not given.quick) for nodes, seed in instances]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    given.results.parent.mkdir(parents=True, exist_ok=True)
     text = ",\n".join(json.dumps(result, default=float) for result in results)
-    RESULTS.write_text(f"[\n{text}\n]\n", encoding="utf-8")
+    given.results.write_text(f"[\n{text}\n]\n", encoding="utf-8")
     print(size_tables(results))
     return 0
 
