@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from simulator.fidelity.calibration import Calibration
-from workloads.errors import InputError
+from workloads.json_document import read_document
 from workloads.profile import write_json
 
 __all__ = ["read_calibration", "write_calibration"]
@@ -39,14 +38,6 @@ def write_calibration(calibration: Calibration, path: Path) -> None:
 
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration; `InputError` names what is wrong with it."""
-    try:
-        document = _Document.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})", "give the path of a calibration") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path} {place}".rstrip(), first["msg"], "make one with recfleet calibrate") from None
-    except ValueError as error:
-        raise InputError(str(path), f"is not JSON ({error})", "make one with recfleet calibrate") from None
+    made = "make one with recfleet calibrate"
+    document = read_document(path, _Document, absent="give the path of a calibration", invalid=made, no_json=made)
     return Calibration(**document.model_dump(exclude={"format", "format_version"}))

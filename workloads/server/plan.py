@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workloads.errors import InputError
+from workloads.json_document import read_document
 
 __all__ = ["MOST_REPLICAS", "JobPlan", "ModelPlan", "RunPlan", "ServerPlan", "read_plan", "write_plan"]
 
@@ -134,18 +134,13 @@ class ServerPlan(_Strict):
 
 def read_plan(path: Path) -> ServerPlan:
     """Read a plan; `InputError` names what is wrong with it."""
-    try:
-        return ServerPlan.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})", "give the path of a plan") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path} {place}".rstrip(), first["msg"], "correct the plan") from None
-    except ValueError as error:
-        raise InputError(
-            str(path), f"is not JSON ({error})", "give a plan that workloads.server.planning made"
-        ) from None
+    return read_document(
+        path,
+        ServerPlan,
+        absent="give the path of a plan",
+        invalid="correct the plan",
+        no_json="give a plan that workloads.server.planning made",
+    )
 
 
 def write_plan(plan: ServerPlan, path: Path) -> None:
