@@ -197,7 +197,8 @@ class Fleet:
         if new > 0:
             running = np.concatenate([self.state.running, np.zeros(2 * new, np.int64)])
             free_s = np.concatenate([self.state.device_free_s, np.zeros(2 * new)])
-            self.state = self.state._replace(running=running, device_free_s=free_s)
+            last = np.concatenate([self.state.device_last, np.zeros(2 * new, np.int64)])
+            self.state = self.state._replace(running=running, device_free_s=free_s, device_last=last)
         return slot
 
     def activate(self, *slots: int) -> None:

@@ -111,6 +111,7 @@ def build_fleet(plan: FleetPlan, tables: np.ndarray, lines: int, record: RecordP
         tables=tables,
         running=np.zeros(0, np.int64),
         device_free_s=np.zeros(0),
+        device_last=np.zeros(0, np.int64),
         lookups=lookup_state(plan),
         interferences=flatten_interference(plan.tables),
         record=_record(plan, record.rows),

@@ -32,12 +32,17 @@ class Interference:
     takes_turns
         Whether batches of the device run one after another, as on a GPU that gives its processes slices of time
         (``docs/request-path.md``, step 8), instead of all at once.
+    turn_s, turn_waiting_s
+        Where they do, what a batch takes longer after one of another replica that had ended, and that it waited for:
+        the device changes from one process to the other.
     """
 
     replicas: tuple[int, ...]
     batch_sizes: np.ndarray
     slowdown: np.ndarray
     takes_turns: bool = False
+    turn_s: float = 0.0
+    turn_waiting_s: float = 0.0
 
     @classmethod
     def measured(cls, profile: ModelProfile) -> Interference | None:
@@ -50,6 +55,8 @@ class Interference:
             np.array(part["batch_sizes"], np.float64),
             np.array(part["slowdown"], np.float64),
             part.get("takes_turns", False),
+            part.get("turn_s", 0.0),
+            part.get("turn_waiting_s", 0.0),
         )
 
     @classmethod
@@ -132,6 +139,8 @@ def flatten_interference(tables: Sequence[LatencyTable]) -> Interferences:
     structs["counts"] = [0 if part is None else len(part.replicas) for part in known]
     structs["sizes"] = [0 if part is None else len(part.batch_sizes) for part in known]
     structs["takes_turns"] = [part is not None and part.takes_turns for part in known]
+    structs["turn_s"] = [0.0 if part is None else part.turn_s for part in known]
+    structs["turn_waiting_s"] = [0.0 if part is None else part.turn_waiting_s for part in known]
     structs["count_offset"] = _offsets(structs["counts"])
     structs["size_offset"] = _offsets(structs["sizes"])
     structs["slowdown_offset"] = _offsets(structs["counts"] * structs["sizes"])

@@ -200,6 +200,10 @@ class InterferencePart(_Part):
     takes_turns: bool = Field(
         default=False, description="whether batches of the device run one after another, each as if alone"
     )
+    turn_s: Seconds = Field(
+        default=0.0, description="where they take turns, what a batch takes longer after one of another replica"
+    )
+    turn_waiting_s: Seconds = Field(default=0.0, description="the same where it waited for that batch to end")
 
     @model_validator(mode="after")
     def _shapes(self) -> InterferencePart:

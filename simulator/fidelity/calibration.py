@@ -16,16 +16,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulator.fidelity.setup import ServedStage
+from simulator.fidelity.setup import COLD_AFTER_S, ServedStage
 from simulator.latency_tables import mean_over_quantiles
 from workloads.errors import InputError
 from workloads.interpolation import interpolate
 from workloads.server.log import RequestLog
 
-__all__ = ["COLD_AFTER_S", "Calibration", "ServedBatches", "batches_of", "factor_of", "fit"]
-
-COLD_AFTER_S = 1e-3
-"""Time in which an idle machine goes cold."""
+__all__ = ["Calibration", "ServedBatches", "batches_of", "factor_of", "fit"]
 
 _OUTLIER = 3.0
 """Batches that took more than so many times what is usual over their profile are left out, and counted."""
@@ -68,6 +65,9 @@ class Calibration:
         Names of the logs: predictions of these are no test of it.
     assembly
         Whether it lies beside the measured assembly of batches, as of a server's job, or holds it.
+    turn_s, turn_waiting_s
+        Of replicas that take turns on one GPU: what a batch takes longer after one of another replica
+        (`simulator.fidelity.turns`).
     """
 
     name: str
@@ -79,6 +79,8 @@ class Calibration:
     left_out: int
     fitted_on: Mapping[str, str]
     assembly: bool = False
+    turn_s: float = 0.0
+    turn_waiting_s: float = 0.0
 
     def updated(self, stage: ServedStage, log: ServedBatches, fingerprint: str) -> Calibration:
         """The calibration after one more log: half way to that log's own factor, so that old logs fade.
@@ -90,8 +92,11 @@ class Calibration:
 
     def mended(self, stage: ServedStage) -> ServedStage:
         """The stage with latencies as served, of machines that go cold as well."""
-        scaled = stage.scaled(self.factor)
-        return scaled.with_table(replace(scaled.table, cold_s=self.cold_s, cold_after_s=COLD_AFTER_S))
+        table = stage.scaled(self.factor).table
+        turns = table.interference
+        if turns is not None:
+            turns = replace(turns, turn_s=self.turn_s, turn_waiting_s=self.turn_waiting_s)
+        return stage.with_table(replace(table, cold_s=self.cold_s, cold_after_s=COLD_AFTER_S, interference=turns))
 
 
 def batches_of(name: str, log: RequestLog) -> ServedBatches:

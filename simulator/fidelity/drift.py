@@ -32,7 +32,7 @@ def offsets(log: JobLog) -> dict[str, list[float]]:
         batches = batches_of(run.name, run.log.requests())
         whole, alone = (log.stages(run.plan, assembly)[0] for assembly in (True, False))
         found["profile"].append(float(np.log(factor_of(alone, batches, 0.0))))
-        found["assembly"].append(float(np.log(factor_of(whole, batches, 0.0))))
+        found["assembly"].append(float(np.log(factor_of(whole, batches, whole.table.cold_s))))
         served = float(np.log(factor_of(whole, batches, fitted.cold_s)))
         found["calibrated"].append(served - _log(fitted))
         found["recalibrated"].append(served - _log(latest))

@@ -12,9 +12,10 @@ import numpy as np
 from simulator.fidelity.calibration import Calibration, batches_of, fit
 from simulator.fidelity.comparison import Comparison, Spread, compare, drift_of
 from simulator.fidelity.setup import ServedStage, served_stage, with_assembly
+from simulator.fidelity.turns import turns_of
 from workloads.errors import InputError
 from workloads.interpolation import interpolate
-from workloads.profile import profile_from_document
+from workloads.profile import ModelProfile, profile_from_document
 from workloads.server.log import RunLog
 from workloads.server.log_files import read_log
 from workloads.server.plan import JobPlan, RunPlan
@@ -41,7 +42,8 @@ class JobLog:
     runs: tuple[JobRun, ...]
 
     def stages(self, run: RunPlan, assembly: bool = True) -> list[ServedStage]:
-        """What served a run, as the data plane knows it; with the measured assembly of batches, or without."""
+        """What served a run, as the data plane knows it; with what the job measured beside the profile (the assembly of
+        batches, idle processes on the same GPU), or without."""
         job, found = self.job, self.found
         made = []
         for s, document in enumerate(found["profiles"]):
@@ -51,8 +53,19 @@ class JobLog:
             stage = served_stage(
                 profile, min(run.max_batch[s], largest), run.max_wait_s[s], job.replicas, run.router, shares
             )
-            made.append(with_assembly(stage, found["assembly"][s * job.replicas]) if assembly else stage)
+            if assembly:
+                stage = with_assembly(stage.scaled(self._beside(profile)), found["assembly"][s * job.replicas])
+            made.append(stage)
         return made
+
+    def _beside(self, profile: ModelProfile) -> float:
+        """How many times its latency a replica takes beside idle processes on its GPU, as the job measured; else 1.
+
+        A profile is of a process that has the GPU for itself.
+        """
+        if not self.found.get("beside"):
+            return 1.0
+        return float(np.mean(_again(self.found["beside"], profile)))
 
     def items(self, stages: Sequence[ServedStage]) -> int:
         """Items of a request, where stages count them.
@@ -134,9 +147,13 @@ def job_drift(log: JobLog) -> float:
     own = drift_of(profile, max(log.job.sizes(0)))
     if not log.found.get("again"):
         return own
-    again = log.found["again"][0]
-    expected_s = interpolate(profile.batch_sizes, profile.mean_s, np.array(again["batch_sizes"]))
-    return max(own, float(np.sqrt(np.mean((np.array(again["mean_s"]) / expected_s - 1.0) ** 2))))
+    return max(own, float(np.sqrt(np.mean((_again(log.found["again"][0], profile) - 1.0) ** 2))))
+
+
+def _again(latency: dict[str, Any], profile: ModelProfile) -> np.ndarray:
+    """``[size]`` how many times the profile's latency the sizes took that were timed again."""
+    expected_s = interpolate(profile.batch_sizes, profile.mean_s, np.array(latency["batch_sizes"]))
+    return np.array(latency["mean_s"]) / expected_s
 
 
 def calibrations_in_turn(log: JobLog, first: Calibration) -> Iterator[tuple[JobRun, Calibration]]:
@@ -153,17 +170,35 @@ def calibrations_in_turn(log: JobLog, first: Calibration) -> Iterator[tuple[JobR
 def calibrate_job(log: JobLog, assembly: bool = True) -> Calibration:
     """Fit a calibration on those runs of a job that may be used for it.
 
+    For one replica it is a factor and what idle time costs (`fit`); for replicas that take turns on one GPU, what their
+    turns cost (`turns_of`).
+
     Raises
     ------
     InputError
-        There are none, or several replicas or stages served them.
+        There are no such runs, or several stages, or replicas with devices of their own, served them.
     """
     runs = [run for run in log.runs if not run.plan.held_out]
     if not runs:
         raise InputError(log.job.name, "has no runs to calibrate on", "give a job with runs that are not held out")
+    stage = log.stages(runs[0].plan, assembly)[0]
+    known_by = {run.name: f"{log.job.name} of {log.found.get('date', '')}" for run in runs}
+    if log.job.shares_gpu:
+        return _turns_of_job(log, runs, stage, known_by, assembly)
     if log.job.processes > 1:
         raise InputError(log.job.name, "was served by several replicas or stages", "calibrate on one replica's log")
-    stage = log.stages(runs[0].plan, assembly)[0]
     logs = [batches_of(run.name, run.log.requests()) for run in runs]
-    known_by = {run.name: f"{log.job.name} of {log.found.get('date', '')}" for run in runs}
     return replace(fit(log.job.name, stage, logs, known_by), assembly=assembly)
+
+
+def _turns_of_job(
+    log: JobLog, runs: Sequence[JobRun], stage: ServedStage, known_by: dict[str, str], assembly: bool
+) -> Calibration:
+    """What turns cost, the mean over runs."""
+    found = [turns_of(log.job.name, stage, run.log.stages[0].replicas) for run in runs]
+    turn_s, waiting_s = (float(np.mean([each[k] for each in found])) for k in range(2))
+    return Calibration(
+        log.job.name, factor=1.0, cold_s=stage.table.cold_s, drift=0.0, correlation=0.0,
+        batches=sum(each[2] for each in found), left_out=0, fitted_on=known_by, assembly=assembly, turn_s=turn_s,
+        turn_waiting_s=waiting_s,
+    )  # fmt: skip

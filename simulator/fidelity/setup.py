@@ -14,7 +14,10 @@ from workloads.errors import InputError
 from workloads.interpolation import interpolate
 from workloads.profile import ModelProfile
 
-__all__ = ["ServedStage", "served_stage", "with_assembly"]
+__all__ = ["COLD_AFTER_S", "ServedStage", "served_stage", "with_assembly"]
+
+COLD_AFTER_S = 1e-3
+"""Time in which an idle machine goes cold."""
 
 _NO_LIMIT = 1e15
 """Bytes a second of a card through which nothing passes; an objective that nothing misses."""
@@ -102,11 +105,12 @@ def with_assembly(stage: ServedStage, assembly: Mapping[str, Any]) -> ServedStag
     """A stage whose batches also take the mean time of assembling their inputs, which a profile leaves out.
 
     ``assembly`` holds ``batch_sizes`` and ``mean_s`` of each, as `workloads.server` measures it. It is added at the
-    table's own sizes.
+    table's own sizes. Where it also says what a batch takes longer after an idle time (``cold_s``), batches do.
     """
     sizes, mean_s = np.array(assembly["batch_sizes"]), np.array(assembly["mean_s"])
     extra_s = interpolate(sizes, mean_s, stage.table.batch_sizes)
-    return stage.with_table(replace(stage.table, latency_s=stage.table.latency_s + extra_s[:, None]))
+    table = replace(stage.table, latency_s=stage.table.latency_s + extra_s[:, None])
+    return stage.with_table(replace(table, cold_s=float(assembly.get("cold_s", 0.0)), cold_after_s=COLD_AFTER_S))
 
 
 def fleet_plan(stages: tuple[ServedStage, ...], candidates: int, noise_seed: int) -> FleetPlan:

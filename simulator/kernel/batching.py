@@ -95,16 +95,20 @@ def find_fill(tasks: np.ndarray, replica: Any) -> float:
 
 
 @inlined
-def _end_beside(fleet: Fleet, replica: Any, compute_s: float, latency_s: float, units: int) -> float:
+def _end_beside(fleet: Fleet, replica: Any, slot: int, compute_s: float, latency_s: float, units: int) -> float:
     """When a batch ends that starts on a device, and alone there would take ``latency_s`` from ``compute_s`` on."""
     device = replica.device_index
     fleet.running[device] += 1
     if fleet.interferences.table[replica.table].takes_turns:
+        measured = fleet.interferences.table[replica.table]
+        if fleet.device_last[device] != 0 and fleet.device_last[device] != slot + 1:
+            latency_s += measured.turn_waiting_s if fleet.device_free_s[device] > compute_s else measured.turn_s
         compute_s = max(compute_s, fleet.device_free_s[device])
     else:
         latency_s *= slowdown_of(fleet.interferences, replica.table, fleet.running[device], units)
     end_s = compute_s + latency_s
     fleet.device_free_s[device] = max(fleet.device_free_s[device], end_s)
+    fleet.device_last[device] = slot + 1
     return end_s
 
 
@@ -121,7 +125,7 @@ def run_batch(fleet: Fleet, latencies: Latencies, slot: int, now: float, units: 
     if replica.device_index == NONE:
         end_s = compute_s + latency_s * replica.slowness
     else:
-        end_s = _end_beside(fleet, replica, compute_s, latency_s * replica.slowness, units)
+        end_s = _end_beside(fleet, replica, slot, compute_s, latency_s * replica.slowness, units)
     set_event(fleet.events, slot, bits(end_s))
     replica.running = 1
     replica.started_s = now

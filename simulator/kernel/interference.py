@@ -12,10 +12,12 @@ from simulator.kernel.structs import struct
 __all__ = ["INTERFERENCE", "Interferences", "slowdown_of"]
 
 INTERFERENCE = struct(
-    counts="i8", count_offset="i8", sizes="i8", size_offset="i8", slowdown_offset="i8", takes_turns="i1"
+    counts="i8", count_offset="i8", sizes="i8", size_offset="i8", slowdown_offset="i8", turn_s="f8",
+    turn_waiting_s="f8", takes_turns="i1",
 )  # fmt: skip
 """Where a table's measured slowdowns lie, ``[table]``; ``counts`` 0: not measured. ``takes_turns``: its batches wait
-for those of its device that began before."""
+for those of its device that began before, and take so much longer after one of another replica: ``turn_waiting_s``
+where they waited for it, ``turn_s`` where it had ended."""
 
 
 class Interferences(NamedTuple):

@@ -177,8 +177,8 @@ class Fleet(NamedTuple):
     """Everything that the plain path carries, but for the trace and the latencies.
 
     ``events`` is an `event_tree`; ``members[offset]`` and ``costs`` are the pools (see `STAGE`); ``free`` is a stack
-    of the `CLOCK.free_numbers` unused numbers. ``running[device]`` counts batches, and ``device_free_s[device]`` is
-    when the last of those that began will end.
+    of the `CLOCK.free_numbers` unused numbers. ``running[device]`` counts batches, ``device_free_s[device]`` is when
+    the last of those that began will end, and ``device_last[device]`` the slot of the replica that began last, plus 1.
     """
 
     clock: np.ndarray
@@ -196,6 +196,7 @@ class Fleet(NamedTuple):
     tables: np.ndarray
     running: np.ndarray
     device_free_s: np.ndarray
+    device_last: np.ndarray
     lookups: Lookups
     interferences: Interferences
     record: Record

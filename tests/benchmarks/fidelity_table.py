@@ -59,19 +59,22 @@ def _variants(log: JobLog) -> Iterator[tuple[JobRun, dict[str, Callable[[ServedS
         yield from ((run, plain) for run in log.runs)
         return
     fitted = calibrate_job(log)
+    if log.job.shares_gpu:
+        yield from ((run, plain | {"calibrated": fitted.mended}) for run in log.runs)
+        return
     for run, latest in calibrations_in_turn(log, fitted):
         yield run, plain | {"calibrated": fitted.mended, "recalibrated": latest.mended}
 
 
 def can_be_calibrated(log: JobLog) -> bool:
-    """Whether one replica served it, and some runs may be used."""
-    return log.job.processes == 1 and not all(run.plan.held_out for run in log.runs)
+    """Whether one replica served it, or several that share a GPU, and some runs may be used."""
+    return (log.job.processes == 1 or log.job.shares_gpu) and not all(run.plan.held_out for run in log.runs)
 
 
 def drifts_of(logs: Sequence[JobLog]) -> dict[bool, Drifts]:
     """Offsets ``[is eager][variant][job]``: launching kernels one by one is less steady than replaying graphs."""
     found: dict[bool, dict[str, dict[str, Sequence[float]]]] = {False: {}, True: {}}
-    for log in filter(can_be_calibrated, logs):
+    for log in (each for each in logs if can_be_calibrated(each) and each.job.processes == 1):
         for variant, values in offsets(log).items():
             found[is_eager(log)].setdefault(variant, {})[log.job.name] = values
     return dict(found)

@@ -50,13 +50,16 @@ class OracleStage:
 class OracleInterference:
     """Measured slowdowns `slowdown[count][size]` of a batch while `replicas[count]` replicas of its device run one.
 
-    Where it `takes_turns`, a batch waits for those of its device that began before it.
+    Where it `takes_turns`, a batch waits for those of its device that began before it, and takes longer after one of
+    another slot: `turn_waiting_s` where it waited, `turn_s` where it did not.
     """
 
     replicas: tuple[int, ...]
     batch_sizes: tuple[int, ...]
     slowdown: tuple[tuple[float, ...], ...]
     takes_turns: bool = False
+    turn_s: float = 0.0
+    turn_waiting_s: float = 0.0
 
 
 @dataclass(frozen=True)

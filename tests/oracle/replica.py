@@ -177,10 +177,14 @@ class Replica:
         latency_s = (warm_s + cold_start_s(variant, idle_s, self.plan.speed)) * self.slowness
         device_free_s = self.fleet.device_free_s
         if self.plan.device >= 0 and variant.interference and variant.interference.takes_turns:
-            end_s = max(rows_s, device_free_s[self.plan.device]) + latency_s
+            waits = device_free_s[self.plan.device] > rows_s
+            turn_s = variant.interference.turn_waiting_s if waits else variant.interference.turn_s
+            is_new = self.fleet.device_last.get(self.plan.device, self.plan.slot) != self.plan.slot
+            end_s = max(rows_s, device_free_s[self.plan.device]) + latency_s + is_new * turn_s
         else:
             end_s = rows_s + latency_s * slowdown(variant.interference, running, units)
         device_free_s[self.plan.device] = max(device_free_s[self.plan.device], end_s)
+        self.fleet.device_last[self.plan.device] = self.plan.slot
         for stay in stays:
             stay.start_s, stay.end_s, stay.batch_units = self.clock.now, end_s, units
             self.fleet.journeys.show(stay.task)

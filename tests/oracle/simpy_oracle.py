@@ -59,6 +59,7 @@ class Fleet:
         self.alive: dict[int, Replica] = {}
         self.released_s: dict[int, float] = {}
         self.device_free_s: defaultdict[int, float] = defaultdict(float)
+        self.device_last: dict[int, int] = {}
         self.network = Network(self.clock, world)
         self.tiers = Tiers(world, self.network)
         self.losses = Losses(self)

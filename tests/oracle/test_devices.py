@@ -106,6 +106,12 @@ class TestInterference:
         outcomes = serve(world, arriving(1.0, 1.25, 1.25, 3.5, 5.0), *controls)
         assert ends(outcomes) == [2.0, 3.0, 2.25, 4.5, 6.0]
 
+    def test_takes_longer_after_a_batch_of_another_slot(self) -> None:
+        measured = OracleInterference((2,), (1,), ((2.5,),), takes_turns=True, turn_s=0.5, turn_waiting_s=0.25)
+        world = one_stage(replace(LONE, interference=measured), stages=(replace(STAGE, router="round_robin"),))
+        outcomes = serve(world, arriving(1.0, 1.25, 4.0), self.on(0, 5), self.on(1, 5))
+        assert ends(outcomes) == [2.0, 3.25, 5.5]
+
     def test_goes_cold_when_idle(self) -> None:
         variant = replace(LONE, cold_s=0.5, cold_after_s=2.0)
         outcomes = serve(one_stage(variant), arriving(1.0, 1.5), on(0))

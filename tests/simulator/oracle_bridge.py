@@ -86,6 +86,8 @@ def latency_table(variant: OracleVariant, speed: float, noise: bool) -> LatencyT
             np.array(measured.batch_sizes, float),
             np.array(measured.slowdown),
             measured.takes_turns,
+            measured.turn_s,
+            measured.turn_waiting_s,
         )
         table = replace(table, interference=slow)
     table = replace(table, weight=variant.weight, cold_s=variant.cold_s, cold_after_s=variant.cold_after_s)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.fidelity.calibration import COLD_AFTER_S, Calibration, ServedBatches, batches_of, factor_of, fit
+from simulator.fidelity.calibration import Calibration, ServedBatches, batches_of, factor_of, fit
 from simulator.fidelity.calibration_file import read_calibration, write_calibration
 from simulator.fidelity.comparison import LEAST_DRIFT, Spread, compare
 from simulator.fidelity.drift import drift_of_others, offsets
@@ -21,12 +21,14 @@ from simulator.fidelity.server_logs import (
     job_drift,
     read_job_log,
 )
-from simulator.fidelity.setup import ServedStage, served_stage
+from simulator.fidelity.setup import COLD_AFTER_S, ServedStage, served_stage
+from simulator.fidelity.turns import turns_of
 from simulator.latency_tables import mean_over_quantiles
 from tests.benchmarks.fidelity_keep import FOLDER
 from tests.simulator.test_fidelity import profile
 from workloads.errors import InputError
 from workloads.server.arrivals import arrivals
+from workloads.server.batching import Batches
 
 
 def stage() -> ServedStage:
@@ -109,7 +111,40 @@ def test_a_job_is_calibrated_on_what_it_may_be() -> None:
     assert errors[1] < 0.7 * errors[0]
     assert job_drift(log) > 0.03  # the sizes timed again at the end took 4 to 7 % less
     with pytest.raises(InputError, match="several"):
-        calibrate_job(replace(read_job_log(FOLDER / "two_tower-fp32-graph-shared.json"), runs=log.runs))
+        calibrate_job(replace(read_job_log(FOLDER / "sasrec-fp32-graph-2gpus.json"), runs=log.runs))
+
+
+def test_turns_on_one_gpu_are_fitted_on_one_run_and_hold_for_the_others() -> None:
+    log = read_job_log(FOLDER / "two_tower-fp32-graph-shared.json")
+    first = replace(log.runs[0], plan=log.runs[0].plan.model_copy(update={"held_out": False}))
+    log = replace(log, runs=(first, *log.runs[1:]))
+    found = calibrate_job(log)
+    assert 0.0 < found.turn_waiting_s < found.turn_s < 3e-4
+    for run in log.runs[1:]:
+        plain, mended = (
+            compare_run(log, run, Spread(0.0, 1, 3), mend=mend) for mend in (lambda one: one, found.mended)
+        )
+        assert abs(mended.error[3]) < 0.5 * abs(plain.error[3])
+
+
+def test_turns_are_found_as_they_were_made() -> None:
+    served, generator = stage(), np.random.default_rng(3)
+    own_s = float(mean_over_quantiles(served.table)[0])
+    turn_s, waiting_s = 0.3 * own_s, 0.1 * own_s
+    made: list[list[tuple[float, float]]] = [[], []]
+    last, free_s = 0, [0.0, 0.0]
+    for due_s in np.cumsum(generator.exponential(own_s, 400)):
+        replica = int(generator.integers(0, 2))
+        start_s, gpu_free_s = max(due_s, free_s[replica]), max(free_s)
+        change_s = (waiting_s if gpu_free_s > start_s else turn_s) if replica != last else 0.0
+        free_s[replica] = max(start_s, gpu_free_s) + own_s + change_s
+        made[replica].append((start_s, free_s[replica]))
+        last = replica
+    ones = [np.ones(len(rows), np.int64) for rows in made]
+    replicas = [Batches(one, one, *np.array(rows).T[[0, 0, 1]]) for one, rows in zip(ones, made)]
+    assert turns_of("log", served, replicas)[:2] == pytest.approx((turn_s, waiting_s), rel=1e-6)
+    with pytest.raises(InputError, match="too few"):
+        turns_of("log", served, replicas[:1])
 
 
 def test_a_machine_that_goes_cold_is_predicted_so() -> None:

@@ -131,6 +131,16 @@ def test_batches_of_a_device_that_take_turns_run_one_after_another() -> None:
     assert run(plan, [0.0, 0.0, 1.5], 0, 0)[1] == [1.0, 1.0, 2.5]
 
 
+def test_changing_from_one_replica_to_another_takes_time() -> None:
+    turns = Interference((2,), np.ones(1), np.full((1, 1), 2.0), takes_turns=True, turn_s=0.5, turn_waiting_s=0.25)
+    plan = replace(SHARED, tables=(replace(ONE_SECOND, interference=turns),))
+    # Slot 0 first of all; slot 1 waits for it; slot 0 after slot 1's end; slot 0 again; slot 1 waits for it.
+    _, done = run(plan, [0.0, 0.25, 4.0, 9.0, 9.25], 0, 0, device=3)
+    assert done == [1.0, 2.25, 5.5, 10.0, 11.25]
+    _, alone = run(plan, [0.0, 0.25, 4.0], 0, device=3)
+    assert alone == [1.0, 2.0, 5.0]
+
+
 def test_an_idle_machine_has_gone_cold() -> None:
     plan = replace(PLAN, tables=(replace(ONE_SECOND, cold_s=0.5, cold_after_s=2.0),))
     _, done = run(plan, [1.0, 1.5, 7.0], 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from workloads.profiler.steady_core import SteadyCore
 from workloads.server import driver, model, team
 from workloads.server.__main__ import main
 from workloads.server.plan import ModelPlan
@@ -26,6 +27,7 @@ class FakeModel(model.ServedModel):
     def __init__(self, plan: ModelPlan, sizes: tuple[int, ...], folder: Path) -> None:
         self.plan, self.sizes, self.folder = plan, sizes, folder
         self.settings = SimpleNamespace(device_kind=plan.device)  # type: ignore[assignment]
+        self.core = SteadyCore(())
         self.latency_s = (plan.config or {}).get("latency_s", 1e-3)
 
     def profile(self, timing_s: float, replicas: tuple[int, ...] = (), interference_s: float = 1.0) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from workloads.profiler.machine import own_wait_s
 from workloads.profiler.quiet import QUIET_CORES, QuietWatch
 from workloads.profiler.runners import Runner
 from workloads.profiler.settings import ProfileSettings
+from workloads.profiler.steady_core import SteadyCore
 
 __all__ = ["Progress", "SizeTimings", "time_sizes"]
 
@@ -60,16 +63,26 @@ class _Timing:
 
 
 class SizeTimer:
-    """Times batches of one runner; on a CPU, watches for other work on the same cores."""
+    """Times batches of one runner; on a CPU, watches for other work on the same cores; else leaves a slow core.
+
+    ``core`` is that of a server that goes on serving; the timer's own otherwise.
+    """
 
     def __init__(
-        self, runner: Runner, pool: InputPool, settings: ProfileSettings, generator: np.random.Generator
+        self,
+        runner: Runner,
+        pool: InputPool,
+        settings: ProfileSettings,
+        generator: np.random.Generator,
+        core: SteadyCore | None = None,
     ) -> None:
         self.runner, self.pool, self.settings, self.generator = runner, pool, settings, generator
         self.watch = QuietWatch(settings.patience_s) if settings.device_kind == "cpu" else None
+        self.core = core or SteadyCore(() if settings.device_kind == "cpu" else os.sched_getaffinity(0))
 
     def time_once(self, size: int) -> _Timing:
         """Time one batch from inputs staged to outputs in host memory."""
+        self.core.check()
         self.runner.stage(self.pool.batch(size))
         wait_before_s = own_wait_s() if self.watch else 0.0
         cpu_before_s = time.process_time()
@@ -138,15 +151,29 @@ def time_sizes(
     settings: ProfileSettings,
     generator: np.random.Generator,
     progress: Progress,
+    core: SteadyCore | None = None,
 ) -> list[SizeTimings]:
     """Time every size, in an order shuffled over all sizes and runs.
 
-    On a CPU, a timing is set aside and repeated when this process's threads waited for a core more than 2 % of its
-    time and, if the settings allow waiting, when other processes used more than 0.15 cores in the second around it.
+    Beside a GPU the thread leaves a core that has company (`SteadyCore`), as a server's does. On a CPU, a timing is set
+    aside and repeated when this process's threads waited for a core more than 2 % of its time and, if the settings
+    allow waiting, when other processes used more than 0.15 cores in the second around it.
     Repeating stops after the planned time and the waiting allowed; where too few quiet timings remain, the least
     disturbed are kept.
     """
-    timer = SizeTimer(runner, pool, settings, generator)
+    timer = SizeTimer(runner, pool, settings, generator, core)
+    with timer.core if core is None else nullcontext():
+        timings, planned, splits = _timed(timer, sizes, settings, progress)
+    return [
+        _kept([timing for timing in timings if timing.size == size], planned[size], splits[size], settings)
+        for size in sizes
+    ]
+
+
+def _timed(
+    timer: SizeTimer, sizes: tuple[int, ...], settings: ProfileSettings, progress: Progress
+) -> tuple[list[_Timing], dict[int, int], dict[int, np.ndarray]]:
+    """All timings, how many of each size were planned, and the splits of each."""
     warm_s: dict[int, float] = {}
     for done, size in enumerate(sizes):
         progress("warming up", done, len(sizes))
@@ -160,10 +187,7 @@ def time_sizes(
         splits = _time_splits(timer, sizes, progress)
     finally:
         gc.enable()
-    return [
-        _kept([timing for timing in timings if timing.size == size], planned[size], splits[size], settings)
-        for size in sizes
-    ]
+    return timings, planned, splits
 
 
 def _planned_runs(warm_s: dict[int, float], settings: ProfileSettings) -> dict[int, int]:

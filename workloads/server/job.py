@@ -48,6 +48,8 @@ def run_job(
         record.found["cold_starts"] = team.load()
         record.found["assembly"] = team.facts("assembly")
         record.found["poll_s"] = team.facts("poll_s")
+        if job.shares_gpu:
+            record.found["beside"] = team.first("time_again", job.again_s)
         try:
             _measure(job, team, record, deadline_s, patterns, tell)
         finally:
@@ -143,12 +145,14 @@ def _outcome(log: RunLog, cut_short: int) -> str:
 def _replay(team: Team, arrival_s: np.ndarray, run: RunPlan, limit_s: float) -> tuple[RunLog, dict[str, Any]]:
     """One run, and what is said of it beside the log: the loop's own time, and the device before and after."""
     rules = tuple(BatchRule(*pair) for pair in zip(run.max_batch, run.max_wait_s))
-    team.facts("warm")
     before = team.facts("state")
+    team.facts("core")
+    team.facts("warm")
     began_s = time.perf_counter()
     log = team.serve(arrival_s, rules, run.router, limit_s)
     took_s = time.perf_counter() - began_s
     facts = {"took_s": round(took_s, 3), "requests": len(log.arrival_s), "before": before, "after": team.facts("state")}
+    facts["core"] = team.facts("core")
     facts["late_s"] = _spread(log.lateness_s(rules))
     batches = [each for stage in log.stages for each in stage.replicas]
     facts["staging_s"] = [_spread(each.staged_s - each.start_s) for each in batches]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 from workloads.models import model_module
 from workloads.models.base import with_overrides
 from workloads.profiler.settings import COMPILED_MODES, ProfileSettings
+from workloads.profiler.steady_core import SteadyCore
 from workloads.server.batching import Batches, BatchRule, Source, serve, without_collector
 from workloads.server.clock import WallClock
 from workloads.server.plan import ModelPlan
@@ -24,6 +26,9 @@ _WARM_S = 0.25
 _LEAD_S = 2e-3
 _POLLED_S = 0.02
 _ASSEMBLIES = 20
+_COLD_ASSEMBLIES = 10
+IDLE_S = 3e-3
+"""A batch begun so long after the one before finds a cold machine."""
 
 
 def _silent(phase: str, done: int, total: int) -> None:
@@ -55,6 +60,7 @@ class ServedModel:
         config = with_overrides(model_module(plan.model).default_config(), plan.config) if plan.config else None
         self.plan, self.sizes, self.folder = plan, sizes, folder
         self._contexts = ExitStack()
+        self.core = SteadyCore(os.sched_getaffinity(0) if plan.device == "cuda" else ())
         self.settings = ProfileSettings(
             model=plan.model if plan.model_folder is None else "",
             device_kind=plan.device,
@@ -106,7 +112,9 @@ class ServedModel:
         started = start(subject, self._pool, self.sizes, _silent)
         end_s = time.perf_counter()
         self.runner = started.runner
-        self._contexts.enter_context(self.runner.context())  # until the end, as a server does
+        # Until the end, as a server does. Only this thread stays on one core: the device's own have begun by now.
+        self._contexts.enter_context(self.core)
+        self._contexts.enter_context(self.runner.context())
         return {
             **started.load,
             "device_s": device_s,
@@ -127,6 +135,8 @@ class ServedModel:
             self.run()
 
     def stage(self, first_unit: int, units: int) -> None:
+        """Assemble a batch, and leave the core if it has company."""
+        self.core.check()
         first = first_unit % (self._pool.rows - units + 1)
         self.runner.stage(tuple(array[first : first + units] for array in self._pool.arrays))
 
@@ -146,26 +156,47 @@ class ServedModel:
             return serve(source, rule, self, clock, limit_s)
 
     def assembly(self) -> dict[str, Any]:
-        """What a profile leaves out: seconds to copy a batch's inputs to where transfer begins, by size."""
+        """What a profile leaves out: seconds to copy a batch's inputs to where transfer begins, by size.
+
+        And ``cold_s``: what a batch, its assembly included, takes longer after `IDLE_S` without one.
+        """
         from workloads.profiler.document import rounded
         from workloads.profiler.settings import QUANTILE_LEVELS
 
         generator = np.random.default_rng(2)
-        order = np.repeat(self.sizes, _ASSEMBLIES)
-        generator.shuffle(order)
-        took_s: dict[int, list[float]] = {size: [] for size in self.sizes}
-        for size in order.tolist():
-            first = int(generator.integers(0, 1 << 30))
-            begin_s = time.perf_counter()
-            self.stage(first, size)
-            took_s[size].append(time.perf_counter() - begin_s)
-            self.run()
+        warm = self._staged(generator, _ASSEMBLIES, 0.0)
+        cold = self._staged(generator, _COLD_ASSEMBLIES, IDLE_S)
+        longer_s = [np.median(cold[size].sum(axis=1)) - np.median(warm[size].sum(axis=1)) for size in self.sizes]
         return {
             "batch_sizes": list(self.sizes),
             "quantile_levels": list(QUANTILE_LEVELS),
-            "quantiles_s": [rounded(np.quantile(took_s[size], QUANTILE_LEVELS)) for size in self.sizes],
-            "mean_s": rounded([np.mean(took_s[size]) for size in self.sizes]),
+            "quantiles_s": [rounded(np.quantile(warm[size][:, 0], QUANTILE_LEVELS)) for size in self.sizes],
+            "mean_s": rounded([warm[size][:, 0].mean() for size in self.sizes]),
+            "idle_s": IDLE_S,
+            "cold_s": float(f"{max(float(np.mean(longer_s)), 0.0):.4g}"),
         }
+
+    def _staged(self, generator: np.random.Generator, times: int, idle_s: float) -> dict[int, np.ndarray]:
+        """``[batch, part]`` by size: seconds of assembly and of the rest, each batch so long after the one before.
+
+        Inputs come one after the other, as a server's requests do. A batch at which the thread moved to another core is
+        left out, for such a move is no part of assembly.
+        """
+        order = np.repeat(self.sizes, times)
+        generator.shuffle(order)
+        took_s: dict[int, list[tuple[float, float]]] = {size: [] for size in self.sizes}
+        first = 0
+        for size in order.tolist():
+            due_s, moves = time.perf_counter() + idle_s, self.core.moves
+            while (begin_s := time.perf_counter()) < due_s:
+                pass
+            self.stage(first, size)
+            staged_s = time.perf_counter()
+            self.run()
+            first += size
+            if self.core.moves == moves or not took_s[size]:
+                took_s[size].append((staged_s - begin_s, time.perf_counter() - staged_s))
+        return {size: np.array(rows) for size, rows in took_s.items()}
 
     def poll_s(self) -> float:
         """Seconds between two looks of the idle loop."""
@@ -180,7 +211,7 @@ class ServedModel:
         from workloads.profiler.timing import time_sizes
 
         settings = replace(self.settings, timing_s=timing_s, fewest_runs=20)
-        timings = time_sizes(self.runner, self._pool, sizes, settings, np.random.default_rng(1), _silent)
+        timings = time_sizes(self.runner, self._pool, sizes, settings, np.random.default_rng(1), _silent, self.core)
         return latency_part(timings, settings.device_kind)
 
     def _device(self) -> Any:

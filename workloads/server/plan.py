@@ -96,6 +96,11 @@ class JobPlan(_Strict):
         """Processes that hold a model."""
         return self.replicas * len(self.models)
 
+    @property
+    def shares_gpu(self) -> bool:
+        """Whether several replicas are processes on one GPU."""
+        return self.replicas > 1 and self.gpus == 1
+
     def sizes(self, stage: int) -> tuple[int, ...]:
         """Sizes that batches of a stage can have, in units."""
         units = self.models[stage].request_units

@@ -51,7 +51,10 @@ class Team(Protocol):
         """Replay arrivals; no batch begins ``limit_s`` after the start, and the log ends where answers are missing."""
 
     def facts(self, method: str, *arguments: Any) -> list[Any]:
-        """What every process's `Member` answers."""
+        """What every process's `Member` answers, all at once."""
+
+    def first(self, method: str, *arguments: Any) -> Any:
+        """What the first process's `Member` answers, while the others are idle."""
 
 
 def team_of(job: JobPlan, folder: Path, gpus: list[str], cores: list[int]) -> contextlib.AbstractContextManager[Team]:
@@ -93,6 +96,10 @@ class Member:
         sizes = self.model.sizes
         return self.model.time_again(tuple(sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})), timing_s)
 
+    def core(self) -> dict[str, float]:
+        """How the core did since this was last asked."""
+        return self.model.core.facts()
+
     def state(self) -> dict[str, Any] | None:
         from workloads.server.device_state import device_state
 
@@ -126,7 +133,10 @@ class _Alone:
         return [self.member.load()]
 
     def facts(self, method: str, *arguments: Any) -> list[Any]:
-        return [getattr(self.member, method)(*arguments)]
+        return [self.first(method, *arguments)]
+
+    def first(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.member, method)(*arguments)
 
     def serve(self, arrival_s: np.ndarray, rules: tuple[BatchRule, ...], router: str, limit_s: float) -> RunLog:
         batches = self.member.serve(arrival_s, np.arange(len(arrival_s)), rules[0], limit_s)
@@ -183,6 +193,9 @@ class _Together:
         for number in range(len(self.pipes)):
             self._order(number, method, *arguments)
         return [self._answer(number) for number in range(len(self.pipes))]
+
+    def first(self, method: str, *arguments: Any) -> Any:
+        return self._ask(0, method, *arguments)
 
     def serve(self, arrival_s: np.ndarray, rules: tuple[BatchRule, ...], router: str, limit_s: float) -> RunLog:
         for inbox in self.inboxes:
@@ -284,9 +297,12 @@ def _work(
         member = Member(job, stage, Path(folder), inbox, outbox)
         while (order := pipe.recv()) is not None:
             method, arguments = order
-            # A profile with replicas beside one another pins them to cores of their own.
-            os.sched_setaffinity(0, all_cores if method == "profile" and job.interference_s > 0 else cores)
-            if method == "serve":
+            answer: Any
+            if method == "profile" and job.interference_s > 0:
+                os.sched_setaffinity(0, all_cores)  # it pins replicas beside one another to cores of their own
+                answer = member.profile()
+                os.sched_setaffinity(0, cores)
+            elif method == "serve":
                 with without_collector():
                     pipe.send((False, None))
                     due_s, ids, rule, limit_s = arguments

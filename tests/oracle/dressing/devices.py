@@ -69,7 +69,8 @@ def dress_interference(making: Making) -> None:
         rows = tuple(
             tuple(1 + float(draw.rng.choice([0.0, 0.25, 0.5, 1.0])) + i / 2 for _ in sizes) for i in range(len(counts))
         )
-        measured = OracleInterference(counts, sizes, rows, takes_turns and draw.chance(0.8))
+        turns_s = [making.scale_s * (0.0 if draw.lattice else draw.integer(0, 2) / 8) for _ in range(2)]
+        measured = OracleInterference(counts, sizes, rows, takes_turns and draw.chance(0.8), *turns_s)
         goes_cold = not draw.lattice and draw.chance(0.5)
         return replace(
             variant,
