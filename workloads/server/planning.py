@@ -115,13 +115,14 @@ def h200_plan(gpus: int) -> ServerPlan:
     for (name, precision), each in served.items():
         model = each.plan("cuda", precision, "cuda_graph")
         jobs.append(JobPlan(name=f"{name}-{precision}-graph", models=(model,), gpus=1, runs=each.all_runs()))
-    shared = two_tower.plan("cuda", "fp32", "cuda_graph")
-    jobs.append(
-        JobPlan(
-            name="two_tower-fp32-graph-shared", models=(shared,), replicas=2, gpus=1, interference_s=4.0,
-            runs=two_tower.router_runs(),
-        )
-    )  # fmt: skip
+    for each in (two_tower, sasrec):
+        model = each.plan("cuda", "fp32", "cuda_graph")
+        jobs.append(
+            JobPlan(
+                name=f"{each.model}-fp32-graph-shared", models=(model,), replicas=2, gpus=1, interference_s=4.0,
+                runs=each.router_runs(),
+            )
+        )  # fmt: skip
     for name, precision in EAGER_ON_H200:
         each = served[name, precision]
         model = each.plan("cuda", precision, "eager")
