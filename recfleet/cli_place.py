@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["place"]
 
 _USUAL = "first_fit,best_fit,fgd_packed,first_fit_decreasing,columns"
+_TINY = 300
+"""Classes of instances times nodes up to which the textbook model takes a second or two at most."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,22 @@ class _Answer:
     def best(self) -> str:
         return min(self.plans, key=lambda name: self.plans[name].cost)
 
+    def is_open(self, gap: float) -> bool:
+        """Whether a placement may cost less than the best found, by more than a gap that is accepted."""
+        return self.bound < self.plans[self.best].cost * (1.0 - max(gap, 1e-9))
+
 
 def place(
     instances: Annotated[str, typer.Option(help="CSV or Parquet, a row an instance; data:NAME too.")],
     nodes: Annotated[str, typer.Option(help="CSV or Parquet, a row a node; data:NAME too.")],
-    policy: Annotated[str, typer.Option(help="Methods, by commas; 'all' for all but the textbook model.")] = _USUAL,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Methods, by commas; 'all' for all but the textbook model. By default "
+            f"{_USUAL.replace(',', ', ')}; mip too where the problem is tiny and these leave its optimum unproven.",
+            show_default=False,
+        ),
+    ] = None,
     at: Annotated[
         float | None, typer.Option(help="Only instances alive at this second (columns creation_s, deletion_s).")
     ] = None,
@@ -73,19 +86,23 @@ def place(
     for option, value in (("--seconds", seconds), ("--at", at)):
         if value is not None and not math.isfinite(value):
             raise InputError(option, f"{value:g} is not a finite number", "give seconds")
-    names = _names(policy)
+    names = _names(_USUAL if policy is None else policy)
     node_rows = read_nodes(resolve_path(nodes, Path()))
     instance_rows = read_instances(resolve_path(instances, Path()))
     if at is not None:
         instance_rows = _alive(instances, instance_rows, at)
     cluster = cluster_problem(node_rows, instance_rows)
     answer = _solve(cluster, names, seconds, gap)
+    if policy is None and answer.is_open(gap) and cluster.problem.classes * len(cluster.node) <= _TINY:
+        answer = _solve(cluster, ["mip"], seconds, gap, answer)
     if out is not None:
         _write(out, cluster, answer.plans[answer.best])
     if as_json:
         typer.echo(json.dumps(_document(cluster, answer), indent=2))
     else:
-        _print(cluster, answer)
+        _print(cluster, answer, _unproven(answer, seconds) if answer.is_open(gap) else "")
+        if out is not None:
+            typer.echo(f"placement: {out} (by {answer.best}, a row an instance)")
 
 
 def _names(policy: str) -> list[str]:
@@ -123,12 +140,15 @@ def _alive(path: str, rows: pd.DataFrame, at: float) -> pd.DataFrame:
     return rows[alive].reset_index(drop=True)
 
 
-def _solve(cluster: ClusterInput, names: list[str], seconds: float, gap: float) -> _Answer:
+def _solve(
+    cluster: ClusterInput, names: list[str], seconds: float, gap: float, known: _Answer | None = None
+) -> _Answer:
+    """Place by the methods named, beside what is known already."""
     from optimizer.placement.bounds import fluid_bound, sharpened_bound
     from optimizer.placement.columns import ColumnLimits
     from optimizer.placement.methods import place as place_by
 
-    plans, cpu_s = {}, {}
+    plans, cpu_s = (dict(known.plans), dict(known.cpu_s)) if known else ({}, {})
     limits = ColumnLimits(gap=gap, cpu_s=seconds)
     for name in names:
         began_s = time.process_time()
@@ -141,7 +161,10 @@ def _solve(cluster: ClusterInput, names: list[str], seconds: float, gap: float) 
             seconds=seconds,
         )
         cpu_s[name] = time.process_time() - began_s
-    return _Answer(plans, cpu_s, fluid_bound(cluster.problem), sharpened_bound(cluster.problem))
+    bounds = (known.fluid, known.sharpened) if known else (
+        fluid_bound(cluster.problem), sharpened_bound(cluster.problem)
+    )  # fmt: skip
+    return _Answer(plans, cpu_s, *bounds)
 
 
 def _why(cluster: ClusterInput, plan: PlacementPlan) -> dict[str, int]:
@@ -180,7 +203,7 @@ def _document(cluster: ClusterInput, answer: _Answer) -> dict[str, Any]:
     }
 
 
-def _print(cluster: ClusterInput, answer: _Answer) -> None:
+def _print(cluster: ClusterInput, answer: _Answer, doubt: str) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -204,6 +227,8 @@ def _print(cluster: ClusterInput, answer: _Answer) -> None:
         f"No placement costs less than {answer.bound:,.6g} (linear programme {answer.fluid:,.6g}, with whole replicas "
         f"{answer.sharpened:,.6g})."
     )
+    if doubt:
+        say(doubt)
     by_type = Table(Column(f"node type ({answer.best})", no_wrap=True), box=None, pad_edge=False, header_style="bold")
     by_type.add_column("used", justify="right")
     by_type.add_column("there", justify="right")
@@ -215,18 +240,26 @@ def _print(cluster: ClusterInput, answer: _Answer) -> None:
         say(f"{count:,} instances not placed: {reason}")
 
 
+def _unproven(answer: _Answer, seconds: float) -> str:
+    """That a cheaper placement may exist, and what would tell."""
+    methods = {"columns": "--policy columns", "mip": "--policy mip, for small problems,"}
+    untried = next((hint for name, hint in methods.items() if name not in answer.plans), f"--seconds above {seconds:g}")
+    return f"Not proven to be the cheapest: {untried} may prove it or find a cheaper one."
+
+
 def _write(out: Path, cluster: ClusterInput, plan: PlacementPlan) -> None:
     from workloads.atomic_files import replace_file
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["instance_sn", "app", "node", "gpus"])
+            writer.writerow(["instance_sn", "app_name", "role", "node", "gpus"])
             for replica in cluster.arrival:
                 seat = plan.seats[replica]
                 gpus = " ".join(map(str, seat.gpus)) if seat else ""
                 node = cluster.node[seat.node] if seat else ""
-                writer.writerow([cluster.instance[replica], cluster.app[replica], node, gpus])
+                app = cluster.app_name[replica], cluster.role[replica]
+                writer.writerow([cluster.instance[replica], *app, node, gpus])
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

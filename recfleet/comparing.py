@@ -136,13 +136,14 @@ def _validate(specs: Sequence[PolicySpec], base: Path | None) -> None:
 
 
 def announce_compilation(scenario: Scenario, listener: Listener) -> None:
-    """Say so where the event loop that a scenario runs on must be compiled first."""
+    """Say so where the event loop that a scenario runs on must be compiled first, or runs as plain Python."""
     from simulator.fleet_plan import fleet_plan, number
     from simulator.journey_arrays import path_of
-    from simulator.kernel.compiled import LOOPS, is_cached
+    from simulator.kernel.compiled import is_cached, is_compiled
 
-    plan = fleet_plan(scenario, number(scenario), scenario.seed)
-    if not is_cached(LOOPS[path_of(plan)]):
+    if not is_compiled():
+        listener.note("simulating without compiled code, as NUMBA_DISABLE_JIT says (hundreds of times slower)")
+    elif not is_cached(path_of(fleet_plan(scenario, number(scenario), scenario.seed))):
         listener.note("compiling the request path, once per installation (tens of seconds)")
 
 

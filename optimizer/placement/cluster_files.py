@@ -41,8 +41,8 @@ class ClusterInput:
 
     Attributes
     ----------
-    instance, app
-        ``[replica]`` name of the instance and of its application (with its role).
+    instance, app_name, role
+        ``[replica]`` name of the instance, of its application, and of its role (empty without one).
     node
         ``[node]`` name.
     type_names
@@ -55,12 +55,18 @@ class ClusterInput:
 
     problem: PlacementProblem
     instance: tuple[str, ...]
-    app: tuple[str, ...]
+    app_name: tuple[str, ...]
+    role: tuple[str, ...]
     node: tuple[str, ...]
     type_names: tuple[str, ...]
     arrival: np.ndarray
     listed: np.ndarray
     notes: tuple[str, ...]
+
+    @property
+    def app(self) -> tuple[str, ...]:
+        """``[replica]`` application with its role, by which limits hold."""
+        return tuple(f"{name} {role}".rstrip() for name, role in zip(self.app_name, self.role))
 
 
 def read_nodes(path: Path) -> pd.DataFrame:
@@ -149,15 +155,14 @@ def cluster_problem(nodes: pd.DataFrame, instances: pd.DataFrame) -> ClusterInpu
     )
     label = np.array([model[row_of_node[n]] for n in np.cumsum(problem.node_count) - problem.node_count])
     names = tuple(_type_name(problem, t, str(model_names[label[t]])) for t in range(len(problem.node_count)))
-    app = [f"{a} {r}".rstrip() for a, r in zip(instances["app_name"], instances["role"])] if "role" in instances else [
-        str(a) for a in instances["app_name"]
-    ]  # fmt: skip
+    roles = instances["role"] if "role" in instances else instances["instance_sn"].map(lambda _: "")
     if "price" not in nodes:
         notes.append("nodes tell no price: nodes are counted")
     return ClusterInput(
         problem,
         tuple(str(instances["instance_sn"].iloc[row]) for row in row_of_replica),
-        tuple(app[row] for row in row_of_replica),
+        tuple(str(instances["app_name"].iloc[row]) for row in row_of_replica),
+        tuple(str(roles.iloc[row]) for row in row_of_replica),
         tuple(str(nodes["node"].iloc[row]) for row in row_of_node),
         names,
         np.argsort(row_of_replica, kind="stable"),

@@ -10,16 +10,17 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config as _config
 
-__all__ = ["LOOPS", "cache_folder", "compiled", "inlined", "is_cached"]
+__all__ = ["LOOPS", "cache_folder", "compiled", "inlined", "is_cached", "is_compiled"]
 
-LOOPS = {"plain": "advance", "lean": "advance_lean", "whole": "advance_whole"}
-"""The event loop of each path."""
+LOOPS = {"plain": ("loop", "advance"), "lean": ("whole_loop", "advance_lean"), "whole": ("whole_loop", "advance_whole")}
+"""Module and name of the event loop of each path."""
 
 
 def _sources_hash() -> str:
@@ -39,9 +40,24 @@ def cache_folder() -> Path:
     return Path(base) / f"kernels-{_sources_hash()}"
 
 
-def is_cached(loop: str) -> bool:
-    """True where an event loop of `LOOPS` need not be compiled again, or runs uncompiled."""
-    return bool(vars(_config)["DISABLE_JIT"]) or any(cache_folder().glob(f"**/*.{loop}-*.nbc"))
+def is_compiled() -> bool:
+    """False where ``NUMBA_DISABLE_JIT`` has kernels run as plain Python."""
+    return not vars(_config)["DISABLE_JIT"]
+
+
+def is_cached(path: str) -> bool:
+    """True where the event loop of a path of `LOOPS` need not be compiled again, or runs uncompiled.
+
+    numba keeps code apart by where the sources lie (several installations may share the folder), and throws away what
+    is older than its source.
+    """
+    if not is_compiled():
+        return True
+    module, name = LOOPS[path]
+    loop: Any = getattr(import_module(f"simulator.kernel.{module}"), name)
+    changed_s = (Path(__file__).parent / f"{module}.py").stat().st_mtime
+    indices = Path(loop.stats.cache_path).glob(f"{module}.{name}-*.nbi")
+    return any(index.stat().st_mtime >= changed_s for index in indices)
 
 
 vars(_config)["CACHE_DIR"] = str(cache_folder())
