@@ -1,7 +1,7 @@
 """The command ``recfleet``: what it offers, and how it ends when something is wrong.
 
 Exit codes: 0 done; 1 a result that says no (an invariant failed, an infeasible problem) or a defect of
-recfleet; 2 the input cannot be used, told in one line; 130 interrupted.
+recfleet; 2 the input cannot be used, told in a line (a scenario's fields in a line each); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command and return its exit code; problems are told on standard error, in one line."""
+    """Run the command and return its exit code; problems are told on standard error, in a line each."""
     arguments = list(arguments)
     debug = "--debug" in arguments or os.environ.get("RECFLEET_DEBUG", "") not in ("", "0")
     arguments = [a for a in arguments if a != "--debug"] or ["--help"]
@@ -91,8 +91,20 @@ def _say(text: str, code: int) -> int:
 def _usage(error: Any, arguments: Sequence[str]) -> str:
     """A wrong option or argument in one line, with where to look."""
     command = arguments[0] if arguments and arguments[0] in _PARTS else ""
-    text = " ".join(error.format_message().split()).rstrip(".")
+    text = _in_our_words(error).strip().rstrip(".")
     return f"{text}; see recfleet {command}{' ' if command else ''}--help"
+
+
+def _in_our_words(error: Any) -> str:
+    """What Typer says; where it has a value checked by pydantic, it says what that says."""
+    from pydantic import ValidationError
+
+    from workloads.field_words import problem
+
+    text = str(error.format_message())
+    if isinstance(error.__cause__, ValidationError):
+        text = text.replace(error.message, problem(error.__cause__.errors(include_url=False)[0]))
+    return " ".join(text.split())
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:

@@ -27,5 +27,6 @@ def schema(kind: Annotated[SchemaKind, typer.Argument(help="Which file format.")
         return
     from simulator.scenario_file import ScenarioFile
 
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **ScenarioFile.model_json_schema()}
+    schema = ScenarioFile.model_json_schema()
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "recfleet scenario"}
     typer.echo(json.dumps(document, indent=2))

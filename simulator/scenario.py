@@ -15,10 +15,11 @@ from simulator.life.plan import Life
 from simulator.life.resolve import at_spot_prices, resolve_life
 from simulator.monitoring.known_series import refuse_unknown_alerts
 from simulator.scenario_cluster import resolve_cluster
+from simulator.scenario_errors import explain
 from simulator.scenario_file import ScenarioFile
 from simulator.scenario_provenance import assumptions_of, sources_of
 from simulator.scenario_reach import refuse_dead_ends
-from simulator.scenario_reading import Place, Reading, explain, placed
+from simulator.scenario_reading import Place, Reading, placed
 from simulator.scenario_services import resolve_services
 from simulator.service import Service, Stage, Variant
 from simulator.strict_yaml import read_yaml
@@ -120,7 +121,8 @@ def load_scenario(path: str | Path) -> Scenario:
     Raises
     ------
     InputError
-        At the first thing that is wrong, with file, line, field, value and fix.
+        With file, line, field, value and fix: of all fields that are missing, unknown or wrong by themselves, else of
+        the first thing that does not fit together.
     """
     path = Path(path)
     document = read_yaml(path)

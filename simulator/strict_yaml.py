@@ -42,14 +42,22 @@ class Document:
 
     def where(self, location: Path_) -> str:
         """``file:line a.b[0].c``; of a location that does not exist, the nearest parent that does."""
-        known: Path_ = ()
-        for part in location:
-            if (*known, part) in self.lines:
-                known = (*known, part)
+        known = self._nearest(location)
         text = ""
         for part in known:
             text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
         return f"{self.path}:{self.lines.get(known, 1)}" + (f" {text}" if text else "")
+
+    def line(self, location: Path_) -> int:
+        """Line of a location, or of the nearest parent that exists."""
+        return self.lines.get(self._nearest(location), 1)
+
+    def _nearest(self, location: Path_) -> Path_:
+        known: Path_ = ()
+        for part in location:
+            if (*known, part) in self.lines:
+                known = (*known, part)
+        return known
 
 
 def read_yaml(path: Path) -> Document:

@@ -1,8 +1,13 @@
-"""The one error that a user's input can cause, and how it reads."""
+"""The errors that a user's input can cause, and how they read."""
 
 from __future__ import annotations
 
-__all__ = ["InputError", "MissingDependencyError", "RecfleetError"]
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["InputError", "ManyProblemsError", "MissingDependencyError", "RecfleetError"]
+
+_MOST_TOLD = 10
 
 
 class RecfleetError(Exception):
@@ -31,8 +36,33 @@ class InputError(RecfleetError):
         self.where, self.problem, self.fix = where, problem, fix
         super().__init__(f"{where}: {problem}; {fix}")
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.where, self.problem, self.fix))
+
+
+class ManyProblemsError(InputError):
+    """Several things in one file cannot be used; told one a line, the first ten of them.
+
+    Its ``where``, ``problem`` and ``fix`` are those of the first.
+
+    Examples
+    --------
+    >>> print(ManyProblemsError("a.yaml", [InputError(f"a.yaml:{n} seed", "-1 is below 0", "give 0") for n in (1, 2)]))
+    a.yaml has 2 problems:
+      a.yaml:1 seed: -1 is below 0; give 0
+      a.yaml:2 seed: -1 is below 0; give 0
+    """
+
+    def __init__(self, file: str, errors: Sequence[InputError]) -> None:
+        self.file, self.errors = file, tuple(errors)
+        first = self.errors[0]
+        super().__init__(first.where, first.problem, first.fix)
+        more = len(self.errors) - _MOST_TOLD
+        lines = [f"{file} has {len(self.errors)} problems:", *(f"  {error}" for error in self.errors[:_MOST_TOLD])]
+        self.args = ("\n".join([*lines, *([f"  and {more} more"] if more > 0 else [])]),)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.file, self.errors))
 
 
 class MissingDependencyError(RecfleetError):

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from workloads.errors import InputError
+from workloads.field_words import problem
 
 __all__ = ["read_document"]
 
@@ -30,6 +31,6 @@ def read_document(path: Path, model: type[Model], *, absent: str, invalid: str, 
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path} {place}".rstrip(), first["msg"], invalid) from None
+        raise InputError(f"{path} {place}".rstrip(), problem(first), invalid) from None
     except ValueError as error:
         raise InputError(str(path), f"is not JSON ({error})", no_json) from None

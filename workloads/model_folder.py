@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workloads import field_words
 from workloads.atomic_files import file_sha256, replace_file, write_json_file
 from workloads.errors import InputError, MissingDependencyError
 
@@ -209,7 +210,8 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path} {field}", first["msg"].lower(), "train or compress the model again") from None
+        problem = first["msg"].lower() if first["type"] == "json_invalid" else field_words.problem(first)
+        raise InputError(f"{path} {field}", problem, "train or compress the model again") from None
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:

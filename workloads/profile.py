@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from workloads import field_words
 from workloads.atomic_files import replace_file
 from workloads.errors import InputError
 
@@ -288,13 +289,9 @@ def _field_and_problem(error: Any) -> tuple[str, str]:
         inner, message = message.split(": ", 1)
         place = f"{place}.{inner}" if place else inner
         return place, message
-    if error["type"] == "missing":
-        return place, "is missing"
     if error["type"] == "extra_forbidden":
         return place, "is no field of a profile"
-    shown = repr(error["input"])
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return place, f"{shown} is not allowed: {message[:1].lower()}{message[1:]}"
+    return place, field_words.problem(error)
 
 
 def _fix_for(kind: str) -> str:

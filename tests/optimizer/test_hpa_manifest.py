@@ -171,7 +171,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.sampled_from(places(yaml.safe_load(FULL))), st.sampled_from(VALUES), st.booleans())
-def test_with_any_value_replaced_it_is_read_or_refused_in_one_line(
+def test_with_any_value_replaced_it_is_read_or_refused_in_a_line_each(
     tmp_path: Path, place: tuple[Any, ...], value: Any, is_dropped: bool
 ) -> None:
     document = yaml.safe_load(FULL)
@@ -187,8 +187,7 @@ def test_with_any_value_replaced_it_is_read_or_refused_in_one_line(
         spec = read(tmp_path, yaml.safe_dump(document))
     except InputError as error:
         told = str(error)
-    assert told.startswith(str(tmp_path / "hpa.yaml"))
-    assert "\n" not in told
+    assert all(line.strip().startswith(str(tmp_path / "hpa.yaml")) for line in told.splitlines())
     if spec is not None:
         assert 0 <= spec.bounds.least <= spec.bounds.most
         assert spec.metrics

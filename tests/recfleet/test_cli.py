@@ -93,6 +93,20 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], tmp_path: P
     assert captured.out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["compare", "a.yaml", "--seeds", "many"], "'--seeds': got 'many': not a whole number; see recfleet compare"),
+        (["compare", "a.yaml", "--seeds", "0"], "'--seeds': got '0': below 1; see"),
+        (["schema", "nonsense"], "'kind': 'nonsense' is not one of 'scenario', 'profile'; see"),
+    ],
+)
+def test_options_are_refused_in_our_words(arguments: list[str], told: str, capsys: Any) -> None:
+    """pydantic, which checks Typer's options, has words of its own."""
+    assert cli.run(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_bad_input_in_a_process_of_its_own() -> None:
     done = fresh("compare", "absent.yaml")
     assert done.returncode == 2

@@ -75,7 +75,7 @@ BAD = {
     "floor that is no number": accuracy("{metric: auc, floor: high}", "accuracy:", "'high'", "number"),
     "accuracy without a metric": accuracy("{floor: 0.7}", "accuracy:", "'metric' is missing"),
     "negative price on accuracy": accuracy(
-        "{metric: auc, usd_per_point_per_million: -1}", "accuracy:", "-1", "greater than or equal to 0"
+        "{metric: auc, usd_per_point_per_million: -1}", "accuracy:", "-1", "below 0"
     ),
     "floor that only slow variants reach": replace(
         accuracy("{metric: auc, floor: 0.75}", "", "ads/rank: no variant with auc from 0.75", "lower the floor"),
@@ -104,21 +104,19 @@ BAD = {
     ),
     "key twice": change("count: 6", "count: 6\n      count: 7", "'count' appears twice", line="count: 7"),
     # values
-    "negative count": change("count: 6", "count: -6", "-6", "greater than or equal to 1"),
-    "negative capacity": change("memory_gib: 16", "memory_gib: -16", "-16", "greater than 0"),
-    "negative bandwidth": change("network_gbit_per_s: 1", "network_gbit_per_s: -1", "-1", "greater than 0"),
-    "zero price": change("price_usd_per_hour: 0.4", "price_usd_per_hour: 0", "0", "greater than 0"),
-    "negative wait": change(
-        "max_wait_ms: 5", "max_wait_ms: -5", "-5", "greater than or equal to 0", line="retrieve.json"
-    ),
+    "negative count": change("count: 6", "count: -6", "-6", "below 1", "give 1 or more"),
+    "negative capacity": change("memory_gib: 16", "memory_gib: -16", "-16", "not above 0"),
+    "negative bandwidth": change("network_gbit_per_s: 1", "network_gbit_per_s: -1", "-1", "not above 0"),
+    "zero price": change("price_usd_per_hour: 0.4", "price_usd_per_hour: 0", "0", "not above 0"),
+    "negative wait": change("max_wait_ms: 5", "max_wait_ms: -5", "-5", "below 0", line="retrieve.json"),
     "word for a number": change("slo_ms: 600", "slo_ms: fast", "'fast'", "number"),
-    "boolean for a number": change("seed: 3", "seed: true", "True", "integer"),
-    "quoted number": change("count: 6", 'count: "6"', "'6'", "integer"),
-    "fraction for a count": change("count: 6", "count: 6.5", "6.5", "integer"),
-    "number for a name": change("name: mini", "name: 12", "12", "string"),
+    "boolean for a number": change("seed: 3", "seed: true", "True", "not a whole number"),
+    "quoted number": change("count: 6", 'count: "6"', "'6'", "not a whole number", "without quotes"),
+    "fraction for a count": change("count: 6", "count: 6.5", "6.5", "not a whole number"),
+    "number for a name": change("name: mini", "name: 12", "12", "not text", "in quotes"),
     "unknown router": change("router: round_robin", "router: random", "'random'", "round_robin"),
-    "quantile of 1": change("slo_quantile: 0.95", "slo_quantile: 1.0", "1.0", "less than 1"),
-    "too many candidates": change("candidates: 40", "candidates: 4000000000", "4000000000", "less than or equal"),
+    "quantile of 1": change("slo_quantile: 0.95", "slo_quantile: 1.0", "1.0", "not below 1"),
+    "too many candidates": change("candidates: 40", "candidates: 4000000000", "4000000000", "above 1000000000"),
     "endless queue": change("queue_limit: 12", "queue_limit: 12000000000", "12000000000", line="rank.json, max_batch"),
     "huge seed": change("seed: 3", "seed: 99999999999999999999", "99999999999999999999"),
     "no node types": change(
@@ -267,7 +265,7 @@ BAD = {
     "link without bandwidth": rich(
         "bandwidth_gbit_per_s: 4\n      delay", "delay", "'bandwidth_gbit_per_s' is missing", line="- between"
     ),
-    "link that gains": rich("ratio: 0.5", "ratio: 1.5", "1.5", "less than or equal to 1", line="compression: {ratio"),
+    "link that gains": rich("ratio: 0.5", "ratio: 1.5", "1.5", "above 1", line="compression: {ratio"),
     "misspelt compression": rich(
         "decompress_gbyte_per_s",
         "decompress_gb_per_s",
@@ -358,11 +356,11 @@ BAD = {
         "knows no sites",
         line="router: function",
     ),
-    "too many retries": rich("retries: 2", "retries: 32", "32", "less than or equal to 31"),
+    "too many retries": rich("retries: 2", "retries: 32", "32", "above 31"),
     "retry delay without retries": rich(
         "        retries: 2\n", "", "retry_delay_ms without retries", line="- name: rank\n        candidates: 40"
     ),
-    "hedge at once": rich("hedge_after_ms: 150", "hedge_after_ms: 0", "0", "greater than 0"),
+    "hedge at once": rich("hedge_after_ms: 150", "hedge_after_ms: 0", "0", "not above 0"),
     "share of no deadline": rich(
         "    deadline_ms: 900\n", "", "stage rank has a deadline_share", "deadline_ms", line="- name: feed\n    slo"
     ),
@@ -431,7 +429,7 @@ BAD = {
         "queue_limit: 12,",
         "queue_limit: 12, gpu_share: 2,",
         "2",
-        "less than or equal to 1",
+        "above 1",
         line="profile: rank.json, max",
     ),
     "rows in no tier": change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -90,6 +91,48 @@ def test_as_a_process(tmp_path: Path, name: str) -> None:
     assert done.stderr.count("\n") == 1, done.stderr
     check_message(done.stderr.strip(), path, BAD[name])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_all_fields_that_are_wrong_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By line; a misspelt key is not told as missing too, and a field of two kinds is told once."""
+    changes = {
+        "seed: 3": "seed: soon",
+        "{min: 1, max: 60}": "{min: 1, mxa: 60}",
+        "bytes_in: 2000": "bytes_in: much",
+        "count: 6": "cuont: 6",
+        "boot_s: 30": "boot_s: -1",
+        "    slo_ms: 600\n": "",
+        "router: round_robin": "router: roundrobin",
+    }
+    path = write_mini(tmp_path, changes=changes)
+    assert run(["compare", str(path), "--out", str(tmp_path / "out")]) == 2
+    first, *told = capsys.readouterr().err.splitlines()
+    assert first == f"recfleet: error: {path} has 7 problems:"
+    routers = (
+        "least_outstanding', 'round_robin', 'weighted', 'power_of_two', 'consistent_hash', 'locality' or 'function'"
+    )
+    assert [line.removeprefix(f"  {path}:") for line in told] == [
+        "2 seed: got 'soon': not a whole number; give one",
+        "10 trace.streams[0].items.mxa: unknown key 'mxa'; did you mean 'max'?",
+        "14 trace.streams[1].bytes_in: got 'much': not a whole number; give one",
+        "20 cluster.node_types[0].cuont: unknown key 'cuont'; did you mean 'count'?",
+        "37 cluster.node_types[1].boot_s: got -1: below 0; give 0 or more",
+        "40 services[0]: 'slo_ms' is missing; add slo_ms: to this section, a number above 0",
+        f"51 services[0].stages[1].router: got 'roundrobin': not one of '{routers}; did you mean 'round_robin'?",
+    ]
+
+
+def test_of_very_many_wrong_fields_ten_are_told(tmp_path: Path) -> None:
+    path = write_mini(tmp_path)
+    path.write_text(path.read_text() + "".join(f"key{i}: 1\n" for i in range(13)))
+    with pytest.raises(InputError) as error:
+        load_scenario(path)
+    told = str(error.value).splitlines()
+    assert told[0] == f"{path} has 13 problems:"
+    assert len(told) == 12
+    assert "unknown key 'key9'" in told[10]
+    assert told[11] == "  and 3 more"
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 # --- traces, row by row -------------------------------------------------------------------------------

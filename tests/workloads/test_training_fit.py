@@ -384,7 +384,7 @@ def _damaged(folder: Path, how: str) -> None:
         ("no weights", "has a card but no model.safetensors"),
         ("other weights", "is not the file that model.json was written for"),
         ("no json", "invalid json"),
-        ("more fields", "date: field required"),
+        ("more fields", "date: is missing"),
         ("other sizes", "does not hold the weights that model.json describes"),
         ("unknown size", "has fields"),
         ("unknown model", "did you mean biased_mf"),

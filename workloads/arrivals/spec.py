@@ -50,7 +50,7 @@ def as_range(value: int | RangeSpec) -> IntRange:
 
 
 class PopularitySpec(_Strict):
-    """A bounded Zipf law over `count` users or items; see `workloads.popularity.ZipfPopularity`."""
+    """A bounded Zipf law over `count` users or items (docs/trace-format.md)."""
 
     count: Annotated[int, Field(ge=1, le=2**31)]
     zipf_s: Annotated[float, Field(ge=0, le=20)]
@@ -115,7 +115,7 @@ class FlashCrowdSpec(_Strict):
 
 
 class BurstsSpec(_Strict):
-    """A random environment of two states; see `workloads.arrivals.Bursts`."""
+    """A random environment of two states, quiet and bursts (docs/trace-format.md)."""
 
     factor: Annotated[float, Field(gt=1)]
     share: Annotated[float, Field(gt=0, lt=1)]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from workloads import field_words
 from workloads.arrivals.spec import ArrivalsSpec, PopularitySpec, RangeSpec, Weekday
 from workloads.errors import InputError
 from workloads.trace.types import Trace
@@ -52,7 +53,7 @@ class StreamSpec(RequestColumns):
 
 
 class CountsSpec(RequestColumns):
-    """Logged counts per bin of time, replayed; see `workloads.importers.counts.read_counts`.
+    """Logged counts per bin of time, replayed (docs/trace-format.md).
 
     ``mode: exact`` gives each bin its logged number of requests; ``poisson`` takes the counts for rates, so
     that seeds differ in number too. `mix` divides the requests among services, each request independently.
@@ -190,13 +191,11 @@ def parse_trace_spec(
         # A misspelt key also makes the right one missing: name the misspelling.
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
+        problem = field_words.problem(first)
         if first["type"] == "extra_forbidden":
             problem = f"{first['loc'][-1]!r} is not a known field"
         elif first["type"] == "missing":
             problem = f"{first['loc'][-1]!r} is missing"
-        elif not isinstance(first["input"], dict | list):
-            problem = f"{first['input']!r}: {problem}"
         fix = "see docs/trace-format.md for the fields and their units"
         spot = f"{where} trace{place}" if locate is None else locate(first["loc"])
         raise InputError(spot, problem, fix) from None

@@ -24,12 +24,12 @@ def read_hpa(path: Path) -> HpaSpec:
     Raises
     ------
     InputError
-        At the first thing that is wrong, with file, line, field, value and fix.
+        What is wrong, with file, line, field, value and fix.
     """
     from pydantic import ValidationError
 
     from optimizer.autoscalers.hpa.manifest_file import HpaFile
-    from simulator.scenario_reading import explain
+    from simulator.scenario_errors import explain
     from simulator.strict_yaml import read_yaml
 
     document = read_yaml(path)
