@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.fidelity.comparison import Spread
-from simulator.fidelity.drift import drift_of_others, offsets
+from simulator.fidelity.drift import drift_of_others, drift_so_far, offsets
 from simulator.fidelity.server_logs import (
     JobLog,
     JobRun,
@@ -30,40 +30,50 @@ from simulator.fidelity.summary import METRICS
 from tests.benchmarks.fidelity_docs import job_table
 
 SEED, POINTS = 5, 5
+VARIANTS = ("profile", "assembly", "calibrated", "recalibrated")
 Drifts = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 def rows_of(log: JobLog, replicates: int, drifts: Drifts) -> Iterator[dict[str, Any]]:
     """One row a run of a job; a variant that was not to be had is not in it. ``drifts[variant][job]`` are offsets."""
-    spreads = {
-        name: Spread(drift_of_others(of_jobs, log.job.name), replicates, POINTS, SEED)
-        for name, of_jobs in drifts.items()
-    }
+    others = {name: drift_of_others(drifts.get(name, {}), log.job.name) for name in VARIANTS}
+    own = offsets(log)["recalibrated"] if "recalibrated" in _kinds(log) else []
+    held_out = 0
     for run, mends in _variants(log):
+        drift = others | {"recalibrated": drift_so_far(others["recalibrated"], own[:held_out])}
+        held_out += run.plan.held_out
         found = {
-            name: compare_run(log, run, spreads[name], assembly=name != "profile", mend=mend)
+            name: compare_run(
+                log, run, Spread(drift[name], replicates, POINTS, SEED), assembly=name != "profile", mend=mend
+            )
             for name, mend in mends.items()
         }
         yield _about(log, run) | {
             "measured": dict(zip(METRICS, _rounded(found["assembly"].measured))),
             "error": {name: dict(zip(METRICS, _rounded(one.error))) for name, one in found.items()},
             "covered": {name: dict(zip(METRICS, one.covered.tolist())) for name, one in found.items()},
-            "drift": {name: float(f"{spreads[name].drift:.3g}") for name in found},
+            "drift": {name: float(f"{drift[name]:.3g}") for name in found},
         }
+
+
+def _kinds(log: JobLog) -> tuple[str, ...]:
+    """Variants of the prediction that a job can have."""
+    if not can_be_calibrated(log):
+        return VARIANTS[:2]
+    return VARIANTS[:3] if log.job.shares_gpu else VARIANTS
 
 
 def _variants(log: JobLog) -> Iterator[tuple[JobRun, dict[str, Callable[[ServedStage], ServedStage]]]]:
     """Each run of a job, and by variant of the prediction what is done to the stage."""
     plain: dict[str, Callable[[ServedStage], ServedStage]] = {"profile": lambda s: s, "assembly": lambda s: s}
-    if not can_be_calibrated(log):
-        yield from ((run, plain) for run in log.runs)
-        return
-    fitted = calibrate_job(log)
-    if log.job.shares_gpu:
-        yield from ((run, plain | {"calibrated": fitted.mended}) for run in log.runs)
-        return
-    for run, latest in calibrations_in_turn(log, fitted):
-        yield run, plain | {"calibrated": fitted.mended, "recalibrated": latest.mended}
+    kinds = _kinds(log)
+    if kinds == VARIANTS:
+        fitted = calibrate_job(log)
+        for run, latest in calibrations_in_turn(log, fitted):
+            yield run, plain | {"calibrated": fitted.mended, "recalibrated": latest.mended}
+    else:
+        calibrated = {"calibrated": calibrate_job(log).mended} if "calibrated" in kinds else {}
+        yield from ((run, plain | calibrated) for run in log.runs)
 
 
 def can_be_calibrated(log: JobLog) -> bool:
@@ -72,7 +82,10 @@ def can_be_calibrated(log: JobLog) -> bool:
 
 
 def drifts_of(logs: Sequence[JobLog]) -> dict[bool, Drifts]:
-    """Offsets ``[is eager][variant][job]``: launching kernels one by one is less steady than replaying graphs."""
+    """Offsets ``[is eager][variant][job]``: launching kernels one by one is less steady than replaying graphs.
+
+    Where no other job ran eagerly, one that does must do with those that have graphs.
+    """
     found: dict[bool, dict[str, dict[str, Sequence[float]]]] = {False: {}, True: {}}
     for log in (each for each in logs if can_be_calibrated(each) and each.job.processes == 1):
         for variant, values in offsets(log).items():
@@ -132,7 +145,7 @@ def main() -> None:
     drifts = drifts_of(_logs(options.drift_from) if options.drift_from else logs)
     for log in logs:
         if log.job.name not in {row["job"] for row in rows}:
-            rows += rows_of(log, options.replicates, drifts[is_eager(log)])
+            rows += rows_of(log, options.replicates, drifts[is_eager(log)] or drifts[False])
             write_rows(options.json, machine_of(log), rows)
     print(job_table(rows))
 

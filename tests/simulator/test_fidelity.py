@@ -127,6 +127,9 @@ def test_assembly_lengthens_every_batch() -> None:
     longer = with_assembly(stage, {"batch_sizes": [1, 8], "mean_s": [1e-4, 8e-4]})
     added_s = longer.table.latency_s - stage.table.latency_s
     np.testing.assert_allclose(added_s, np.repeat(np.arange(1, 9)[:, None] * 1e-4, 6, axis=1))
+    assert longer.table.cold_s == 0.0
+    cold = with_assembly(stage, {"batch_sizes": [1, 8], "mean_s": [1e-4, 8e-4], "cold_s": 2e-5})
+    assert cold.table.cold_s == 2e-5
 
 
 def test_drift_is_the_profiles_own_or_the_least_assumed() -> None:

@@ -12,7 +12,7 @@ import pytest
 from simulator.fidelity.calibration import Calibration, ServedBatches, batches_of, factor_of, fit
 from simulator.fidelity.calibration_file import read_calibration, write_calibration
 from simulator.fidelity.comparison import LEAST_DRIFT, Spread, compare
-from simulator.fidelity.drift import drift_of_others, offsets
+from simulator.fidelity.drift import drift_of_others, drift_so_far, offsets
 from simulator.fidelity.prediction import predict
 from simulator.fidelity.server_logs import (
     calibrate_job,
@@ -189,6 +189,13 @@ def test_drift_is_told_by_other_jobs_alone() -> None:
     )
     assert drift_of_others({"a": [0.5]}, "a") == LEAST_DRIFT
     assert drift_of_others({"a": [0.5], "b": [0.03, -0.03], "c": [0.05]}, "a") == pytest.approx(np.sqrt(0.0017))
+
+
+def test_drift_so_far_goes_from_that_of_others_to_the_jobs_own() -> None:
+    assert drift_so_far(0.02, []) == 0.02
+    assert drift_so_far(0.02, [0.0, 0.04, -0.04]) == pytest.approx(np.sqrt((3 * 0.02**2 + 2 * 0.04**2) / 6))
+    assert drift_so_far(0.02, [0.05] * 1000) == pytest.approx(0.05, rel=0.01)
+    assert 0.0 < drift_so_far(0.02, [0.0] * 1000) < 0.004
 
 
 def test_files_come_back_and_wrong_ones_are_refused(tmp_path: Path) -> None:
