@@ -73,12 +73,13 @@ def plan(
 
     from recfleet.cli_progress import RichListener
     from recfleet.cli_runs import policy_names, telling_what_is_kept
-    from recfleet.json_text import replace_json
+    from recfleet.json_text import plain
     from recfleet.output import check_target
     from recfleet.plan_files import plan_document
     from recfleet.planning import plan as run
     from recfleet.progress import Silent
     from simulator.scenario import load_scenario
+    from workloads.atomic_files import write_json_file
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     out = out or Path("out") / f"{scenario.stem}-plan"
@@ -105,7 +106,7 @@ def plan(
             command=_command(scenario, growth, survive, seeds, names, tolerance, out),
         )
     if json_file is not None:
-        replace_json(plan_document(found), json_file)
+        write_json_file(plain(plan_document(found)), json_file, "--json")
     if not quiet:
         show(console, found)
         console.print(f"plan: {out / ('plan.yaml' if found.found else 'plan.json')}\n", markup=False)

@@ -370,4 +370,4 @@ def _write_json(document: dict[str, Any], path: Path | None) -> None:
         return
     from workloads.atomic_files import write_json_file
 
-    write_json_file(document, path)
+    write_json_file(document, path, "--json")

@@ -190,9 +190,10 @@ def _arrivals(trace: Path | None, rate: float | None, seconds: float) -> np.ndar
 
 def _tell(found: Validated, as_json: Path | None, figure: Path | None, quiet: bool) -> None:
     if as_json is not None:
-        from recfleet.json_text import replace_json
+        from recfleet.json_text import plain
+        from workloads.atomic_files import write_json_file
 
-        replace_json(found.as_document(), as_json)
+        write_json_file(plain(found.as_document()), as_json, "--json")
     if figure is not None:
         from recfleet.fidelity_figure import draw
 

@@ -1,40 +1,18 @@
-"""JSON of the output folders: no NaN, and floats of one length on every machine."""
+"""JSON of what commands write: no NaN, and floats of one length on every machine."""
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
-from workloads.atomic_files import replace_file
-from workloads.errors import InputError
+from workloads import atomic_files
 
-__all__ = ["json_text", "plain", "replace_json"]
+__all__ = ["json_text", "plain"]
 
 
 def json_text(document: Any) -> str:
-    """The text of a JSON file."""
-    return json.dumps(plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def replace_json(document: Any, path: Path) -> None:
-    """Write the file that ``--json`` names: whole, or not at all.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
-    text = json_text(document)
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    try:
-        replace_file(path, write)
-    except OSError as error:
-        raise InputError(f"--json {path}", f"cannot be written ({error.strerror})", "give another file") from None
+    """The text of a JSON file of `plain` values."""
+    return atomic_files.json_text(plain(document))
 
 
 def plain(value: Any) -> Any:

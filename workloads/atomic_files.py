@@ -13,7 +13,7 @@ from typing import Any
 
 from workloads.errors import InputError
 
-__all__ = ["file_sha256", "replace_file", "write_json_file"]
+__all__ = ["file_sha256", "json_text", "replace_file", "write_json_file"]
 
 
 def file_sha256(path: Path) -> str:
@@ -47,15 +47,25 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json_file(document: Mapping[str, Any], path: Path) -> None:
+def json_text(document: Mapping[str, Any]) -> str:
+    """The text of a JSON file; `ValueError` where a number is not finite, which JSON does not know."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json_file(document: Mapping[str, Any], path: Path, option: str = "") -> None:
     """Write JSON under a temporary name, sync it, and rename it into place.
+
+    Parameters
+    ----------
+    option
+        Of the command line, as ``--json``, where the path was given by one: an error names it.
 
     Raises
     ------
     InputError
         The path cannot be written.
     """
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(document)
 
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
@@ -63,4 +73,5 @@ def write_json_file(document: Mapping[str, Any], path: Path) -> None:
     try:
         replace_file(path, write)
     except OSError as error:
-        raise InputError(str(path), f"cannot be written ({error.strerror})", "give a path that can") from None
+        problem = f"cannot be written ({error.strerror})"
+        raise InputError(f"{option} {path}".lstrip(), problem, "give another file") from None

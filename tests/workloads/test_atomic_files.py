@@ -71,3 +71,10 @@ def test_what_cannot_be_replaced_is_told(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="cannot be written"):
             write_json_file({}, path)
     assert (tmp_path / "loop").is_symlink()
+
+
+def test_a_path_that_an_option_gave_is_told_with_it(tmp_path: Path) -> None:
+    for option, where in (("", f"{tmp_path}"), ("--json", f"--json {tmp_path}")):
+        with pytest.raises(InputError) as told:
+            write_json_file({}, tmp_path, option)
+        assert told.value.where == where
