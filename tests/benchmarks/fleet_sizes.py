@@ -23,6 +23,7 @@ import numpy as np
 import typer
 
 from tests.benchmarks.fleet_instances import SIZES, fleet_instance
+from tests.benchmarks.kept_lines import keep_line, kept_lines
 from tests.benchmarks.machine import describe
 
 __all__ = ["RESULTS", "SOLVERS", "fleet_table", "kept_table", "measure_cells"]
@@ -58,15 +59,14 @@ def main(
 
 def kept_table() -> str:
     """The table of the kept solves."""
-    return fleet_table([json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()])
+    return fleet_table(kept_lines(RESULTS))
 
 
 def measure_cells(
     out: Path, sizes: tuple[tuple[int, int], ...], solvers: tuple[str, ...], seed: int = 0
 ) -> list[dict[str, Any]]:
     """All solves, from the file or run now."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    done = kept_lines(out)
     cells = []
     for services, types in sizes:
         for solver in solvers:
@@ -78,8 +78,7 @@ def measure_cells(
                 if found is None:
                     hopeless = gap > 0.0 and reached > gap
                     found = key | ({"error": "not reached"} if hopeless else _in_process(key))
-                    with out.open("a") as file:
-                        file.write(json.dumps(found) + "\n")
+                    keep_line(out, found)
                 if seconds == RUNS[1][1] and gap == 0.0:
                     reached = found["own_gap"] if found.get("own_gap") is not None else np.inf
                 cells.append(found)

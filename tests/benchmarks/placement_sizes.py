@@ -27,6 +27,7 @@ from optimizer.placement.mip import place_mip
 from optimizer.placement.plan import check_placement, round_up_to_prices
 from optimizer.placement.problem import PlacementProblem
 from optimizer.placement.rounding import solve_known
+from tests.benchmarks.kept_lines import keep_line, kept_lines
 from tests.benchmarks.placement_instances import synthetic
 
 __all__ = ["RESULTS", "measure_ours", "measure_short", "measure_size", "read_sizes", "size_tables"]
@@ -176,16 +177,12 @@ def _above(results: Sequence[dict[str, Any]], method: str, key: str) -> str:
 
 def _kept_or_measured(kept: Path, nodes: int, seed: int, *, solvers: bool) -> dict[str, Any]:
     """The line of an instance, measured now where there is none."""
-    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
-    for found in map(json.loads, lines):
+    for found in kept_lines(kept):
         if (found["nodes"], found["seed"], "columns_alone" in found["methods"]) == (nodes, seed, solvers):
-            return dict(found)
-    line = json.dumps(measure_size(nodes, seed, solvers=solvers), default=float)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+            return found
+    keep_line(kept, measure_size(nodes, seed, solvers=solvers))
     print(f"{nodes} nodes, seed {seed}: done", file=sys.stderr, flush=True)
-    return dict(json.loads(line))
+    return kept_lines(kept)[-1]
 
 
 def main() -> int:

@@ -26,6 +26,7 @@ from simulator.engine import prepare, simulate
 from simulator.metrics import summarise
 from simulator.result import RunResult
 from simulator.scenario import load_scenario
+from tests.benchmarks.kept_lines import keep_line, kept_lines
 from tests.benchmarks.policy_goals import RESULTS, summary
 
 __all__ = ["POLICIES", "RESULTS", "SCENARIOS", "collect", "main", "sweep"]
@@ -81,8 +82,7 @@ def runs(seeds: int, scenarios: Sequence[str]) -> Iterator[Run]:
 
 def sweep(wanted: Sequence[Run], kept: Path) -> None:
     """Do the runs that ``kept`` has no line of."""
-    done = {line["key"] for line in _lines(kept)}
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    done = {line["key"] for line in kept_lines(kept)}
     scenarios = {name: load_scenario(ROOT / file) for name, (file, _) in SCENARIOS.items()}
     for run in wanted:
         if run.key in done:
@@ -95,8 +95,7 @@ def sweep(wanted: Sequence[Run], kept: Path) -> None:
         spent = time.process_time() - began
         line = {"key": run.key, "scenario": run.scenario, "policy": label, "seed": run.seed, "cpu_s": round(spent, 2)}
         clairvoyant = bool(getattr(policy, "clairvoyant", False))
-        with kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | {"clairvoyant": clairvoyant, "days": _days(result)}) + "\n")
+        keep_line(kept, line | {"clairvoyant": clairvoyant, "days": _days(result)})
         print(f"{run.scenario}, seed {run.seed}, {label}: {spent:.1f} s", flush=True)
 
 
@@ -123,15 +122,9 @@ def _days(result: RunResult) -> list[dict[str, float]]:
     return found
 
 
-def _lines(kept: Path) -> list[dict[str, Any]]:
-    if not kept.exists():
-        return []
-    return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 def collect(kept: Path) -> dict[str, Any]:
     """Means with 95 % intervals over seeds (Student's t), by scenario, day and policy."""
-    return summary(_lines(kept), {name: days for name, (_, days) in SCENARIOS.items()})
+    return summary(kept_lines(kept), {name: days for name, (_, days) in SCENARIOS.items()})
 
 
 def main(
