@@ -117,7 +117,7 @@ def first_fit(share: np.ndarray, replicas: np.ndarray, node_count: int) -> Packi
         placed = np.zeros(len(replicas), dtype=np.int64)
         for variant in order:
             placed[variant] = room.take(int(variant), 0, int(replicas[variant]))
-        found = Packing(int(room.open_nodes()[0]), placed, order)
+        found = Packing(room.open_nodes_of(0), placed, order)
         if best is None or (-found.complete, found.nodes) < (-best.complete, best.nodes):
             best = found
         if best.complete == replicas.sum() and best.nodes <= nodes_at_least(share, replicas):
@@ -200,7 +200,11 @@ class Room:
 
     def open_nodes(self) -> np.ndarray:
         """``[node_type]`` nodes that hold something."""
-        return np.array([int(u.sum()) for u in self._used], dtype=np.int64)
+        return np.array([self.open_nodes_of(node_type) for node_type in range(len(self._used))], dtype=np.int64)
+
+    def open_nodes_of(self, node_type: int) -> int:
+        """Nodes of one type that hold something."""
+        return int(np.count_nonzero(self._used[node_type]))
 
 
 class FirstFits:
@@ -236,7 +240,7 @@ class FirstFits:
             first[looking] += 1
             looking = looking[first[looking] < len(left)]
         self.anywhere[:, node_type] = first < len(left)
-        self.in_open[:, node_type] = first < int(self._room.open_nodes()[node_type])
+        self.in_open[:, node_type] = first < self._room.open_nodes_of(node_type)
 
 
 def packing_cuts(share: np.ndarray, most_order: int = MAX_CUT_ORDER) -> np.ndarray:

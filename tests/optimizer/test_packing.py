@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.fleet.packing import Room, first_fit, packing_cuts, per_node, shares
+from optimizer.fleet.packing import FirstFits, Room, first_fit, packing_cuts, per_node, shares
 from tests.optimizer.tiny_days import fewest_nodes
 
 mixes = st.integers(0, 2**32 - 1).map(np.random.default_rng)
@@ -46,6 +46,26 @@ def test_first_fit_against_exact_placement_and_cuts(rng: np.random.Generator) ->
     assert exact <= packing.nodes <= exact + 1
     if replicas.any():
         assert (packing_cuts(share) @ replicas <= exact + 1e-9).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixes)
+def test_first_fits_know_what_looking_at_every_node_says(rng: np.random.Generator) -> None:
+    """Variants that claim nothing, or fit no node of a type, among them; only the type that was filled is counted."""
+    variants, types = 4, 3
+    share = rng.choice([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.6, 1.0, np.inf], (variants, types, 2))
+    room = Room(share, rng.integers(0, 5, types))
+    first = FirstFits(room, share)
+    for _ in range(12):
+        for v in range(variants):
+            for n in range(types):
+                assert first.anywhere[v, n] == (room.fits(v, n) > 0).any()
+                assert first.in_open[v, n] == (room.fits(v, n, open_only=True) > 0).any()
+        filled = int(rng.integers(types))
+        room.take(int(rng.integers(variants)), filled, int(rng.integers(1, 5)), open_only=bool(rng.integers(2)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(room, "open_nodes", None)
+            first.look_again(filled)
 
 
 def test_the_cut_of_large_items_is_found() -> None:
