@@ -224,8 +224,9 @@ def busy(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     write_plan(plan_of(job.model_copy(update={"runs": (*job.runs, long)})), tmp_path / "plan.json")
     command = [sys.executable, "-m", "tests.workloads.fake_server", str(tmp_path / "plan.json")]
     command += ["--out", str(tmp_path / "out"), "--budget-s", "1e6"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # a killed driver leaves its temporary folder
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs of a shell's background ignore it
     ) as process:  # fmt: skip
         assert process.stdout is not None

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import fields
 from pathlib import Path
@@ -36,6 +37,12 @@ def _one_thread() -> object:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch leaves the files in which processes tell their errors."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def trained(name: str, settings: TrainSettings, config: dict[str, Any] | None = None, **options: Any) -> FitResult:
@@ -130,7 +137,8 @@ def test_torchrun_starts_the_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [*launch, *command, "--epochs", "2", "--batch-size", "200"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
