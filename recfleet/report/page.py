@@ -33,6 +33,7 @@ def page_html(comparison: Comparison) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["breakable"] = _breakable
     ranked = ranked_rows(comparison)
     pictures = {name: draw(comparison, name) for name in FIGURES}
     style = resources.files("recfleet.report").joinpath("page.css").read_text(encoding="utf-8")
@@ -59,6 +60,13 @@ def page_html(comparison: Comparison) -> str:
         style=Markup(style),
         colours=policy_colours(comparison),
     )
+
+
+def _breakable(name: str) -> Any:
+    """A policy's name in the head of a narrow column: it may break behind underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 @dataclass(frozen=True)

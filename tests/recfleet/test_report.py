@@ -26,7 +26,7 @@ from tests.recfleet.fakes import FakeScenario, record, replaced
 from workloads.errors import InputError
 
 POLICIES = ("static_peak", "hpa", "document_greedy", "document_lp", "marginal_greedy", "mip", "clairvoyant_mip")
-VOID = {"meta", "br", "link", "img", "hr", "input"}
+VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
 
 
 def comparison(

@@ -28,6 +28,7 @@ const box = e => { const r = e.getBoundingClientRect(); return [r.width, r.heigh
 const found = {
   figures: [...document.querySelectorAll("figure svg")].map(box),
   tables: [...document.querySelectorAll("table")].map(box),
+  ledger: [box(document.querySelector(".ledger")), box(document.querySelector(".ledger").parentElement)],
   overflow: document.documentElement.scrollWidth - window.innerWidth,
   texts: document.querySelectorAll("figure svg text").length,
 };
@@ -48,7 +49,7 @@ def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    return comparison(POLICIES, 2, 240).report(folder / "report.html")
+    return comparison((*POLICIES, "rolling_horizon"), 2, 240).report(folder / "report.html")
 
 
 @pytest.mark.parametrize("width", [1280, 600])
@@ -64,6 +65,8 @@ def test_figures_are_visible_and_the_page_fits(page: Path, tmp_path: Path, width
     assert all(w > 0.6 * min(width, 900) and h > 80 for w, h, _ in found["figures"])
     assert found["texts"] > 100
     assert found["overflow"] <= 0
+    (_, _, table_right), (_, _, box_right) = found["ledger"]
+    assert table_right <= box_right + 1 or width < 900, "eight policies fit a page"
 
 
 def test_no_complaint_on_the_console(page: Path, tmp_path: Path) -> None:
