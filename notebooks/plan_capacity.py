@@ -113,11 +113,12 @@ pd.DataFrame(rows).transpose()
 # %% [markdown]
 # ## The same day, as a scenario
 #
-# A plan needs requests, objectives and measured models. The day keeps its shape, at eighty requests a second in the
+# A plan needs requests, objectives and measured models. The day keeps its shape, at a hundred requests a second in the
 # mean, and is played twelve times as fast, an hour in five minutes, so that the notebook stays short (start-ups then
-# weigh twelve times as much). Each request retrieves with a two-tower model and ranks two thousand candidates with a
-# DLRM, on two machines of the real list: CPU nodes with 32 cores, and nodes with two T4 cards, whose speed is taken
-# from data sheets as a fraction of the H200 that was measured. Prices are assumed.
+# weigh twelve times as much). Each request retrieves with a two-tower model and ranks twenty thousand candidates with a
+# DLRM: many, so that few requests are work for several machines. There are two kinds on the real list: CPU nodes with
+# 32 cores, and nodes with two T4 cards, whose speed is taken from data sheets as a fraction of the H200 that was
+# measured. Prices are assumed.
 
 # %%
 scenario_file = BUILD / "dlrm_day.yaml"
@@ -131,7 +132,7 @@ document = {
         "streams": [
             {
                 "service": "recommend",
-                "arrivals": {"rate_rps": 80, "steps": {"values": live.tolist(), "bin_s": 300}},
+                "arrivals": {"rate_rps": 100, "steps": {"values": live.tolist(), "bin_s": 300}},
                 "bytes_in": 4000,
             }
         ],
@@ -188,7 +189,7 @@ document = {
                 },
                 {
                     "name": "rank",
-                    "candidates": 2000,
+                    "candidates": 20_000,
                     "item_bytes": 60,
                     "slo_share": 0.7,
                     "variants": [
