@@ -75,11 +75,20 @@ def _of_logs(profile_name: str | None, paths: list[Path], max_batch: int | None)
 def _tell(found: Calibration) -> None:
     from rich.console import Console
 
+    logs = f"{len(found.fitted_on)} log{'s' if len(found.fitted_on) > 1 else ''}"
+    Console(highlight=False).print(f"{found.name}: {_fitted(found)} of {logs}: judge it on others.", markup=False)
+
+
+def _fitted(found: Calibration) -> str:
+    """What was fitted, from how many batches."""
+    if found.turn_s > 0.0 or found.turn_waiting_s > 0.0:
+        return (
+            f"replicas of one GPU take turns; a batch takes {1e6 * found.turn_s:.0f} us more after one of another "
+            f"replica, {1e6 * found.turn_waiting_s:.0f} us where it waited for that. From {found.batches:,} turns"
+        )
     drift = f", {100 * found.drift:.2g} % from log to log" if len(found.fitted_on) > 1 else ""
-    Console(highlight=False).print(
-        f"{found.name}: served batches take {found.factor:.4f} times the profile{drift}, and up to "
-        f"{1e6 * found.cold_s:.0f} us more after an idle time. What one takes beyond is correlated with the next by "
-        f"{found.correlation:.2f}. From {found.batches:,} batches ({found.left_out} left out as too long) of "
-        f"{len(found.fitted_on)} log{'s' if len(found.fitted_on) > 1 else ''}: judge it on others.",
-        markup=False,
+    return (
+        f"served batches take {found.factor:.4f} times the profile{drift}, and up to {1e6 * found.cold_s:.0f} us more "
+        f"after an idle time. What one takes beyond is correlated with the next by {found.correlation:.2f}. From "
+        f"{found.batches:,} batches ({found.left_out} left out as too long)"
     )

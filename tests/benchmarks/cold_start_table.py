@@ -18,7 +18,7 @@ import numpy as np
 from workloads.profile import write_json
 from workloads.server.cold_start import PARTS
 
-__all__ = ["GOAL", "fresh_table", "logged_table", "main", "read_fresh", "read_logged", "reading_table"]
+__all__ = ["GOAL", "fresh_table", "main", "read_fresh", "read_logged", "reading_table"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results" / "fidelity"
 LOGGED = FOLDER / "cold-starts-h200.json"
@@ -57,19 +57,6 @@ def read_fresh() -> list[Row]:
     """The kept rows of starts in processes of their own, of all devices; none where nothing was measured yet."""
     files = sorted(FOLDER.glob("fresh-starts-*.json"))
     return [row for path in files for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
-
-
-def logged_table(rows: Sequence[Row]) -> str:
-    """Parts that both the profile and the start recorded, and what the start took beside them."""
-    head = ("job", "process", "weights", "graphs", "first answer", "these together", "file to ready, logged")
-    lines = ["| " + " | ".join(head) + " |", "| --- | --- " + "| ---: " * (len(head) - 2) + "|"]
-    for row in sorted(rows, key=lambda each: each["fresh"]):
-        profile, start = row["profile"], row["start"]
-        cells = [_pair(profile[part], start[part]) for part in ("weights_s", "graph_capture_s", "first_inference_s")]
-        cells.append(_pair(profile["total_s"], start["total_s"]))
-        kind = "fresh" if row["fresh"] else "had run it"
-        lines.append(f"| {row['job']} | {kind} | " + " | ".join(cells) + f" | {start['ready_s']:.2f} |")
-    return "\n".join(lines)
 
 
 def reading_table(rows: Sequence[Row]) -> str:
@@ -111,19 +98,9 @@ def fresh_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _pair(predicted_s: float, measured_s: float) -> str:
-    """Both, and the error; nothing where there is no such part."""
-    if measured_s <= 0.0:
-        return ""
-    digits = 2 if measured_s >= 0.1 else 4
-    error = f" ({100 * (predicted_s / measured_s - 1.0):+.0f} %)" if measured_s >= 0.01 else ""
-    return f"{predicted_s:.{digits}f}, {measured_s:.{digits}f}{error}"
-
-
 def _told(arguments: Sequence[str]) -> Iterator[str]:
     rows = kept_of(Path(arguments[0]))
     write_json({"rows": rows}, LOGGED)
-    yield logged_table(rows)
     yield reading_table(rows)
     yield fresh_table(read_fresh())
 

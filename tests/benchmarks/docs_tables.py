@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.benchmarks.cache_rates import cache_table, popularity_table, read_caches, reuse_table
-from tests.benchmarks.cold_start_table import fresh_table, logged_table, read_fresh, read_logged, reading_table
+from tests.benchmarks.cold_start_table import fresh_table, read_fresh, read_logged, reading_table
 from tests.benchmarks.compression_table import claim_table, read_studies, serving_table
 from tests.benchmarks.fidelity_docs import (
     CPU,
+    FIRST,
     JUDGED,
     arrivals_table,
     goals_table,
@@ -43,7 +44,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("compression.md", "studies"): lambda: study_tables(read_studies()),
     ("fidelity.md", "goals"): lambda: goals_table(read_fidelity()),
     ("fidelity.md", "second goals"): lambda: goals_table(read_fidelity(JUDGED)),
-    ("fidelity.md", "second jobs"): lambda: job_table(read_fidelity(JUDGED)),
+    ("fidelity.md", "first goals"): lambda: goals_table(read_fidelity(FIRST)),
     ("fidelity.md", "CPU jobs"): lambda: job_table(read_fidelity(CPU)),
     ("fidelity.md", "CPU runs"): lambda: runs_table(read_fidelity(CPU)),
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
@@ -54,7 +55,6 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("fidelity-data.md", "reuse"): lambda: reuse_table(read_caches()),
     ("fidelity-data.md", "links"): lambda: link_table(read_links()),
     ("fidelity-data.md", "link-sizes"): lambda: band_table(read_links()),
-    ("fidelity-data.md", "cold-starts"): lambda: logged_table(read_logged()),
     ("fidelity-data.md", "reading"): lambda: reading_table(read_logged()),
     ("fidelity-data.md", "fresh-starts"): lambda: fresh_table(read_fresh()),
     ("forecasting.md", "forecasts"): lambda: forecast_tables(read_backtests()),

@@ -47,9 +47,17 @@ def test_a_calibration_helps_on_another_log(files: Path, tmp_path: Path, capsys:
 
 def test_a_servers_job(tmp_path: Path) -> None:
     made = tmp_path / "c.json"
-    job = FOLDER / "bert_reranker-bf16-graph.json"
+    job = FOLDER / "dlrm-fp32-graph.json"
     assert run(["calibrate", "--server-log", str(job), "--out", str(made), "--quiet"]) == 0
-    assert json.loads(made.read_text())["factor"] == pytest.approx(0.978, abs=0.002)
+    assert json.loads(made.read_text())["factor"] == pytest.approx(1.047, abs=0.002)
+
+
+def test_turns_on_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "c.json"
+    job = FOLDER / "sasrec-fp32-graph-shared.json"
+    assert run(["calibrate", "--server-log", str(job), "--out", str(made)]) == 0
+    assert "a batch takes 152 us more after one of another replica, 105 us" in " ".join(capsys.readouterr().out.split())
+    assert json.loads(made.read_text())["turn_s"] == pytest.approx(1.52e-4, rel=0.01)
 
 
 @pytest.mark.parametrize(

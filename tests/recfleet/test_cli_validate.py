@@ -73,7 +73,7 @@ def test_a_run_of_a_kept_server_job(tmp_path: Path, capsys: pytest.CaptureFixtur
     job = ["validate", "--server-log", JOB, "--replicates", "20", "--json", str(out)]
     assert run(job) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "sasrec-bf16-graph on NVIDIA H200, run003: 20,031 requests, poisson at load 0.9, predicted from" in told
+    assert "sasrec-bf16-graph on NVIDIA H200, run003: 20,000 requests, poisson at load 0.9, predicted from" in told
     assert "1 replica, batches of up to 32, waiting up to 1 ms" in told
     found = json.loads(out.read_text())
     assert found["about"]["run"] == "run003"

@@ -98,7 +98,7 @@ def test_a_machine_that_is_simply_slow_is_not_cut_off() -> None:
 
 
 def test_a_job_is_calibrated_on_what_it_may_be() -> None:
-    log = read_job_log(FOLDER / "sasrec-bf16-graph.json")
+    log = read_job_log(FOLDER / "bert_reranker-bf16-graph.json")
     found = calibrate_job(log)
     allowed = {run.name for run in log.runs if not run.plan.held_out}
     assert set(found.fitted_on) == allowed
@@ -109,15 +109,14 @@ def test_a_job_is_calibrated_on_what_it_may_be() -> None:
         for mend in (lambda one: one, found.mended)
     ]
     assert errors[1] < 0.7 * errors[0]
-    assert job_drift(log) > 0.03  # the sizes timed again at the end took 4 to 7 % less
+    # The sizes timed again at the end of this job took 4 to 7 % less.
+    assert job_drift(read_job_log(FOLDER / "sasrec-bf16-graph.json")) > 0.03
     with pytest.raises(InputError, match="several"):
         calibrate_job(replace(read_job_log(FOLDER / "sasrec-fp32-graph-2gpus.json"), runs=log.runs))
 
 
 def test_turns_on_one_gpu_are_fitted_on_one_run_and_hold_for_the_others() -> None:
     log = read_job_log(FOLDER / "two_tower-fp32-graph-shared.json")
-    first = replace(log.runs[0], plan=log.runs[0].plan.model_copy(update={"held_out": False}))
-    log = replace(log, runs=(first, *log.runs[1:]))
     found = calibrate_job(log)
     assert 0.0 < found.turn_waiting_s < found.turn_s < 3e-4
     for run in log.runs[1:]:

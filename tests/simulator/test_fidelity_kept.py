@@ -50,7 +50,7 @@ def test_every_kept_log_says_where_and_when_it_was_measured() -> None:
     for job in KEPT:
         log = read_job_log(FOLDER / f"{job}.json")
         profile = log.found["profiles"][0]
-        assert log.found["date"].startswith("2026-11-22")
+        assert log.found["date"].startswith("2026-11-23")
         assert profile["device"]["name"] == "NVIDIA H200"
         assert profile["provenance"]["versions"]["torch"]
 

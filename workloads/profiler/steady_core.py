@@ -48,7 +48,7 @@ class SteadyCore:
     Parameters
     ----------
     cores
-        Where the thread may go. With fewer than two it stays where it is, and is only watched.
+        Where the thread may go. With fewer than two nothing is done.
     probe_s, move_to
         Time a probe; let the thread run on these cores only. For tests.
 
@@ -68,14 +68,14 @@ class SteadyCore:
         self.moves = self.probes = self.slow = 0
         self._probe_s, self._move_to = probe_s, move_to
         self._place, self._in_a_row, self._entered = 0, 0, False
-        self._usual_s = min(probe_s() for _ in range(4 * _LOOKS))
+        self._usual_s = float("inf")
 
     def __enter__(self) -> SteadyCore:
         """Settle on a core, having looked at all of them."""
         self._entered = len(self.cores) > 1
         if self._entered:
             looks_s = [self._look_s(place) for place in range(len(self.cores))]
-            self._usual_s = min(self._usual_s, *looks_s)
+            self._usual_s = min(looks_s)
             self._look_s(looks_s.index(min(looks_s)))
         return self
 
@@ -86,19 +86,22 @@ class SteadyCore:
             self._move_to(self.cores)
         self._entered = False
 
-    def check(self) -> bool:
-        """Probe the core, and leave it where it has company; whether the probe was slow."""
+    def check(self) -> None:
+        """Probe the core, and leave it where it has company."""
+        if not self._entered:
+            return
         slow = self._probe_s() > _SLOW * self._usual_s
         self.probes += 1
         self.slow += slow
         self._in_a_row = self._in_a_row + 1 if slow else 0
-        if self._in_a_row >= _IN_A_ROW and self._entered:
+        if self._in_a_row >= _IN_A_ROW:
             self._leave()
-        return slow
 
     def facts(self) -> dict[str, float]:
-        """``moves``, ``probes`` and the share of them that were slow, since this was last asked."""
-        told = {"moves": self.moves, "probes": self.probes, "slow_share": round(self.slow / max(self.probes, 1), 4)}
+        """``moves``, ``probes`` and the share of them that were slow, since this was last asked; nothing without."""
+        if self.probes == 0:
+            return {}
+        told = {"moves": self.moves, "probes": self.probes, "slow_share": round(self.slow / self.probes, 4)}
         self.moves = self.probes = self.slow = 0
         return told
 
