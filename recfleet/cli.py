@@ -26,7 +26,7 @@ _PARTS: dict[str, tuple[str, str, str]] = {
     "schema": ("recfleet.cli_listings", "schema", "Print the JSON Schema of a file format."),
     "trace": ("recfleet.cli_trace", "app", "Import, generate and describe request traces."),
     "data": ("recfleet.cli_data", "app", "Prepare logs of interactions for training."),
-    "models": ("recfleet.cli_models", "models", "List the models of the zoo."),
+    "models": ("recfleet.cli_models", "models", "List the models of the zoo, or show one."),
     "train": ("recfleet.cli_train", "train", "Train a model and judge it beside baselines."),
     "evaluate": ("recfleet.cli_train", "evaluate", "Judge a trained model on a data set's test part."),
     "update": ("recfleet.cli_train", "update", "Update a trained model from new interactions."),

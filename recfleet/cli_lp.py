@@ -70,9 +70,13 @@ def lp(
     ] = None,
     period: Annotated[int | None, typer.Option(help="Season of the forecast in slots.", min=2)] = None,
     example: Annotated[
-        bool, typer.Option("--example", help="The worked case: 24 slots, N(500, 100), capacity 600.")
+        bool,
+        typer.Option(
+            "--example",
+            help="The worked case: 24 slots, N(500, 100), capacity 600; most draws have no solution, on purpose.",
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the worked case; 10 is the first that has a solution.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the worked case; 10 is the first with a solution.", min=0)] = 0,
     draws: Annotated[
         int, typer.Option(help="Draws of the worked case, to see how often it has a solution.", min=1, max=10_000_000)
     ] = 100_000,
@@ -119,6 +123,8 @@ def lp(
         typer.echo(json.dumps(as_dict(solved, chance), indent=2))
     else:
         print_solved(solved, chance)
+        if chance is not None and solved.result.status != "optimal" and _is_as_written(solved, options):
+            typer.echo(_ON_PURPOSE)
     if solved.result.status != "optimal":
         raise typer.Exit(1)
 
@@ -210,6 +216,22 @@ def _file(
     if rolling is not None:
         return rolled(series, limit, names, str(path), rolling, options)
     return Solved(document_lp(series, limit, **options), names, str(path))
+
+
+def _is_as_written(solved: Solved, options: dict[str, Any]) -> bool:
+    """Whether nothing else than the demand decides if the worked case has a solution."""
+    import numpy as np
+
+    from optimizer.worked_case import CAPACITY
+
+    limit = float(np.asarray(solved.result.capacity))
+    return limit == CAPACITY and options["initial"] is None and options["budget"] is None
+
+
+_ON_PURPOSE = (
+    "The worked case is there to show this: hardly any draw has a solution. The first that has one: recfleet lp "
+    "--example --seed 10"
+)
 
 
 def _chance(solved: Solved, seed: int, draws: int, options: dict[str, Any]) -> tuple[float | None, SimulatedShare]:

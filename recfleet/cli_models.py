@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from workloads.errors import InputError
 
 if TYPE_CHECKING:
     from workloads.profile import ModelProfile
@@ -31,25 +34,45 @@ class ModelFacts:
 
 
 def models(
+    name: Annotated[str | None, typer.Argument(help="A model, to see it by itself.", show_default=False)] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Show all columns, however narrow the terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models of the zoo: stage, unit, parameters, bytes of tables and layers, variants and profiles measured.
+    """List the models of the zoo, or show one: stage, unit, parameters, bytes of tables and layers, what was measured.
 
     Shows as many columns as the terminal has room for; into a file or a pipe, all of them.
     Sizes are those of the default configuration in float32; they need torch (the extra recfleet[torch]), or come from
     shipped profiles.
+
+    Examples: recfleet models ; recfleet models dlrm
     """
     from workloads.catalogue import shipped_profiles
     from workloads.models import MODEL_NAMES
     from workloads.profile import load_profile
 
     shipped = [load_profile(name) for name in shipped_profiles()]
-    found = [_facts(name, [profile for profile in shipped if profile.model == name]) for name in MODEL_NAMES]
+    wanted = MODEL_NAMES if name is None else (_known(name, MODEL_NAMES),)
+    found = [_facts(one, [profile for profile in shipped if profile.model == one]) for one in wanted]
+    if name is not None:
+        if as_json:
+            typer.echo(json.dumps(asdict(found[0]), indent=2))
+        else:
+            _print_one(found[0], [profile.name for profile in shipped if profile.model == wanted[0]])
+        return
     if as_json:
         typer.echo(json.dumps([asdict(facts) for facts in found], indent=2))
     else:
         _print(found, wide)
+
+
+def _known(name: str, known: Sequence[str]) -> str:
+    """The model of that name, however its words are joined."""
+    from optimizer.options import suggestion
+
+    found = name.strip().lower().replace("-", "_")
+    if found not in known:
+        raise InputError(f"model {name!r}", "is not in the zoo", suggestion(found, known, "models"))
+    return found
 
 
 def _facts(name: str, measured: list[ModelProfile]) -> ModelFacts:
@@ -113,6 +136,24 @@ def _print(found: list[ModelFacts], wide: bool) -> None:
     print_fitted(columns, wide)
     if any(facts.parameters is None for facts in found):
         print_line("Sizes of models without profiles need torch: pip install 'recfleet[torch]'")
+
+
+def _print_one(facts: ModelFacts, profiles: Sequence[str]) -> None:
+    from recfleet.fitted_table import NOTHING, print_line
+
+    print_line(f"{facts.name}: {facts.summary}" if facts.summary else facts.name)
+    parameters = NOTHING if facts.parameters is None else f"{facts.parameters / 1e6:,.1f} M"
+    sizes = f"{_bytes(facts.embedding_bytes)} of tables, {_bytes(facts.other_bytes)} of layers in float32"
+    print_line(f"stage {facts.stage or NOTHING}, counted in {facts.unit or NOTHING}; {parameters} parameters ({sizes})")
+    if facts.parameters is None:
+        print_line("Its sizes need torch: pip install 'recfleet[torch]'")
+    print_line(f"variants measured: {', '.join(facts.variants) or 'none'}")
+    for profile in profiles:
+        print_line(profile, indent="  ")
+    if profiles:
+        print_line(
+            f"What they measured: recfleet profiles --model {facts.name}; of one: recfleet profiles {profiles[0]}"
+        )
 
 
 def _bytes(count: int | None) -> str:

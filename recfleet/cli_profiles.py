@@ -61,6 +61,7 @@ def profiles(
         return
     every = _all(folder)
     _check_priced(price or [], every)
+    _check_filters(every, model, device, precision)
     wanted = _filtered(every, model, device, precision)
     if not wanted:
         raise InputError("profiles", "none is left by these filters", "loosen them; without any, all are listed")
@@ -109,6 +110,20 @@ def _all(folder: Path | None) -> list[ModelProfile]:
     if not folder.is_dir():
         raise InputError(f"--folder {folder}", "is no folder", "give one that holds profiles")
     return [load_profile(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _check_filters(every: list[ModelProfile], model: str | None, device: str | None, precision: str | None) -> None:
+    """Refuse a filter that no profile passes, whatever the others are."""
+    from optimizer.options import suggestion
+
+    for option, value, known, passes in (
+        ("--model", model, {profile.model for profile in every}, _filtered(every, model, None, None)),
+        ("--device", device, {profile.device for profile in every}, _filtered(every, None, device, None)),
+        ("--precision", precision, {profile.precision for profile in every}, _filtered(every, None, None, precision)),
+    ):
+        if value is not None and not passes:
+            fix = suggestion(value, known, f"{option.lstrip('-')}s")
+            raise InputError(f"{option} {value}", "no profile here is of it", fix)
 
 
 def _filtered(

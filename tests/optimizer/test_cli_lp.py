@@ -59,8 +59,11 @@ def test_worked_case_says_that_it_is_synthetic() -> None:
 
 
 def test_the_seed_that_the_help_names_is_the_first_with_a_solution() -> None:
-    codes = [runner.invoke(app, ["--example", "--seed", str(seed)]).exit_code for seed in range(11)]
-    assert codes == [1] * 10 + [0]
+    done = [runner.invoke(app, ["--example", "--seed", str(seed)]) for seed in range(11)]
+    assert [one.exit_code for one in done] == [1] * 10 + [0]
+    hint = "there to show this: hardly any draw has a solution. The first that has one: recfleet lp --example --seed 10"
+    assert [hint in one.output for one in done] == [True] * 10 + [False]
+    assert hint not in runner.invoke(app, ["--example", "--capacity", "650"]).output
 
 
 def test_the_worked_case_says_how_often_it_has_a_solution_in_closed_form_and_simulated() -> None:

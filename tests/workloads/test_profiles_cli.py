@@ -149,7 +149,10 @@ def test_what_is_no_price(text: str) -> None:
     ("arguments", "word"),
     [
         (["dlrm-h200-bf16-grph"], "did you mean"),
-        (["--model", "none"], "none is left"),
+        (["--model", "dlmr"], "--model dlmr: no profile here is of it; did you mean 'dlrm'?"),
+        (["--device", "h300"], "devices: cpu-2core-amd-epyc, nvidia-h200"),
+        (["--model", "dlrm", "--device", "cuda", "--precision", "bf17"], "did you mean 'bf16'?"),
+        (["--model", "neumf", "--device", "cpu", "--precision", "bf16"], "none is left"),
         (["--within-ms", "0"], "is no time"),
         (["--price", "x"], "is not DEVICE=USD"),
         (["--folder", "no/such"], "is no folder"),
@@ -160,6 +163,15 @@ def test_refusals(arguments: list[str], word: str, capsys: pytest.CaptureFixture
     told = capsys.readouterr().err.strip()
     assert word in told
     assert len(told.splitlines()) == 1
+
+
+def test_one_model_of_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "two-tower"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(("two_tower: ", "two_tower\n"))
+    assert "  two_tower-h200-bf16-graph\n" in shown
+    assert run(["models", "dlmr"]) == 2
+    assert "model 'dlmr': is not in the zoo; did you mean 'dlrm'?" in capsys.readouterr().err
 
 
 def test_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
