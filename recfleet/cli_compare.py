@@ -57,7 +57,7 @@ def compare(
 
     from recfleet.cli_progress import RichListener
     from recfleet.cli_runs import policy_names, telling_what_is_kept
-    from recfleet.comparing import check_policies
+    from recfleet.comparing import check_objectives, check_policies
     from recfleet.comparing import compare as run
     from recfleet.fitted_table import terminal_width
     from recfleet.output import check_target
@@ -71,6 +71,7 @@ def compare(
     loaded = load_scenario(scenario)
     check_policies(loaded, specs)
     listener = Silent() if quiet else RichListener(Console(stderr=True, highlight=False))
+    check_objectives(loaded, listener)
     if not quiet:
         _introduce(console, loaded)
     command = _command(scenario, specs, seeds, out)

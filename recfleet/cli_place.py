@@ -204,10 +204,11 @@ def _document(cluster: ClusterInput, answer: _Answer) -> dict[str, Any]:
 
 
 def _print(cluster: ClusterInput, answer: _Answer, doubt: str) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console()
+    from recfleet.fitted_table import table_console
+
+    console = table_console()
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plan"]
 
-_TABLE_WIDTH = 120
 _MOST_ROWS = 10
 
 
@@ -73,6 +71,7 @@ def plan(
 
     from recfleet.cli_progress import RichListener
     from recfleet.cli_runs import policy_names, telling_what_is_kept
+    from recfleet.fitted_table import table_console
     from recfleet.json_text import plain
     from recfleet.output import check_target
     from recfleet.plan_files import plan_document
@@ -81,7 +80,7 @@ def plan(
     from simulator.scenario import load_scenario
     from workloads.atomic_files import write_json_file
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
+    console = table_console()
     out = out or Path("out") / f"{scenario.stem}-plan"
     check_target(out)
     if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):

@@ -45,11 +45,12 @@ def policies(
 
 
 def _print_list(everything: list[PolicyHelp]) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from recfleet.fitted_table import table_console
+
+    console = table_console()
     for title, meaning, wrappers in (
         ("policy", "what it does", False),
         ("wrapper", "what it does, around any policy", True),
@@ -64,11 +65,12 @@ def _print_list(everything: list[PolicyHelp]) -> None:
 
 
 def _print_one(found: PolicyHelp) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from recfleet.fitted_table import table_console
+
+    console = table_console()
     console.print(Text(f"{found.name} ({found.kind}): {found.summary}"))
     if not found.options:
         console.print(Text("No options."))

@@ -31,6 +31,7 @@ class RichListener:
             transient=True,
             disable=not console.is_terminal,
         )
+        self._told: set[str] = set()
         self._labels: list[str] = []
         self._fractions: list[float] = []
         self._tasks: dict[int, TaskID] = {}
@@ -54,8 +55,10 @@ class RichListener:
         self._all = self._progress.add_task(f"{len(labels)} runs", total=len(labels) * _STEPS)
 
     def note(self, text: str) -> None:
-        """Print a line above the bars."""
-        self._console.print(text, markup=False)
+        """Print a line above the bars, once; it is wrapped in a terminal only."""
+        if text not in self._told:
+            self._told.add(text)
+            self._console.print(text, markup=False, soft_wrap=not self._console.is_terminal)
 
     def advance(self, job: int, fraction: float) -> None:
         """Move a run's bar, which appears with its first report; a late report of an ended batch is nobody's."""
@@ -74,7 +77,7 @@ class RichListener:
             self._progress.remove_task(self._tasks.pop(job))
         self._show_all()
         if kept or not self._console.is_terminal:
-            self._console.print(f"{'kept' if kept else 'done'}: {self._labels[job]}", markup=False)
+            self._console.print(f"{'kept' if kept else 'done'}: {self._labels[job]}", markup=False, soft_wrap=True)
 
     def _show_all(self) -> None:
         if self._all is not None:

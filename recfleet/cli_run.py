@@ -67,6 +67,7 @@ def run(
 
     from recfleet.cli_progress import RichListener
     from recfleet.comparing import announce_compilation, check_policies
+    from recfleet.fitted_table import table_console
     from recfleet.jobs import make_jobs, simulate_job
     from recfleet.output import check_target, open_workspace
     from recfleet.progress import Silent
@@ -96,7 +97,7 @@ def run(
         write_run(record, loaded.alert_rules, workspace.draft, command=command, window_s=window_s)
         workspace.publish()
     if not quiet:
-        _tell(Console(highlight=False), record, alerts, out)
+        _tell(table_console(), record, alerts, out)
 
 
 def _window(text: str) -> tuple[float, float] | None:

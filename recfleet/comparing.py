@@ -17,7 +17,7 @@ from workloads.errors import InputError
 if TYPE_CHECKING:
     from simulator.scenario import Scenario
 
-__all__ = ["announce_compilation", "check_policies", "compare"]
+__all__ = ["announce_compilation", "check_objectives", "check_policies", "compare"]
 
 
 def compare(
@@ -111,6 +111,21 @@ def check_policies(scenario: Scenario, policies: Sequence[PolicySpec] | None = N
     specs = scenario.policies if policies is None else policies
     check_labels(specs)
     _validate(specs, scenario.path.parent if policies is None else None)
+
+
+def check_objectives(scenario: Scenario, listener: Listener) -> None:
+    """Compute what each replica can serve, which runs need anyway and find known.
+
+    Raises
+    ------
+    InputError
+        A stage has a latency budget that no variant meets.
+    """
+    from simulator.facts import fleet_facts
+
+    announce_compilation(scenario, listener)
+    listener.note("computing what each replica can serve within its latency budget")
+    fleet_facts(scenario)
 
 
 def _loaded(scenario: Scenario | str | Path) -> Scenario:

@@ -9,8 +9,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "NOTHING",
@@ -21,6 +25,7 @@ __all__ = [
     "print_line",
     "shown_columns",
     "significant",
+    "table_console",
     "terminal_width",
     "with_prefix",
 ]
@@ -29,6 +34,8 @@ NOTHING = "-"
 """What a cell without a value shows."""
 
 _GAP = 2
+_UNLIMITED = 10_000
+"""Characters of a line."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +238,13 @@ def with_prefix(value: float, digits: int = 3) -> str:
         if value >= scale:
             return f"{significant(value / scale, digits)} {prefix}"
     return significant(value, digits)
+
+
+def table_console() -> Console:
+    """A console for tables on standard output, which wraps where a terminal does and nowhere in a file or a pipe."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=terminal_width() or _UNLIMITED)
 
 
 def terminal_width() -> int | None:

@@ -41,12 +41,20 @@ class Numbered:
 
 
 class Reports:
-    """Tells each finding once."""
+    """Tells each finding once, candidates by number.
+
+    Attributes
+    ----------
+    most_tries
+        How many candidates there can be; None where nobody knows.
+    """
 
     def __init__(self, facts: FleetFacts, say: Callable[[str], None]) -> None:
         self._facts, self._say = facts, say
         self._told: set[tuple[object, ...]] = set()
         self._best: tuple[float, str] | None = None
+        self._tries = 0
+        self.most_tries: int | None = None
 
     def tried(self, label: str, trial: Trial) -> None:
         """A candidate on one seed."""
@@ -54,13 +62,20 @@ class Reports:
             if trial.holds and (self._best is None or trial.cost_usd < self._best[0]):
                 self._best = trial.cost_usd, label
             cost = "" if trial.stopped_at_s is not None else f"{trial.cost_usd:,.2f} USD, "
-            self._say(f"  {label}: {cost}{found_text(trial)}{self._best_text(label)}")
+            self._tries += 1
+            most = "" if self.most_tries is None else f" of at most {self.most_tries}"
+            self._say(f"  try {self._tries}{most}: {label}: {cost}{found_text(trial)}{self._best_text(label)}")
 
     def _best_text(self, label: str) -> str:
         if self._best is None:
             return "; none holds so far"
         cost, best = self._best
         return "; the cheapest so far" if best == label else f"; cheapest so far: {best}, {cost:,.2f} USD"
+
+    def none_holds(self, strength: float, more: int) -> None:
+        """Of the static fleets up to a strength; so many more may be tried."""
+        if self._is_new("none holds", strength):
+            self._say(f"  no static fleet up to {strength:g} times the peak holds: at most {more} stronger ones follow")
 
     def confirmed(self, label: str, nodes: Sequence[int], trials: Sequence[Trial]) -> None:
         """A candidate on every seed."""

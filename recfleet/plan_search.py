@@ -107,6 +107,8 @@ class PlanSearch:
         self.strongest: StaticFleet | None = None
         self._proposed: dict[float, list[StaticFleet]] = {}
         self._reports = Reports(facts, say)
+        self._most_static: dict[float, int] = {}
+        self._most_autoscaled = 0
 
     # --- what is asked -----------------------------------------------------------------------------------
 
@@ -144,7 +146,7 @@ class PlanSearch:
             if not self.fleets:
                 return None
             self.strongest = self.fleets[-1]
-            found = self._search()
+            found = self._search(strongest)
             if found is not None:
                 return found
             if self.strongest.strength < strongest:  # the cluster has no more
@@ -172,9 +174,9 @@ class PlanSearch:
                 best.append(fleet)
         return best
 
-    def _search(self) -> Candidate | None:
+    def _search(self, strongest: float) -> Candidate | None:
         """Among fleets that are not below what every static fleet is proven to cost."""
-        from optimizer.planner.search import first_that_holds
+        from optimizer.planner.search import first_that_holds, most_asked
 
         least = self._static_usd_per_hour * (1.0 - 1e-6)
         left = [f for f in self.fleets if f.usd_per_hour >= least]
@@ -183,6 +185,10 @@ class PlanSearch:
             return self.static_holds(self.static_candidate(left[i]))
 
         strong = next((i for i, f in enumerate(left) if f.strength >= 1.0), len(left) - 1)
+        self._most_static[strongest] = most_asked(len(left), strong // START)
+        if strongest > STRONGEST:
+            self._reports.none_holds(STRONGEST, self._most_static[strongest])
+        self._reports.most_tries = self._most_autoscaled + sum(self._most_static.values())
         i = first_that_holds(holds, len(left), strong // START)
         return None if i is None else self.static_candidate(left[i])
 
@@ -232,6 +238,8 @@ class PlanSearch:
         than that (caution costs).
         """
         cluster = tuple(int(n) for n in self._facts.node_count)
+        levelled = [spec for spec in specs if next_level(spec, True, self._facts.headroom) is not None]
+        self._most_autoscaled = len(specs) + len(levelled)
         first = [Candidate(label_of(spec), spec, cluster) for spec in specs]
         trials = self._first(first)
         cheapest = min((t.cost_usd for t in trials if t.holds), default=np.inf)
@@ -249,6 +257,7 @@ class PlanSearch:
 
     def choose(self, static: Candidate | None, scaling: Sequence[Candidate]) -> Candidate | None:
         """The cheapest that holds on every seed, with the nodes that it needs; of two as cheap, the static one."""
+        self._reports.most_tries = None
         left = [*([static] if static else []), *scaling]
         while left:
             left.sort(key=lambda c: (float(f"{self._cost(c):.7g}"), c.fleet is None, c.label))

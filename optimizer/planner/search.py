@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-__all__ = ["Bracket", "Margins", "breaking_load", "first_that_holds"]
+__all__ = ["Bracket", "Margins", "breaking_load", "first_that_holds", "most_asked"]
 
 Answers = Callable[[Sequence[float]], Sequence[bool]]
 Margins = Callable[[Sequence[float], Sequence[int]], Sequence[Sequence[float]]]
@@ -56,6 +56,22 @@ def first_that_holds(holds: Callable[[int], bool], size: int, start: int) -> int
         else:
             low = middle
     return high if high < size else None
+
+
+def most_asked(size: int, start: int) -> int:
+    """How many questions `first_that_holds` asks at most."""
+
+    def asked(first: int) -> int:
+        questions: list[int] = []
+
+        def holds(i: int) -> bool:
+            questions.append(i)
+            return i >= first
+
+        first_that_holds(holds, size, start)
+        return len(questions)
+
+    return max(asked(first) for first in range(size + 1))
 
 
 def breaking_load(

@@ -15,7 +15,7 @@ from optimizer.fleet.packing import first_fit
 from optimizer.planner.least_capacity import least_capacity_rps, static_bound
 from optimizer.planner.loads import at_load, scaled_trace, with_nodes
 from optimizer.planner.more_nodes import fewest_more
-from optimizer.planner.search import breaking_load, first_that_holds
+from optimizer.planner.search import breaking_load, first_that_holds, most_asked
 from optimizer.planner.static_fleet import cheapest_fleet, fits, frontier, mixes, planning_problem, strength
 from optimizer.planner.strongest import binding_resources, strongest_replicas
 from optimizer.policies.fixed import Fixed, replicas_by_name, replicas_of
@@ -46,6 +46,7 @@ def test_the_first_that_holds_is_found_from_any_guess_and_its_weaker_neighbour_w
         assert len(asked) == len(set(asked)), "nothing is asked twice: it costs a simulation"
         if found:
             assert {found, found - 1} <= set(asked)
+        assert len(asked) <= most_asked(size, start) <= size
 
 
 def seeds_that_break_at(*breaks: float) -> tuple[Any, list[tuple[float, int]]]:

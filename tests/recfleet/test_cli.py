@@ -142,6 +142,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr("simulator.scenario.load_scenario", lambda path: scenario)
     monkeypatch.setattr("recfleet.report.write_page", write_verdict)
+    monkeypatch.setattr("recfleet.comparing.check_objectives", lambda scenario, listener: None)
 
     def run(*arguments: str, runner: Any = fake_runner) -> int:
         from recfleet import comparing

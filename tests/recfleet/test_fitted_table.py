@@ -8,8 +8,18 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 
-from recfleet.fitted_table import Column, aligned, folded, print_fitted, shown_columns, significant, with_prefix
+from recfleet.fitted_table import (
+    Column,
+    aligned,
+    folded,
+    print_fitted,
+    shown_columns,
+    significant,
+    table_console,
+    with_prefix,
+)
 
 CELLS = st.lists(st.text("0123456789.", min_size=1, max_size=12), min_size=2, max_size=2)
 
@@ -63,6 +73,17 @@ def test_wide_and_a_pipe_show_all(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.delenv("COLUMNS")
     assert print_fitted(columns) == columns
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) >= 8 * 30
+
+
+def test_a_table_is_wrapped_in_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room, lines in (("40", 6), ("", 1)):
+        monkeypatch.setenv("COLUMNS", room)
+        table = Table("", box=None, show_header=False)
+        table.add_row("word " * 40)
+        table_console().print(table)
+        assert len(capsys.readouterr().out.strip().splitlines()) == lines
 
 
 @given(st.floats(1e-8, 1e9))

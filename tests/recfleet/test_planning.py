@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from recfleet.plan_files import plan_document, plan_yaml
 from recfleet.plan_runs import simulate_plan_job
 from recfleet.plan_views import policy_view
 from recfleet.planning import plan
+from recfleet.progress import Silent
 from recfleet.run_record import RunRecord
 from simulator.scenario import Scenario
 from tests.simulator.mini import HAND, load_mini, write_mini
@@ -30,6 +32,16 @@ QUEUE = {
     "slo_ms: 1000": "slo_ms: 500\n    slo_quantile: 0.95",
 }
 """Deterministic service of 0.1 s a request, one at a time; two replicas a node at 3.6 USD an hour."""
+
+
+class Notes(Silent):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
 
 
 def queue_text(rate_rps: float, duration_s: float, count: int) -> str:
@@ -68,9 +80,17 @@ def test_the_cheapest_static_fleet_is_that_of_trying_all(tmp_path: Path, rate_rp
             for seed in seeds
         )
     )
-    found = plan(scenario, policies=[], seeds=seeds, tolerance=0.5)
+    notes = Notes()
+    found = plan(scenario, policies=[], seeds=seeds, tolerance=0.5, listener=notes)
     assert found.chosen is not None
     assert found.chosen.nodes == {"box": fewest}
+    tries = [
+        re.match(r"  try (\d+) of at most (\d+): static: ", text) for text in notes.told if text.startswith("  try")
+    ]
+    assert tries
+    assert all(tries)
+    assert [int(one[1]) for one in tries if one] == list(range(1, len(tries) + 1))
+    assert all(len(tries) <= int(one[2]) <= 8 for one in tries if one)
     assert found.chosen.cost_usd == pytest.approx(fewest * 3.6 * 1200 / 3600)
     proof = found.certificate
     assert proof is not None
@@ -224,8 +244,11 @@ def test_a_cluster_too_small_is_told_with_what_it_lacks(tmp_path: Path, capsys: 
 
 def test_an_objective_that_nothing_meets_is_bad_input(tmp_path: Path, capsys: Any) -> None:
     path = write_mini(tmp_path, queue_text(5.0, 600.0, 2).replace("slo_ms: 500", "slo_ms: 90"))
-    assert cli.run(["plan", str(path), "--out", str(tmp_path / "out")]) == 2
-    assert "no variant meets its latency budget" in capsys.readouterr().err
+    for command in ("plan", "compare"):
+        assert cli.run([command, str(path), "--out", str(tmp_path / "out")]) == 2
+        told = capsys.readouterr()
+        assert "no variant meets its latency budget" in told.err
+        assert told.out == "", "assumptions are of no use then"
 
 
 @pytest.mark.parametrize(
