@@ -63,6 +63,11 @@ class Enclosure:
         return (self.cost_usd - self.optimum.lower_usd) / self.cost_usd if self.cost_usd > 0.0 else float("nan")
 
     @property
+    def excess(self) -> float:
+        """``cost / lower value of the optimum - 1``; negative where the run paid less, NaN without an optimum."""
+        return self.cost_usd / self.optimum.lower_usd - 1.0 if self.optimum.lower_usd > 0.0 else float("nan")
+
+    @property
     def applies(self) -> bool:
         """The run met the optimum's condition, so that it cannot have paid less."""
         return self.conditions.met and self.optimum.slots_beyond == 0

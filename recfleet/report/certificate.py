@@ -23,7 +23,7 @@ __all__ = ["ChainRow", "LedgerRow", "SolveRow", "chain_rows", "ledger_rows", "pr
 
 @dataclass(frozen=True)
 class ChainRow:
-    """LP bound, the optimum from below and above, cost, gap: as text with half widths; what the condition says."""
+    """LP bound, optimum from below and above, cost, excess over it: text with half widths; what the condition says."""
 
     policy: str
     cells: tuple[tuple[str, str], ...]
@@ -66,7 +66,7 @@ def chain_rows(comparison: Comparison) -> list[ChainRow]:
             [c.optimum.upper_usd for c in own],
             [c.cost_usd for c in own],
         )
-        cells = (*(_cell(values, 2) for values in columns), _cell([100.0 * c.gap for c in own], 1))
+        cells = (*(_cell(values, 2) for values in columns), _cell([100.0 * c.excess for c in own], 1))
         rows.append(ChainRow(policy, cells, _condition(own), _why(pairs)))
     return rows
 

@@ -152,6 +152,21 @@ def test_an_open_bracket_is_said_to_depend_on_what_was_compared(given: Compariso
     assert f"is {lower:,.2f} USD; " in str(judge([run], [closed]))
 
 
+def test_verdict_and_table_tell_the_excess_over_the_optimum_by_the_same_base(given: Comparison) -> None:
+    """Of the optimum, where the policy paid less than it as where it paid more; not of the cost."""
+    run, certificate = given.runs[0], given.certificates[0]
+    for ratio, said in ((0.923, "paid 7.7 % less"), (1.25, "25 % above it")):
+        lower = certificate.cost_usd / ratio
+        optimum = dataclasses.replace(certificate.optimum, lower_usd=lower, upper_usd=lower)
+        moved = dataclasses.replace(certificate, optimum=optimum)
+        assert said in str(judge([run], [moved]))
+        assert 100.0 * moved.excess == pytest.approx(100.0 * (ratio - 1.0))
+        one = dataclasses.replace(given, runs=(run,))
+        vars(one)["certificates"] = (moved,)
+        (row,) = chain_rows(one)
+        assert row.cells[-1][0] == f"{100.0 * (ratio - 1.0):.1f}"
+
+
 @pytest.mark.usefixtures("words_only")
 def test_the_page_shows_all_three_and_the_solves(given: Comparison) -> None:
     html = page_html(given)
