@@ -17,6 +17,7 @@ from tests.benchmarks.compression_table import claim_table, read_studies, servin
 from tests.benchmarks.fidelity_docs import (
     CPU,
     FIRST,
+    IN_SHORT,
     JUDGED,
     arrivals_table,
     goals_table,
@@ -43,8 +44,8 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("compression.md", "serving"): lambda: serving_table(read_studies()),
     ("compression.md", "studies"): lambda: study_tables(read_studies()),
     ("fidelity.md", "goals"): lambda: goals_table(read_fidelity()),
-    ("fidelity.md", "second goals"): lambda: goals_table(read_fidelity(JUDGED)),
-    ("fidelity.md", "first goals"): lambda: goals_table(read_fidelity(FIRST)),
+    ("fidelity.md", "second goals"): lambda: goals_table(read_fidelity(JUDGED), IN_SHORT),
+    ("fidelity.md", "first goals"): lambda: goals_table(read_fidelity(FIRST), IN_SHORT),
     ("fidelity.md", "CPU jobs"): lambda: job_table(read_fidelity(CPU)),
     ("fidelity.md", "CPU runs"): lambda: runs_table(read_fidelity(CPU)),
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),

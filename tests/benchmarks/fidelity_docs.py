@@ -12,6 +12,7 @@ import numpy as np
 __all__ = [
     "CPU",
     "FIRST",
+    "IN_SHORT",
     "JUDGED",
     "RESULTS",
     "arrivals_table",
@@ -38,6 +39,7 @@ VARIANT_NAMES = {
 Row = Mapping[str, Any]
 CALIBRATED = ("calibrated", "recalibrated")
 GENERATED = ("poisson", "gamma")
+IN_SHORT = ("all", "one replica, CUDA graphs")
 
 
 def read_fidelity(path: Path = RESULTS) -> list[Row]:
@@ -46,8 +48,8 @@ def read_fidelity(path: Path = RESULTS) -> list[Row]:
     return rows
 
 
-def goals_table(rows: Sequence[Row]) -> str:
-    """The goals against what was reached, by variant, over runs held out."""
+def goals_table(rows: Sequence[Row], only: Sequence[str] = ()) -> str:
+    """The goals against what was reached, by variant, over runs held out: all groups of runs, or these only."""
     held = [row for row in rows if row["held_out"]]
     one = [row for row in held if "recalibrated" in row["error"]]
     shared = [row for row in held if "calibrated" in row["error"] and "recalibrated" not in row["error"]]
@@ -67,7 +69,7 @@ def goals_table(rows: Sequence[Row]) -> str:
     lines = _head(("runs held out", "prediction", "count"), columns)
     if len(graphs) == len(one):
         del groups["one replica"]
-    for name, group in ((name, group) for name, group in groups.items() if group):
+    for name, group in ((name, group) for name, group in groups.items() if group and name in (only or groups)):
         for variant in _variants(group):
             mean, p99 = (_absolute(group, metric, variant) for metric in ("mean_ms", "p99_ms"))
             cells = [_goal(mean.mean(), 0.03), _percent(float(np.median(mean)))]
