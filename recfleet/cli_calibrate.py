@@ -73,15 +73,15 @@ def _of_logs(profile_name: str | None, paths: list[Path], max_batch: int | None)
 
 
 def _tell(found: Calibration) -> None:
-    from rich.console import Console
+    from recfleet.fitted_table import table_console
 
     logs = f"{len(found.fitted_on)} log{'s' if len(found.fitted_on) > 1 else ''}"
-    Console(highlight=False).print(f"{found.name}: {_fitted(found)} of {logs}: judge it on others.", markup=False)
+    table_console().print(f"{found.name}: {_fitted(found)} of {logs}: judge it on others.", markup=False)
 
 
 def _fitted(found: Calibration) -> str:
     """What was fitted, from how many batches."""
-    if found.turn_s > 0.0 or found.turn_waiting_s > 0.0:
+    if found.turn_s is not None and found.turn_waiting_s is not None:
         return (
             f"replicas of one GPU take turns; a batch takes {1e6 * found.turn_s:.0f} us more after one of another "
             f"replica, {1e6 * found.turn_waiting_s:.0f} us where it waited for that. From {found.batches:,} turns"

@@ -22,12 +22,12 @@ _NAMES = {
 
 def print_comparison(found: Validated) -> None:
     """Print a line for each metric, and what the intervals rest on."""
-    from rich.console import Console
     from rich.table import Table
 
+    from recfleet.fitted_table import table_console
     from simulator.fidelity.summary import METRICS
 
-    comparison, console = found.comparison, Console(highlight=False)
+    comparison, console = found.comparison, table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for heading in ("measured", "predicted", "error", "90 % interval", ""):

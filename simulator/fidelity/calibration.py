@@ -67,7 +67,7 @@ class Calibration:
         Whether it lies beside the measured assembly of batches, as of a server's job, or holds it.
     turn_s, turn_waiting_s
         Of replicas that take turns on one GPU: what a batch takes longer after one of another replica
-        (`simulator.fidelity.turns`).
+        (`simulator.fidelity.turns`). None where that was not fitted.
     """
 
     name: str
@@ -79,8 +79,8 @@ class Calibration:
     left_out: int
     fitted_on: Mapping[str, str]
     assembly: bool = False
-    turn_s: float = 0.0
-    turn_waiting_s: float = 0.0
+    turn_s: float | None = None
+    turn_waiting_s: float | None = None
 
     def updated(self, stage: ServedStage, log: ServedBatches, fingerprint: str) -> Calibration:
         """The calibration after one more log: half way to that log's own factor, so that old logs fade.
@@ -94,7 +94,7 @@ class Calibration:
         """The stage with latencies as served, of machines that go cold as well."""
         table = stage.scaled(self.factor).table
         turns = table.interference
-        if turns is not None:
+        if turns is not None and self.turn_s is not None and self.turn_waiting_s is not None:
             turns = replace(turns, turn_s=self.turn_s, turn_waiting_s=self.turn_waiting_s)
         return stage.with_table(replace(table, cold_s=self.cold_s, cold_after_s=COLD_AFTER_S, interference=turns))
 

@@ -29,8 +29,8 @@ class _Document(BaseModel):
     left_out: int = Field(ge=0)
     fitted_on: dict[str, str]
     assembly: bool = False
-    turn_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    turn_waiting_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    turn_s: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    turn_waiting_s: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
 
 
 def write_calibration(calibration: Calibration, path: Path) -> None:

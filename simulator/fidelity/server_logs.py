@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from simulator.fidelity.calibration import Calibration, batches_of, fit
-from simulator.fidelity.comparison import Comparison, Spread, compare, drift_of
+from simulator.fidelity.comparison import Comparison, Spread, compare
 from simulator.fidelity.setup import ServedStage, served_stage, with_assembly
 from simulator.fidelity.turns import turns_of
 from workloads.errors import InputError
@@ -20,7 +20,7 @@ from workloads.server.log import RunLog
 from workloads.server.log_files import read_log
 from workloads.server.plan import JobPlan, RunPlan
 
-__all__ = ["JobLog", "JobRun", "calibrate_job", "calibrations_in_turn", "compare_run", "job_drift", "read_job_log"]
+__all__ = ["JobLog", "JobRun", "calibrate_job", "calibrations_in_turn", "compare_run", "read_job_log"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def _runs(job: JobPlan, found: dict[str, Any], arrays: dict[str, np.ndarray]) ->
 def compare_run(
     log: JobLog,
     run: JobRun,
-    spread: Spread | None = None,
+    spread: Spread,
     assembly: bool = True,
     mend: Callable[[ServedStage], ServedStage] = lambda stage: stage,
 ) -> Comparison:
@@ -125,29 +125,16 @@ def compare_run(
     log, run
         The job and one of its runs.
     spread
-        How intervals are reckoned; by default with the job's drift (`job_drift`).
+        How intervals are reckoned.
     assembly
         Whether batches take the measured time of assembly beside the profile's.
     mend
         Applied to each stage: what a calibration found.
     """
-    spread = spread or Spread(job_drift(log))
     stages = [mend(stage) for stage in log.stages(run.plan, assembly)]
     requests = run.log.requests()
     items = np.full(len(requests.arrival_s), log.items(stages)) if any(stage.counts_items for stage in stages) else None
     return compare(requests, stages, spread, items)
-
-
-def job_drift(log: JobLog) -> float:
-    """How far a job's machine went from its profile: by the sizes timed again at the end, and the profile's own drift.
-
-    The root mean square of the relative differences, at least what `drift_of` says of the profile.
-    """
-    profile = profile_from_document(log.found["profiles"][0], where=log.job.name)
-    own = drift_of(profile, max(log.job.sizes(0)))
-    if not log.found.get("again"):
-        return own
-    return max(own, float(np.sqrt(np.mean((_again(log.found["again"][0], profile) - 1.0) ** 2))))
 
 
 def _again(latency: dict[str, Any], profile: ModelProfile) -> np.ndarray:

@@ -99,8 +99,8 @@ def _end_beside(fleet: Fleet, replica: Any, slot: int, compute_s: float, latency
     """When a batch ends that starts on a device, and alone there would take ``latency_s`` from ``compute_s`` on."""
     device = replica.device_index
     fleet.running[device] += 1
-    if fleet.interferences.table[replica.table].takes_turns:
-        measured = fleet.interferences.table[replica.table]
+    measured = fleet.interferences.table[replica.table]
+    if measured.takes_turns:
         if fleet.device_last[device] != 0 and fleet.device_last[device] != slot + 1:
             latency_s += measured.turn_waiting_s if fleet.device_free_s[device] > compute_s else measured.turn_s
         compute_s = max(compute_s, fleet.device_free_s[device])

@@ -39,10 +39,9 @@ def kept_of(folder: Path) -> list[dict[str, Any]]:
         for number, start in enumerate(found["cold_starts"]):
             profile = found["profiles"][number // replicas]
             rows.append({
-                "job": found["job"]["name"], "process": number, "fresh": number % replicas > 0,
+                "job": found["job"]["name"],
                 "model": profile["model"]["name"], "weights_bytes": profile["model"]["weights_bytes"],
-                "profile": profile["resources"]["load"], "start": start, "date": found["date"],
-                "device": profile["device"]["name"],
+                "profile": profile["resources"]["load"], "start": start,
             })  # fmt: skip
     return rows
 

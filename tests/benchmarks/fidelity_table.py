@@ -82,15 +82,19 @@ def can_be_calibrated(log: JobLog) -> bool:
 
 
 def drifts_of(logs: Sequence[JobLog]) -> dict[bool, Drifts]:
-    """Offsets ``[is eager][variant][job]``: launching kernels one by one is less steady than replaying graphs.
-
-    Where no other job ran eagerly, one that does must do with those that have graphs.
-    """
+    """Offsets ``[is eager][variant][job]``: launching kernels one by one is less steady than replaying graphs."""
     found: dict[bool, dict[str, dict[str, Sequence[float]]]] = {False: {}, True: {}}
     for log in (each for each in logs if can_be_calibrated(each) and each.job.processes == 1):
         for variant, values in offsets(log).items():
             found[is_eager(log)].setdefault(variant, {})[log.job.name] = values
     return dict(found)
+
+
+def drifts_for(log: JobLog, drifts: Mapping[bool, Drifts]) -> Drifts:
+    """Offsets of jobs that ran as this one did; of those with graphs, where no other did."""
+    alike = drifts[is_eager(log)]
+    others = any(name != log.job.name for of_jobs in alike.values() for name in of_jobs)
+    return alike if others else drifts[False]
 
 
 def is_eager(log: JobLog) -> bool:
@@ -111,17 +115,21 @@ def _rounded(values: Any) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
-def machine_of(log: JobLog) -> dict[str, Any]:
-    """Where and with what a job was measured."""
-    profile = log.found["profiles"][0]
-    device = {key: value for key, value in profile["device"].items() if key != "id"}
-    return {"date": log.found["date"][:10], "device": device, "versions": profile["provenance"]["versions"]}
+def machines_of(logs: Sequence[JobLog]) -> list[dict[str, Any]]:
+    """Where and with what jobs were measured, each machine with its jobs."""
+    found: dict[str, dict[str, Any]] = {}
+    for log in logs:
+        profile = log.found["profiles"][0]
+        device = {key: value for key, value in profile["device"].items() if key != "id"}
+        machine = {"date": log.found["date"][:10], "device": device, "versions": profile["provenance"]["versions"]}
+        found.setdefault(json.dumps(machine), machine | {"jobs": []})["jobs"].append(log.job.name)
+    return list(found.values())
 
 
-def write_rows(path: Path, machine: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def write_rows(path: Path, machines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     """One row a line."""
     lines = ",\n".join(json.dumps(row) for row in rows)
-    head = json.dumps({"format": "recfleet-fidelity"} | machine)[:-1]
+    head = json.dumps({"format": "recfleet-fidelity", "machines": machines})[:-1]
     path.write_text(f'{head},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
@@ -145,8 +153,8 @@ def main() -> None:
     drifts = drifts_of(_logs(options.drift_from) if options.drift_from else logs)
     for log in logs:
         if log.job.name not in {row["job"] for row in rows}:
-            rows += rows_of(log, options.replicates, drifts[is_eager(log)] or drifts[False])
-            write_rows(options.json, machine_of(log), rows)
+            rows += rows_of(log, options.replicates, drifts_for(log, drifts))
+            write_rows(options.json, machines_of(logs), rows)
     print(job_table(rows))
 
 

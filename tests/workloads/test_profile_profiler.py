@@ -168,3 +168,19 @@ def test_drift_is_the_change_of_medians() -> None:
     assert drift(np.linspace(1.0, 2.0, 301)) == pytest.approx((11 / 6) / (7 / 6) - 1, rel=1e-2)
     assert drift(np.ones(30)) == 0.0
     assert drift(np.ones(2)) == 0.0
+
+
+def test_batches_of_all_sizes_lie_in_one_page_locked_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smaller batches are its first rows, also when a larger one has made it grow."""
+    from workloads.profiler.runners import CudaGraphRunner
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    runner = CudaGraphRunner.__new__(CudaGraphRunner)
+    runner._pinned, runner._locked = {}, ()
+    ids, dense = np.arange(12).reshape(6, 2), np.arange(6, dtype=np.float32)
+    for size in (2, 6, 3, 2):
+        runner.stage((ids[-size:], dense[-size:]))
+        for held, asked in zip(runner._pinned[size], (ids, dense)):
+            np.testing.assert_array_equal(held.numpy(), asked[-size:])
+    places = [{each[k].data_ptr() for each in runner._pinned.values()} for k in range(2)]
+    assert [len(place) for place in places] == [1, 1]

@@ -43,6 +43,7 @@ def _move_to(cores: Collection[int]) -> None:
 class SteadyCore:
     """Keeps the calling thread on one core that runs as fast as the machine's cores do when they have no company.
 
+    What is usual is the quickest look at any of the cores on entering: where all have company then, none is noticed.
     Use it in a ``with`` statement, which gives the thread its cores back at the end, and call `check` before a batch.
 
     Parameters

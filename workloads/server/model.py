@@ -179,12 +179,13 @@ class ServedModel:
     def _staged(self, generator: np.random.Generator, times: int, idle_s: float) -> dict[int, np.ndarray]:
         """``[batch, part]`` by size: seconds of assembly and of the rest, each batch so long after the one before.
 
-        Inputs come one after the other, as a server's requests do. A batch at which the thread moved to another core is
-        left out, for such a move is no part of assembly.
+        Inputs come one after the other, as a server's requests do. Batches at which the thread moved to another core
+        are left out, for such a move is no part of assembly, unless a size has no others.
         """
         order = np.repeat(self.sizes, times)
         generator.shuffle(order)
         took_s: dict[int, list[tuple[float, float]]] = {size: [] for size in self.sizes}
+        moved_s: dict[int, list[tuple[float, float]]] = {size: [] for size in self.sizes}
         first = 0
         for size in order.tolist():
             due_s, moves = time.perf_counter() + idle_s, self.core.moves
@@ -194,9 +195,9 @@ class ServedModel:
             staged_s = time.perf_counter()
             self.run()
             first += size
-            if self.core.moves == moves or not took_s[size]:
-                took_s[size].append((staged_s - begin_s, time.perf_counter() - staged_s))
-        return {size: np.array(rows) for size, rows in took_s.items()}
+            part_s = staged_s - begin_s, time.perf_counter() - staged_s
+            (took_s if self.core.moves == moves else moved_s)[size].append(part_s)
+        return {size: np.array(took_s[size] or moved_s[size]) for size in self.sizes}
 
     def poll_s(self) -> float:
         """Seconds between two looks of the idle loop."""
