@@ -54,6 +54,9 @@ def validate(
     calibration: Annotated[
         Path | None, typer.Option(help="Of a log: apply what recfleet calibrate found on others.")
     ] = None,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Of --server-log: calibrate on the runs before this one, in turn.")
+    ] = False,
     replicates: Annotated[int, typer.Option(min=20, help="Predictions behind the intervals.")] = 100,
     drift: Annotated[
         float | None,
@@ -81,6 +84,8 @@ def validate(
         raise InputError("validate", ways, "give one of the three")
     if run is not None and server_log is None:
         raise InputError("--run", "is of a --server-log", "add one, or leave it out")
+    if recalibrate and (server_log is None or calibration is not None):
+        raise InputError("--recalibrate", "is of a --server-log, in place of --calibration", "leave one of them out")
     from recfleet.validating import Uncertainty, validate_live, validate_log
 
     if drift is not None and not 0.0 <= drift < 1.0:
@@ -88,6 +93,8 @@ def validate(
     uncertainty = Uncertainty(replicates, drift, seed)
     if live and calibration is not None:
         raise InputError("--calibration", "belongs to --log", "keep the live log, and validate that")
+    if live and (replicas != 1 or shared):
+        raise InputError("--replicas", "and --shared are of a log; live, one replica serves", "leave them out")
     if live:
         cap = max_batch if max_batch is not None else _LIVE_MAX_BATCH * items
         wait_s = (_LIVE_MAX_WAIT_MS if max_wait_ms is None else max_wait_ms) / 1e3
@@ -99,7 +106,7 @@ def validate(
 
         if shared or replicas != 1 or any(given is not None for given in (profile, max_batch, max_wait_ms)):
             raise InputError("--server-log", "says itself what served it, and how", "leave those options out")
-        found = validate_job(server_log, run, uncertainty, calibration)
+        found = validate_job(server_log, run, uncertainty, calibration, recalibrate)
     else:
         if profile is None or max_batch is None or max_wait_ms is None:
             missing = "--profile" if profile is None else "--max-batch" if max_batch is None else "--max-wait-ms"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from recfleet.validating import Validated
+    from simulator.fidelity.comparison import Comparison
 
 __all__ = ["print_comparison"]
 
@@ -18,6 +19,8 @@ _NAMES = {
     "throughput_rps": "requests/s",
     "mean_batch": "mean batch",
 }
+_VISIBLE = 5e-4
+"""Errors that are shown as 0.0 % are told by no word either."""
 
 
 def print_comparison(found: Validated) -> None:
@@ -36,7 +39,7 @@ def print_comparison(found: Validated) -> None:
         low, high = _digits(comparison.low[m]), _digits(comparison.high[m])
         table.add_row(
             _NAMES[name], _digits(comparison.measured[m]), _digits(comparison.predicted[m]),
-            f"{100 * comparison.error[m]:+.1f} %", f"{low} to {high}", "" if comparison.covered[m] else "outside",
+            f"{100 * comparison.error[m]:+.1f} %", f"{low} to {high}", "outside" if _is_outside(comparison, m) else "",
         )  # fmt: skip
     console.print(found.title, markup=False)
     console.print(table)
@@ -48,6 +51,11 @@ def print_comparison(found: Validated) -> None:
         f"{about['replicates']} predictions: the profile's spread, {100 * about['drift']:.2g} % between runs, luck.",
         markup=False,
     )
+
+
+def _is_outside(comparison: Comparison, metric: int) -> bool:
+    """Whether the measured value lies outside of its interval, and visibly off the prediction."""
+    return not comparison.covered[metric] and abs(comparison.error[metric]) >= _VISIBLE
 
 
 def _by_stage(value: float | list[float]) -> str:

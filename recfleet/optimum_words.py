@@ -56,7 +56,9 @@ def against_optimum(pairs: Sequence[tuple[RunRecord, Certificate]]) -> OptimumWo
         over = excess(cost / upper - 1.0) if cost > upper else f"at most {excess(cost / lower - 1.0)}"
         return OptimumWords((f"{brief}; {policy} is {over} above it.",), (MEANING, *_short_of(policy, own)))
     run, certificate = min(pairs, key=lambda pair: pair[1].gap)
-    less = f"{policy} paid {100 * (1 - cost / lower):.2g} % less, without keeping its condition in every slot"
+    short, slots = certificate.conditions.short, certificate.conditions.slots
+    where = f"its condition unmet in {short:,} of {slots:,} slots" if short else "without keeping its condition"
+    less = f"{policy} paid {100 * (1 - cost / lower):.2g} % less, {where}"
     why = f"{policy} did not meet that condition: {why_below(run, certificate)}."
     return OptimumWords((f"{brief}; {less} (see the report).",), (MEANING, why))
 

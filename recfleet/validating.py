@@ -98,7 +98,9 @@ def _calibrated(
         problem = "was fitted beside a server's own assembly of batches"
         raise InputError(f"--calibration {path}", problem, "use it with --server-log, or fit one on a log")
     if uncertainty.drift is None:
-        spread = replace(spread, drift=max(CALIBRATED_DRIFT, found.drift))
+        # One log tells nothing of how far the next one is: then it is as far as the profile says.
+        own = CALIBRATED_DRIFT if len(found.fitted_on) > 1 else max(CALIBRATED_DRIFT, spread.drift)
+        spread = replace(spread, drift=max(own, found.drift))
     told = {"calibration": str(path), "factor": found.factor, "in_sample": file_sha256(log) in found.fitted_on.values()}
     return found.mended(stage), spread, told
 

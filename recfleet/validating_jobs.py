@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["validate_job"]
 
 
-def validate_job(path: Path, name: str | None, uncertainty: Uncertainty, calibration: Path | None) -> Validated:
+def validate_job(
+    path: Path, name: str | None, uncertainty: Uncertainty, calibration: Path | None, recalibrate: bool = False
+) -> Validated:
     """Predict a run of a job from the profile that the job measured, with the assembly of batches as measured there.
 
     Parameters
@@ -27,6 +29,8 @@ def validate_job(path: Path, name: str | None, uncertainty: Uncertainty, calibra
         The run; by default the first that no calibration may be fitted on.
     calibration
         A file of ``recfleet calibrate`` on the same job.
+    recalibrate
+        Calibrate on the job's runs that may be used for it, and then on every run before this one, in their order.
 
     Raises
     ------
@@ -40,16 +44,18 @@ def validate_job(path: Path, name: str | None, uncertainty: Uncertainty, calibra
     run = _run_of(path, log, name)
     drift = SERVED_DRIFT if uncertainty.drift is None else uncertainty.drift
     applied: dict[str, Any] = {}
+    found: Calibration | None
     if calibration is None:
-        spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
-        comparison = compare_run(log, run, spread)
+        found = _recalibrated(log, run) if recalibrate else None
     else:
         found = _calibration_of(calibration, log)
+    if found is not None:
         if uncertainty.drift is None:
             drift = max(CALIBRATED_DRIFT, found.drift)
-        spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
-        comparison = compare_run(log, run, spread, mend=found.mended)
-        applied = {"calibration": str(calibration), "factor": found.factor, "in_sample": run.name in found.fitted_on}
+        applied = {"calibration": str(calibration) if calibration else sorted(found.fitted_on)}
+        applied |= {"factor": found.factor, "in_sample": run.name in found.fitted_on}
+    spread = Spread(drift, uncertainty.replicates, seed=uncertainty.seed)
+    comparison = compare_run(log, run, spread, mend=found.mended if found else lambda stage: stage)
     return Validated(comparison, run.log.requests(), _title(log, run, applied), _about(log, run, spread) | applied)
 
 
@@ -60,6 +66,16 @@ def _run_of(path: Path, log: JobLog, name: str | None) -> JobRun:
     if name not in runs:
         raise InputError(f"--run {name}", f"{path} has no such run", f"give one of {', '.join(runs)}")
     return runs[name]
+
+
+def _recalibrated(log: JobLog, run: JobRun) -> Calibration:
+    """The calibration as the runs before this one have left it."""
+    from simulator.fidelity.server_logs import calibrate_job, calibrations_in_turn
+
+    if log.job.processes > 1:
+        problem = f"{log.job.name} was served by several processes"
+        raise InputError("--recalibrate", problem, "use --calibration where they share a GPU, or leave it out")
+    return next(found for each, found in calibrations_in_turn(log, calibrate_job(log)) if each.name == run.name)
 
 
 def _calibration_of(path: Path, log: JobLog) -> Calibration:
@@ -75,8 +91,10 @@ def _calibration_of(path: Path, log: JobLog) -> Calibration:
 
 def _title(log: JobLog, run: JobRun, applied: dict[str, Any]) -> str:
     plan, device = run.plan, log.found["profiles"][0]["device"]["name"]
+    count, made = len(run.log.requests().arrival_s), run.facts.get("kept_of", 0)
+    requests = f"the first {count:,} of {made:,} requests" if made > count else f"{count:,} requests"
     title = (
-        f"{log.job.name} on {device}, {run.name}: {len(run.log.requests().arrival_s):,} requests, {plan.arrivals} at "
+        f"{log.job.name} on {device}, {run.name}: {requests}, {plan.arrivals} at "
         f"load {plan.load:g}, predicted from the job's own profile and assembly of batches"
     )
     if not applied:
@@ -93,6 +111,7 @@ def _about(log: JobLog, run: JobRun, spread: Spread) -> dict[str, Any]:
         "run": run.name,
         "device": device["id"],
         "requests": len(run.log.requests().arrival_s),
+        "requests_served": run.facts.get("kept_of", len(run.log.requests().arrival_s)),
         "max_batch": plan.max_batch[0] if len(plan.max_batch) == 1 else list(plan.max_batch),
         "max_wait_ms": waits_ms[0] if len(waits_ms) == 1 else waits_ms,
         "replicas": log.job.replicas,

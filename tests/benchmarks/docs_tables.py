@@ -22,6 +22,7 @@ from tests.benchmarks.fidelity_docs import (
     arrivals_table,
     goals_table,
     job_table,
+    load_table,
     read_fidelity,
     runs_table,
 )
@@ -48,6 +49,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("fidelity.md", "first goals"): lambda: goals_table(read_fidelity(FIRST), IN_SHORT),
     ("fidelity.md", "CPU jobs"): lambda: job_table(read_fidelity(CPU)),
     ("fidelity.md", "CPU runs"): lambda: runs_table(read_fidelity(CPU)),
+    ("fidelity.md", "loads"): lambda: load_table(read_fidelity()),
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
     ("fidelity.md", "arrivals"): lambda: arrivals_table(read_fidelity()),
     ("fidelity.md", "runs"): lambda: runs_table(read_fidelity()),

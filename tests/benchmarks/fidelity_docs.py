@@ -18,6 +18,7 @@ __all__ = [
     "arrivals_table",
     "goals_table",
     "job_table",
+    "load_table",
     "read_fidelity",
     "runs_table",
 ]
@@ -89,6 +90,22 @@ def arrivals_table(rows: Sequence[Row]) -> str:
     """Mean absolute errors and coverage of runs held out of jobs with one replica, by arrivals and load."""
     one = [row for row in rows if "recalibrated" in row["error"]]
     return _grouped(one, "arrivals and load", lambda row: f"{row['arrivals']} {row['load']:g}")
+
+
+def load_table(rows: Sequence[Row]) -> str:
+    """What to rely on at each load: before anything has been served, and as far as calibrated; signed errors, too."""
+    held = [_furthest(row) for row in rows if row["held_out"]]
+    columns = ("mean, abs. error", "p99, abs. error", "p99, signed", "p99 covered")
+    lines = _head(("load", "prediction", "runs"), columns)
+    for load in sorted({row["load"] for row in held}):
+        group = [row for row in held if row["load"] == load]
+        for variant in ("profile", "assembly", "furthest"):
+            signed = np.array([row["error"][variant]["p99_ms"] for row in group])
+            covered = float(np.mean([row["covered"][variant]["p99_ms"] for row in group]))
+            cells = [_mean(group, "mean_ms", variant), _percent(float(np.abs(signed).mean()))]
+            cells += [f"{100 * signed.mean():+.1f} %", _share(covered)]
+            lines.append(_line(f"{load:g}", VARIANT_NAMES[variant], len(group), *cells))
+    return "\n".join(lines)
 
 
 def runs_table(rows: Sequence[Row]) -> str:

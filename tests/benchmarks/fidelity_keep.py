@@ -59,7 +59,9 @@ def cut(log: RunLog, requests: int) -> RunLog:
 def write_kept(log: JobLog, folder: Path) -> None:
     """Write a job's files with the runs that are kept."""
     runs = kept_runs(log)
-    facts: list[dict[str, Any]] = [run.facts | {"requests": len(run.log.arrival_s)} for run in runs]
+    facts: list[dict[str, Any]] = [
+        run.facts | {"requests": len(run.log.arrival_s), "kept_of": run.facts["requests"]} for run in runs
+    ]
     plan = log.found["job"] | {"runs": [run.plan.model_dump(mode="json") for run in runs]}
     path = folder / f"{log.job.name}.json"
     arrays = {f"{run.name}.{name}": values for run in runs for name, values in run.log.arrays().items()}

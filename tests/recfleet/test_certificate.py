@@ -111,7 +111,7 @@ def test_paying_less_without_meeting_the_condition_has_a_reason(given: Compariso
     certificate = with_certificate(run, given.certificates[0], short=7)
     assert "in 7 of 40 slots, with 25 % of the requests" in why_below(run, certificate)
     verdict = judge([dataclasses.replace(run, bound_usd=0.1)], [certificate])
-    assert "less, without keeping its condition in every slot (see the report)" in str(verdict)
+    assert "less, its condition unmet in 7 of 40 slots (see the report)" in str(verdict)
     assert "did not meet that condition: in 7 of 40 slots" in " ".join(verdict.details)
 
 

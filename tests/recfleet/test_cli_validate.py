@@ -73,7 +73,8 @@ def test_a_run_of_a_kept_server_job(tmp_path: Path, capsys: pytest.CaptureFixtur
     job = ["validate", "--server-log", JOB, "--replicates", "20", "--json", str(out)]
     assert run(job) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "sasrec-bf16-graph on NVIDIA H200, run003: 20,000 requests, poisson at load 0.9, predicted from" in told
+    what = "run003: the first 20,000 of 120,000 requests, poisson at load 0.9, predicted from"
+    assert f"sasrec-bf16-graph on NVIDIA H200, {what}" in told
     assert "1 replica, batches of up to 32, waiting up to 1 ms" in told
     found = json.loads(out.read_text())
     assert found["about"]["run"] == "run003"
@@ -85,6 +86,26 @@ def test_a_run_of_a_kept_server_job(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert ("on this very run: no test of it" in told) == in_sample
         assert json.loads(out.read_text())["about"]["in_sample"] is in_sample
         assert abs(json.loads(out.read_text())["error"]["mean_ms"]) < 0.1
+
+
+def test_recalibration_knows_the_runs_before_and_mends_what_a_calibration_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job changed after its first two runs."""
+    out, calibration = tmp_path / "v.json", tmp_path / "c.json"
+    assert run(["calibrate", "--server-log", JOB, "--out", str(calibration), "--quiet"]) == 0
+    job = ["validate", "--server-log", JOB, "--run", "run013", "--replicates", "20", "--json", str(out)]
+    found = {}
+    for name, more in (("calibrated", ["--calibration", str(calibration)]), ("recalibrated", ["--recalibrate"])):
+        assert run([*job, *more]) == 0
+        found[name] = json.loads(out.read_text())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "predicted from the job's own profile and assembly of batches, calibrated" in told
+    assert found["recalibrated"]["about"]["calibration"] == ["run000", "run001", "run003", "run006"]
+    assert abs(found["recalibrated"]["error"]["mean_ms"]) < 0.5 * abs(found["calibrated"]["error"]["mean_ms"])
+    several = str(FOLDER / "sasrec-fp32-graph-shared.json")
+    assert run(["validate", "--server-log", several, "--recalibrate"]) == 2
+    assert "was served by several processes" in capsys.readouterr().err
 
 
 def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +129,9 @@ def test_the_table_marks_what_lies_outside(files: Path, tmp_path: Path, capsys: 
         (["--server-log", "JOB", "--replicas", "2"], "says itself what served it"),
         (["--server-log", "JOB", "--run", "run999"], "give one of run000, run001, run003, run006, run013"),
         (["--server-log", "P"], "no such file"),
+        (["--server-log", "gone.npz"], "give gone.json"),
+        (["--server-log", "JOB", "--calibration", "P", "--recalibrate"], "in place of --calibration"),
+        (["--model", "two_tower", "--replicas", "2"], "live, one replica serves"),
         (["--log", "LOG", "--run", "run000"], "is of a --server-log"),
         (["--log", "LOG", "--model", "dlrm"], "takes --log with --profile"),
         (["--log", "LOG"], "needs --profile"),

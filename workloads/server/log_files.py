@@ -53,6 +53,8 @@ def read_log(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         Logs of earlier versions do not say which that is.
     """
     beside = path.with_suffix(".npz")
+    if path == beside:
+        raise InputError(str(path), "holds a log's arrays", f"give {path.with_suffix('.json').name}, which lies beside")
     for one in (path, beside):
         if not one.is_file():
             raise InputError(str(one), "there is no such file", "give NAME.json of a job, with NAME.npz beside it")
