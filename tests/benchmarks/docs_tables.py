@@ -32,6 +32,7 @@ from tests.benchmarks.link_times import band_table, link_table, read_links
 from tests.benchmarks.placement_real import read_real, real_tables
 from tests.benchmarks.placement_sizes import read_sizes, size_tables
 from tests.benchmarks.policy_goals import comparison_tables, goal_table, read_sweep
+from tests.benchmarks.shipped_profiles import read_shipped, shipped_table
 from tests.benchmarks.zoo_table import read_results, zoo_tables
 from workloads.catalogue import catalogue_table
 from workloads.compression.study_tables import study_tables
@@ -50,6 +51,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("fidelity.md", "CPU jobs"): lambda: job_table(read_fidelity(CPU)),
     ("fidelity.md", "CPU runs"): lambda: runs_table(read_fidelity(CPU)),
     ("fidelity.md", "loads"): lambda: load_table(read_fidelity()),
+    ("fidelity.md", "shipped"): lambda: shipped_table(read_shipped()),
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
     ("fidelity.md", "arrivals"): lambda: arrivals_table(read_fidelity()),
     ("fidelity.md", "runs"): lambda: runs_table(read_fidelity()),
