@@ -44,11 +44,7 @@ def validate_job(
     run = _run_of(path, log, name)
     drift = SERVED_DRIFT if uncertainty.drift is None else uncertainty.drift
     applied: dict[str, Any] = {}
-    found: Calibration | None
-    if calibration is None:
-        found = _recalibrated(log, run) if recalibrate else None
-    else:
-        found = _calibration_of(calibration, log)
+    found = _recalibrated(log, run) if recalibrate else _calibration_of(calibration, log) if calibration else None
     if found is not None:
         if uncertainty.drift is None:
             drift = max(CALIBRATED_DRIFT, found.drift)
@@ -91,8 +87,8 @@ def _calibration_of(path: Path, log: JobLog) -> Calibration:
 
 def _title(log: JobLog, run: JobRun, applied: dict[str, Any]) -> str:
     plan, device = run.plan, log.found["profiles"][0]["device"]["name"]
-    count, made = len(run.log.requests().arrival_s), run.facts.get("kept_of", 0)
-    requests = f"the first {count:,} of {made:,} requests" if made > count else f"{count:,} requests"
+    count, served = len(run.log.arrival_s), run.requests_served
+    requests = f"the first {count:,} of {served:,} requests" if served > count else f"{count:,} requests"
     title = (
         f"{log.job.name} on {device}, {run.name}: {requests}, {plan.arrivals} at "
         f"load {plan.load:g}, predicted from the job's own profile and assembly of batches"
@@ -110,8 +106,8 @@ def _about(log: JobLog, run: JobRun, spread: Spread) -> dict[str, Any]:
         "job": log.job.name,
         "run": run.name,
         "device": device["id"],
-        "requests": len(run.log.requests().arrival_s),
-        "requests_served": run.facts.get("kept_of", len(run.log.requests().arrival_s)),
+        "requests": len(run.log.arrival_s),
+        "requests_served": run.requests_served,
         "max_batch": plan.max_batch[0] if len(plan.max_batch) == 1 else list(plan.max_batch),
         "max_wait_ms": waits_ms[0] if len(waits_ms) == 1 else waits_ms,
         "replicas": log.job.replicas,

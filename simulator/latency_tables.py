@@ -10,6 +10,7 @@ import numpy as np
 from simulator.kernel.interference import INTERFERENCE, Interferences
 from simulator.kernel.latency import LEVEL_CELLS, SIZE_CELLS
 from simulator.kernel.state import TABLE, Latencies
+from workloads.interpolation import interpolate
 from workloads.profile import ModelProfile
 
 __all__ = [
@@ -100,6 +101,10 @@ class LatencyTable:
     def scaled(self, speed: float) -> LatencyTable:
         """The same on a device ``speed`` times as fast; the host works as long as the batch takes."""
         return replace(self, latency_s=self.latency_s / speed, weight=self.weight * speed, cold_s=self.cold_s / speed)
+
+    def mean_s(self, units: np.ndarray) -> np.ndarray:
+        """Mean latency of batches of these units, of a warm machine that the batch has for itself."""
+        return interpolate(self.batch_sizes, mean_over_quantiles(self), units)
 
     def without_noise(self, mean_s: np.ndarray) -> LatencyTable:
         """Every batch takes its measured mean ``mean_s[size]``."""

@@ -10,13 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from simulator.scenario_fields import ToldError
+from simulator.scenario_reading import Place
 from simulator.strict_yaml import Document
 from workloads.errors import InputError, ManyProblemsError
 from workloads.field_words import complaint, told_value
 
 __all__ = ["explain"]
-
-Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)

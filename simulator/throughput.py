@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simulator.fleet import Fleet
-from simulator.latency_tables import LatencyTable, mean_over_quantiles
+from simulator.latency_tables import LatencyTable
 from simulator.plan import BatchRule, FleetPlan, LookupPlan, ServicePlan, StagePlan, TierPlan
-from workloads.interpolation import interpolate
 from workloads.trace import TraceBlock
 
 __all__ = ["Load", "Lookups", "best_throughput_rps", "crowded", "slo_throughput_rps"]
@@ -110,7 +109,7 @@ def best_throughput_rps(
     cap = min(rule.max_batch, stage.max_outstanding * biggest) if stage.max_outstanding else rule.max_batch
     largest = max(cap, biggest)
     sizes = np.unique(np.concatenate([table.batch_sizes[table.batch_sizes <= largest], [largest]]))
-    mean_s = interpolate(table.batch_sizes, mean_over_quantiles(table), sizes)
+    mean_s = table.mean_s(sizes)
     units_per_s = min(float((sizes / (mean_s + wait_s)).max()) for wait_s in lookups.least_s(sizes, nic_bytes_per_s))
     items = tasks.units(stage, counts_items=True)
     payload_bytes = float((tasks.bytes_in + items * stage.item_bytes).mean())

@@ -16,10 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulator.fidelity.setup import COLD_AFTER_S, ServedStage
-from simulator.latency_tables import mean_over_quantiles
+from simulator.fidelity.setup import COLD_AFTER_S, ServedStage, gone_cold, idle_before_s
 from workloads.errors import InputError
-from workloads.interpolation import interpolate
 from workloads.server.log import RequestLog
 
 __all__ = ["Calibration", "ServedBatches", "batches_of", "factor_of", "fit"]
@@ -103,8 +101,7 @@ def batches_of(name: str, log: RequestLog) -> ServedBatches:
     """Batches of one replica's log of requests: those that were begun at the same time are one."""
     start_s, first = np.unique(log.start_s, return_index=True)
     done_s = log.done_s[first]
-    idle_s = np.concatenate([[0.0], np.maximum(start_s[1:] - done_s[:-1], 0.0)])
-    return ServedBatches(name, log.batch[first], done_s - start_s, idle_s)
+    return ServedBatches(name, log.batch[first], done_s - start_s, idle_before_s(start_s, done_s))
 
 
 def fit(name: str, stage: ServedStage, logs: Sequence[ServedBatches], fingerprints: Mapping[str, str]) -> Calibration:
@@ -126,13 +123,10 @@ def fit(name: str, stage: ServedStage, logs: Sequence[ServedBatches], fingerprin
     InputError
         There are too few batches.
     """
-    profile_s = [interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), log.units) for log in logs]
+    profile_s = [stage.table.mean_s(log.units) for log in logs]
     kept = [_usual(log.took_s, expected_s) for log, expected_s in zip(logs, profile_s)]
     ratio = [log.took_s[keep] / expected_s[keep] for log, keep, expected_s in zip(logs, kept, profile_s)]
-    cold = [
-        -np.expm1(-log.idle_s[keep] / COLD_AFTER_S) / expected_s[keep]
-        for log, keep, expected_s in zip(logs, kept, profile_s)
-    ]
+    cold = [gone_cold(log.idle_s[keep]) / expected_s[keep] for log, keep, expected_s in zip(logs, kept, profile_s)]
     count, left_out = sum(map(len, ratio)), sum(int((~keep).sum()) for keep in kept)
     if count < _LEAST_BATCHES:
         many = f"{count} batches" + (f", beside {left_out} that took unusually long," if left_out else "")
@@ -148,8 +142,8 @@ def fit(name: str, stage: ServedStage, logs: Sequence[ServedBatches], fingerprin
 
 def factor_of(stage: ServedStage, log: ServedBatches, cold_s: float) -> float:
     """How many times the stage's latency a log's batches took, less what idle time made them take longer."""
-    expected_s = interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), log.units)
-    cold = -np.expm1(-log.idle_s / COLD_AFTER_S) * cold_s
+    expected_s = stage.table.mean_s(log.units)
+    cold = gone_cold(log.idle_s) * cold_s
     keep = _usual(log.took_s, expected_s)
     return float(((log.took_s - cold) / expected_s)[keep].mean())
 

@@ -32,6 +32,11 @@ class JobRun:
     facts: dict[str, Any]
     log: RunLog
 
+    @property
+    def requests_served(self) -> int:
+        """Requests of the whole run, of which a kept log may hold the first."""
+        return int(self.facts.get("kept_of", len(self.log.arrival_s)))
+
 
 @dataclass(frozen=True, eq=False)
 class JobLog:

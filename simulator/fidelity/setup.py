@@ -14,13 +14,23 @@ from workloads.errors import InputError
 from workloads.interpolation import interpolate
 from workloads.profile import ModelProfile
 
-__all__ = ["COLD_AFTER_S", "ServedStage", "served_stage", "with_assembly"]
+__all__ = ["COLD_AFTER_S", "ServedStage", "gone_cold", "idle_before_s", "served_stage", "with_assembly"]
 
 COLD_AFTER_S = 1e-3
 """Time in which an idle machine goes cold."""
 
 _NO_LIMIT = 1e15
 """Bytes a second of a card through which nothing passes; an objective that nothing misses."""
+
+
+def gone_cold(idle_s: np.ndarray) -> np.ndarray:
+    """How far machines have gone cold that were idle so long: from 0 to 1."""
+    return np.asarray(-np.expm1(-idle_s / COLD_AFTER_S))
+
+
+def idle_before_s(start_s: np.ndarray, done_s: np.ndarray) -> np.ndarray:
+    """Idle time of one replica before each of its batches ``[batch]``, in order of time; none before the first."""
+    return np.concatenate([np.zeros(min(len(start_s), 1)), np.maximum(start_s[1:] - done_s[:-1], 0.0)])
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simulator.fidelity.setup import ServedStage
-from simulator.latency_tables import mean_over_quantiles
+from simulator.fidelity.setup import ServedStage, gone_cold, idle_before_s
 from workloads.errors import InputError
-from workloads.interpolation import interpolate
 from workloads.server.batching import Batches
 
 __all__ = ["turns_of"]
@@ -45,9 +43,8 @@ def turns_of(name: str, stage: ServedStage, replicas: Sequence[Batches]) -> tupl
     replica = np.repeat(np.arange(len(replicas)), [len(each.start_s) for each in replicas])[order]
     start_s, done_s = start_s[order], np.concatenate([each.done_s for each in replicas])[order]
     units = np.concatenate([each.units for each in replicas])[order]
-    own_s = interpolate(stage.table.batch_sizes, mean_over_quantiles(stage.table), units)
-    idle_s = np.concatenate([_idle_s(each) for each in replicas])[order]
-    own_s = own_s - stage.table.cold_s * np.expm1(-idle_s / stage.table.cold_after_s)
+    idle_s = np.concatenate([idle_before_s(each.start_s, each.done_s) for each in replicas])[order]
+    own_s = stage.table.mean_s(units) + stage.table.cold_s * gone_cold(idle_s)
     free_s = np.concatenate([[-np.inf], np.maximum.accumulate(done_s)[:-1]])
     extra_s = done_s - np.maximum(start_s, free_s) - own_s
     changes = np.concatenate([[False], replica[1:] != replica[:-1]])
@@ -59,8 +56,3 @@ def turns_of(name: str, stage: ServedStage, replicas: Sequence[Batches]) -> tupl
         raise InputError(name, problem, f"give a log with {_LEAST_TURNS} or more of each")
     turn_s, waiting_s = (max(float(np.median(extra_s[kind])), 0.0) for kind in kinds)
     return turn_s, waiting_s, int(changes.sum())
-
-
-def _idle_s(batches: Batches) -> np.ndarray:
-    """``[batch]`` time since the replica's own batch before; none before its first."""
-    return np.maximum(batches.start_s - np.concatenate([batches.start_s[:1], batches.done_s[:-1]]), 0.0)

@@ -19,12 +19,14 @@ from tests.benchmarks.fidelity_docs import (
     FIRST,
     IN_SHORT,
     JUDGED,
+    SHIPPED,
     arrivals_table,
     goals_table,
     job_table,
     load_table,
     read_fidelity,
     runs_table,
+    shipped_table,
 )
 from tests.benchmarks.fleet_sizes import kept_table as fleet_sizes_table
 from tests.benchmarks.forecast_table import forecast_tables, read_backtests
@@ -32,7 +34,6 @@ from tests.benchmarks.link_times import band_table, link_table, read_links
 from tests.benchmarks.placement_real import read_real, real_tables
 from tests.benchmarks.placement_sizes import read_sizes, size_tables
 from tests.benchmarks.policy_goals import comparison_tables, goal_table, read_sweep
-from tests.benchmarks.shipped_profiles import read_shipped, shipped_table
 from tests.benchmarks.zoo_table import read_results, zoo_tables
 from workloads.catalogue import catalogue_table
 from workloads.compression.study_tables import study_tables
@@ -51,7 +52,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("fidelity.md", "CPU jobs"): lambda: job_table(read_fidelity(CPU)),
     ("fidelity.md", "CPU runs"): lambda: runs_table(read_fidelity(CPU)),
     ("fidelity.md", "loads"): lambda: load_table(read_fidelity()),
-    ("fidelity.md", "shipped"): lambda: shipped_table(read_shipped()),
+    ("fidelity.md", "shipped"): lambda: shipped_table(read_fidelity(SHIPPED)),
     ("fidelity.md", "jobs"): lambda: job_table(read_fidelity()),
     ("fidelity.md", "arrivals"): lambda: arrivals_table(read_fidelity()),
     ("fidelity.md", "runs"): lambda: runs_table(read_fidelity()),

@@ -15,12 +15,14 @@ __all__ = [
     "IN_SHORT",
     "JUDGED",
     "RESULTS",
+    "SHIPPED",
     "arrivals_table",
     "goals_table",
     "job_table",
     "load_table",
     "read_fidelity",
     "runs_table",
+    "shipped_table",
 ]
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "fidelity" / "h200.json"
@@ -29,6 +31,7 @@ FIRST = RESULTS.with_name("h200-first.json")
 JUDGED = RESULTS.with_name("h200-second.json")
 """The same server, after what was chosen on `FIRST`."""
 CPU = RESULTS.with_name("cpu.json")
+SHIPPED = RESULTS.with_name("shipped.json")
 SHOWN = ("p50_ms", "p95_ms", "p99_ms", "mean_ms")
 VARIANT_NAMES = {
     "profile": "the profile alone",
@@ -100,11 +103,22 @@ def load_table(rows: Sequence[Row]) -> str:
     for load in sorted({row["load"] for row in held}):
         group = [row for row in held if row["load"] == load]
         for variant in ("profile", "assembly", "furthest"):
-            signed = np.array([row["error"][variant]["p99_ms"] for row in group])
             covered = float(np.mean([row["covered"][variant]["p99_ms"] for row in group]))
-            cells = [_mean(group, "mean_ms", variant), _percent(float(np.abs(signed).mean()))]
-            cells += [f"{100 * signed.mean():+.1f} %", _share(covered)]
+            cells = [_mean(group, metric, variant) for metric in ("mean_ms", "p99_ms")]
+            cells += [_mean_signed(group, "p99_ms", variant), _share(covered)]
             lines.append(_line(f"{load:g}", VARIANT_NAMES[variant], len(group), *cells))
+    return "\n".join(lines)
+
+
+def shipped_table(rows: Sequence[Row]) -> str:
+    """Errors from profiles as shipped, by load and by job."""
+    lines = _head(("load, or job",), ("runs", "mean, abs. error", "p99, abs. error", "p99, signed"))
+    groups = {"all": list(rows)}
+    groups |= {f"{load:g}": [row for row in rows if row["load"] == load] for load in sorted({r["load"] for r in rows})}
+    groups |= {job: [row for row in rows if row["job"] == job] for job in sorted({r["job"] for r in rows})}
+    for name, group in groups.items():
+        cells = [_mean(group, metric, "shipped") for metric in ("mean_ms", "p99_ms")]
+        lines.append(_line(name, len(group), *cells, _mean_signed(group, "p99_ms", "shipped")))
     return "\n".join(lines)
 
 
@@ -164,6 +178,10 @@ def _covered(rows: Sequence[Row], variant: str) -> float:
 
 def _mean(rows: Sequence[Row], metric: str, variant: str) -> str:
     return _percent(float(_absolute(rows, metric, variant).mean()))
+
+
+def _mean_signed(rows: Sequence[Row], metric: str, variant: str) -> str:
+    return f"{100 * np.mean([row['error'][variant][metric] for row in rows]):+.1f} %"
 
 
 def _share(covered: float) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simulator.fidelity.comparison import Spread
 from simulator.fidelity.drift import drift_of_others, drift_so_far, offsets
 from simulator.fidelity.server_logs import (
@@ -49,8 +51,8 @@ def rows_of(log: JobLog, replicates: int, drifts: Drifts) -> Iterator[dict[str, 
             for name, mend in mends.items()
         }
         yield _about(log, run) | {
-            "measured": dict(zip(METRICS, _rounded(found["assembly"].measured))),
-            "error": {name: dict(zip(METRICS, _rounded(one.error))) for name, one in found.items()},
+            "measured": metrics_of(found["assembly"].measured),
+            "error": {name: metrics_of(one.error) for name, one in found.items()},
             "covered": {name: dict(zip(METRICS, one.covered.tolist())) for name, one in found.items()},
             "drift": {name: float(f"{drift[name]:.3g}") for name in found},
         }
@@ -111,8 +113,9 @@ def _about(log: JobLog, run: JobRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rounded(values: Any) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
+def metrics_of(values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """By metric, in four digits."""
+    return {metric: float(f"{value:.4g}") for metric, value in zip(METRICS, values)}
 
 
 def machines_of(logs: Sequence[JobLog]) -> list[dict[str, Any]]:
@@ -133,7 +136,7 @@ def write_rows(path: Path, machines: list[dict[str, Any]], rows: list[dict[str, 
     path.write_text(f'{head},\n"rows": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
-def _logs(folders: Sequence[Path]) -> list[JobLog]:
+def job_logs(folders: Sequence[Path]) -> list[JobLog]:
     """All jobs of the folders that made any run."""
     paths = [path for folder in folders for path in sorted(folder.glob("*.json"))]
     logs = [read_job_log(path) for path in paths if path.with_suffix(".npz").exists()]
@@ -149,8 +152,8 @@ def main() -> None:
     options = parser.parse_args()
     known = json.loads(options.json.read_text()) if options.json.exists() else {"rows": []}
     rows: list[dict[str, Any]] = known["rows"]
-    logs = _logs(options.folders)
-    drifts = drifts_of(_logs(options.drift_from) if options.drift_from else logs)
+    logs = job_logs(options.folders)
+    drifts = drifts_of(job_logs(options.drift_from) if options.drift_from else logs)
     for log in logs:
         if log.job.name not in {row["job"] for row in rows}:
             rows += rows_of(log, options.replicates, drifts_for(log, drifts))
