@@ -71,6 +71,7 @@ def test_groups_of_reuse_are_counted_back_from_their_lookups() -> None:
 
 
 @pytest.mark.data
+@pytest.mark.skipif(not DATA.is_dir(), reason="no folder of real traces (RECFLEET_DATA)")
 def test_published_reuse_gives_back_the_published_rows() -> None:
     popularity = load_reuse(DATA / "meta_embedding_reuse.csv", 2022, rows=110_259_238)
     shares = (popularity.group_rows / popularity.rows)[::-1]
